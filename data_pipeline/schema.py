@@ -1,0 +1,66 @@
+"""One track, one example and one batch: the seam between raw music, the shards and the model.
+
+Axis letters: B batch, T frames, M mel bands, L lyric tokens, G genres.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+
+Batch = dict[str, np.ndarray]
+"""A batch, by name (all leading axes are the host's share of the global batch):
+
+- ``spectrogram`` (B, T, M) uint8: log-mel, 0 = 80 dB under the clip's maximum, 255 = the maximum.
+- ``tokens`` (B, L) int32: word-piece ids, padded with 0.
+- ``num_tokens`` (B,) int32: real tokens in the row; 0 means a track without lyrics.
+- ``labels`` (B, G) uint8: multi-hot genres, in the vocabulary's order.
+- ``index`` (B,) int32: the example's place in its split (a row of ``tracks.tsv``); -1 for padding.
+- ``weight`` (B,) float32: 1 for a track, 0 for a row that only pads the batch.
+"""
+
+BATCH_KEYS = ("spectrogram", "tokens", "num_tokens", "labels", "index", "weight")
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """One row of a corpus before anything was decoded.
+
+    At most one of ``lyrics_file`` and ``lyrics_text`` is set; neither means that the corpus has no lyrics for it.
+    ``genres`` are as the corpus spells them; ``artist`` and ``language`` are None where the corpus is silent.
+    """
+
+    id: str
+    audio: Path
+    genres: tuple[str, ...]
+    lyrics_file: Path | None = None
+    lyrics_text: str | None = None
+    artist: str | None = None
+    title: str | None = None
+    language: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejected:
+    """A track left out, and why: one line of ``quarantine.tsv``."""
+
+    id: str
+    file: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """What a source found: usable rows in a stable order, and the rows that it had to leave out."""
+
+    tracks: tuple[Track, ...]
+    rejected: tuple[Rejected, ...] = ()
+
+
+def safe_id(text: str) -> bool:
+    """Whether ``text`` can be a track's id: non-empty, printable, and unable to leave a folder as a file name."""
+    return bool(text) and text.isprintable() and text not in (".", "..") and not set(text) & {"/", "\\", os.sep}

@@ -1,0 +1,1 @@
+"""The networks: they know arrays and nothing else."""
