@@ -1,0 +1,146 @@
+"""Music4All's layout: TAB-separated tables in spite of their ``.csv``, ``audios/<id>.mp3``, ``lyrics/<id>.txt``."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import html
+import io
+import os
+from pathlib import Path
+
+from data_pipeline.errors import InputError
+from data_pipeline.schema import Corpus, Rejected, Track, safe_id
+
+INFORMATION, GENRES, LANGUAGE = "id_information.csv", "id_genres.csv", "id_lang.csv"
+NO_LYRICS_LANGUAGES = frozenset({"INTRUMENTAL", "INSTRUMENTAL"})
+"""The corpus spells it without the S; derived sets repair it."""
+
+_NESTED = ("", "music4all", "music4all/music4all")
+
+
+def is_instrumental(language: str | None) -> bool:
+    """Whether a language code says that the track has no lyrics."""
+    return language is not None and language.strip().upper() in NO_LYRICS_LANGUAGES
+
+
+def read(root: Path) -> Corpus:
+    """Read the corpus under ``root`` (or its nested ``music4all/`` folders); tracks come in the order of their ids.
+
+    Nothing is decoded. A bad row becomes a Rejected line; a missing folder, table or column, or a table that is
+    not UTF-8, raises :class:`InputError`.
+    """
+    root = _find_root(Path(root))
+    information = _read_table(root / INFORMATION, ("id", "artist", "song"))
+    genres = _read_table(root / GENRES, ("id", "genres"))
+    languages: dict[str, dict[str, str]] = {}
+    if (root / LANGUAGE).exists():
+        # A bad row here costs the language, not the track, so this table rejects nothing.
+        languages = _read_table(root / LANGUAGE, ("id", "lang")).rows
+    # One listing per folder: asking the disk about 109 269 files one by one takes minutes on network storage.
+    audio_names = _listing(root / "audios", required=True)
+    lyrics_names = _listing(root / "lyrics", required=False)
+
+    rejected = information.rejected + genres.rejected
+    refused = genres.short | information.short
+    tracks = []
+    for id_ in sorted(information.rows.keys() | genres.rows.keys()):
+        names = tuple(
+            dict.fromkeys(g.strip() for g in genres.rows.get(id_, {}).get("genres", "").split(",") if g.strip())
+        )
+        audio = f"{id_}.mp3"
+        reason = None
+        if not safe_id(id_):
+            reason = "the id cannot be a file name"
+        elif id_ in refused:
+            continue
+        elif id_ not in information.rows:
+            reason = f"not listed in {INFORMATION}"
+        elif not names:
+            reason = f"no genres in {GENRES}"
+        elif audio not in audio_names:
+            reason = "no audio file"
+        if reason:
+            rejected.append(Rejected(id_, f"audios/{audio}", reason))
+            continue
+        language = languages.get(id_, {}).get("lang", "").strip() or None
+        has_lyrics = f"{id_}.txt" in lyrics_names and not is_instrumental(language)
+        row = information.rows[id_]
+        tracks.append(
+            Track(
+                id=id_,
+                audio=root / "audios" / audio,
+                genres=names,
+                lyrics_file=root / "lyrics" / f"{id_}.txt" if has_lyrics else None,
+                artist=html.unescape(row["artist"]).strip() or None,
+                title=html.unescape(row["song"]).strip() or None,
+                language=language,
+            )
+        )
+    return Corpus(tuple(tracks), tuple(rejected))
+
+
+def _find_root(root: Path) -> Path:
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder; give the folder that holds {INFORMATION} and audios/.")
+    for nested in _NESTED:
+        folder = root / nested
+        if (folder / INFORMATION).is_file() or (folder / GENRES).is_file():
+            return folder
+    what = "has no" if any(root.iterdir()) else "is empty: there is no"
+    raise InputError(f"{root} {what} {INFORMATION}; give the folder in which Music4All was unpacked.")
+
+
+def _listing(folder: Path, *, required: bool) -> frozenset[str]:
+    if not folder.is_dir():
+        if required:
+            raise InputError(f"{folder} is missing; Music4All keeps its MP3 files there.")
+        return frozenset()
+    with os.scandir(folder) as entries:
+        return frozenset(entry.name for entry in entries if entry.is_file())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Table:
+    rows: dict[str, dict[str, str]]
+    """By id, the first row of each; only the columns asked for."""
+    rejected: list[Rejected]
+    short: set[str]
+    """Ids rejected for too few columns, which are not to be reported again."""
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> _Table:
+    if not path.is_file():
+        raise InputError(f"{path} is missing; Music4All's tables lie beside the audios folder.")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 (byte {error.start}); save the table as UTF-8.") from None
+    # QUOTE_NONE: titles hold single quotation marks, which must not swallow the lines after them.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
+    table = _Table({}, [], set())
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        for name in columns:
+            if name not in header:
+                found = ", ".join(header) or "nothing"
+                raise InputError(f"{path} has no column {name!r} (TAB-separated header found: {found}).")
+        places = {name: header.index(name) for name in columns}
+        for row in reader:
+            if not any(row):
+                continue
+            where = f"{path.name}:{reader.line_num}"
+            id_ = row[places["id"]].strip() if len(row) > places["id"] else ""
+            if len(row) <= max(places.values()):
+                reason = f"{len(row)} columns instead of {len(header)}"
+                table.rejected.append(Rejected(id_, where, reason))
+                table.short.add(id_)
+            elif id_ in table.rows:
+                table.rejected.append(Rejected(id_, where, "duplicate id; the first row is kept"))
+            else:
+                table.rows[id_] = {name: row[place] for name, place in places.items()}
+    except csv.Error as error:
+        raise InputError(f"{path} is not a TAB-separated table (line {reader.line_num}: {error}).") from None
+    # A later whole row redeems an id whose first row was cut off.
+    table.short.difference_update(table.rows)
+    return table
