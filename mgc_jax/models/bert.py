@@ -1,0 +1,263 @@
+"""The lyrics encoder: a pretrained BERT, loaded from safetensors and frozen.
+
+Axis letters: B batch, L lyric tokens, H encoder width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import DTypeLike
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+
+class Frozen(nnx.Variable):
+    """A pretrained weight: never differentiated, not in the optimiser, not in checkpoints."""
+
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "gelu_new": functools.partial(jax.nn.gelu, approximate=True),
+    "gelu_pytorch_tanh": functools.partial(jax.nn.gelu, approximate=True),
+    "relu": jax.nn.relu,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig:
+    """The fields of a checkpoint's ``config.json`` that fix the computation."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+    hidden_act: str = "gelu"
+
+    def __post_init__(self) -> None:
+        if self.hidden_act not in ACTIVATIONS:
+            raise ValueError(f"hidden_act {self.hidden_act!r} is not supported; known: {', '.join(ACTIVATIONS)}")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} heads")
+
+    @classmethod
+    def from_json(cls, file: Path) -> BertConfig:
+        """Read ``config.json``; ValueError for another model type, relative positions or missing fields."""
+        try:
+            raw = json.loads(Path(file).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{file} cannot be read as a BERT config: {error}") from error
+        if not isinstance(raw, dict) or raw.get("model_type", "bert") != "bert":
+            raise ValueError(f"{file} does not describe a BERT (model_type must be 'bert')")
+        if raw.get("position_embedding_type", "absolute") != "absolute":
+            raise ValueError(f"{file} asks for {raw['position_embedding_type']} positions; only absolute is supported")
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        missing = [n for n, f in known.items() if f.default is dataclasses.MISSING and n not in raw]
+        if missing:
+            raise ValueError(f"{file} lacks {', '.join(missing)}")
+        return cls(**{name: raw[name] for name in known if name in raw})
+
+
+class BertLayer(nnx.Module):
+    """One post-norm transformer layer: (B, L, H), mask (B, L) -> (B, L, H)."""
+
+    def __init__(self, config: BertConfig, dtype: DTypeLike, param_dtype: DTypeLike, rngs: nnx.Rngs):
+        width = config.hidden_size
+        linear = functools.partial(nnx.Linear, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+        norm = functools.partial(_layer_norm, config, dtype, param_dtype, rngs)
+        self.query, self.key, self.value = linear(width, width), linear(width, width), linear(width, width)
+        self.attention_out, self.attention_norm = linear(width, width), norm()
+        self.up, self.down = linear(width, config.intermediate_size), linear(config.intermediate_size, width)
+        self.norm = norm()
+        self.heads = config.num_attention_heads
+        self.hidden_act = config.hidden_act
+
+    def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
+        split = (*x.shape[:2], self.heads, -1)
+        # The softmax inside is taken in float32 whatever the compute dtype.
+        attended = jax.nn.dot_product_attention(
+            self.query(x).reshape(split),
+            self.key(x).reshape(split),
+            self.value(x).reshape(split),
+            mask=mask[:, None, None, :],
+        )
+        x = self.attention_norm(x + self.attention_out(attended.reshape(x.shape)))
+        return self.norm(x + self.down(ACTIVATIONS[self.hidden_act](self.up(x))))
+
+
+class Bert(nnx.Module):
+    """BERT without its pooler: tokens (B, L) int32, mask (B, L) bool -> hidden states (B, L, H).
+
+    Token types are 0 and there is no dropout: the paper uses the encoder unmodified. ``frozen`` turns the weights
+    into :class:`Frozen` variables and stops the gradient at the output; otherwise they are ``nnx.Param``.
+    Without :func:`load_bert` the weights are random.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        *,
+        frozen: bool = True,
+        dtype: DTypeLike = jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        embed = functools.partial(
+            nnx.Embed, features=config.hidden_size, dtype=dtype, param_dtype=param_dtype, rngs=rngs
+        )
+        self.config = config
+        self.frozen = frozen
+        self.word = embed(config.vocab_size)
+        self.position = embed(config.max_position_embeddings)
+        self.token_type = embed(config.type_vocab_size)
+        self.norm = _layer_norm(config, dtype, param_dtype, rngs)
+        self.layers = nnx.List(BertLayer(config, dtype, param_dtype, rngs) for _ in range(config.num_hidden_layers))
+        if frozen:
+            freeze(self)
+
+    def __call__(self, tokens: jax.Array, mask: jax.Array) -> jax.Array:
+        length = tokens.shape[1]
+        if length > self.config.max_position_embeddings:
+            raise ValueError(f"{length} tokens, but the encoder knows {self.config.max_position_embeddings} positions")
+        x = self.word(tokens) + self.position(jnp.arange(length))[None] + self.token_type(jnp.zeros_like(tokens))
+        x = self.norm(x)
+        for layer in self.layers:
+            x = layer(x, mask)
+        return jax.lax.stop_gradient(x) if self.frozen else x
+
+
+def _layer_norm(config: BertConfig, dtype: DTypeLike, param_dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    return nnx.LayerNorm(
+        config.hidden_size,
+        epsilon=config.layer_norm_eps,
+        use_fast_variance=False,  # E[x^2] - E[x]^2 loses digits; parity with PyTorch wants them
+        dtype=dtype,
+        param_dtype=param_dtype,
+        rngs=rngs,
+    )
+
+
+def freeze(module: nnx.Module) -> None:
+    """Turn every ``nnx.Param`` inside ``module`` into a :class:`Frozen` of the same value, in place."""
+    for _, inner in list(nnx.iter_modules(module)):
+        for name, variable in list(vars(inner).items()):
+            if isinstance(variable, nnx.Param):
+                setattr(inner, name, Frozen(variable.get_value()))
+
+
+def mean_pool(hidden: jax.Array, mask: jax.Array) -> jax.Array:
+    """Mean of hidden (B, L, H) over the true positions of mask (B, L), in float32; 0 where none is true."""
+    weight = mask.astype(jnp.float32)[..., None]
+    total = jnp.sum(hidden.astype(jnp.float32) * weight, axis=1)
+    return (total / jnp.maximum(jnp.sum(weight, axis=1), 1.0)).astype(hidden.dtype)
+
+
+# ---- Pretrained weights -------------------------------------------------------------------------------------------
+
+_LINEAR = {"kernel": "weight", "bias": "bias"}  # kernels are (in, out) here and (out, in) there
+_NORM = {"scale": "weight", "bias": "bias"}
+EMBEDDINGS = {
+    "word.embedding": "embeddings.word_embeddings.weight",
+    "position.embedding": "embeddings.position_embeddings.weight",
+    "token_type.embedding": "embeddings.token_type_embeddings.weight",
+    **{f"norm.{ours}": f"embeddings.LayerNorm.{theirs}" for ours, theirs in _NORM.items()},
+}
+LAYER = {
+    f"{ours}.{a}": f"{theirs}.{b}"
+    for ours, theirs, leaves in (
+        ("query", "attention.self.query", _LINEAR),
+        ("key", "attention.self.key", _LINEAR),
+        ("value", "attention.self.value", _LINEAR),
+        ("attention_out", "attention.output.dense", _LINEAR),
+        ("attention_norm", "attention.output.LayerNorm", _NORM),
+        ("up", "intermediate.dense", _LINEAR),
+        ("down", "output.dense", _LINEAR),
+        ("norm", "output.LayerNorm", _NORM),
+    )
+    for a, b in leaves.items()
+}
+
+
+def weight_table(config: BertConfig) -> dict[str, str]:
+    """Our dotted parameter names -> the checkpoint's (Hugging Face) names, without its ``bert.`` prefix."""
+    layers = {
+        f"layers.{i}.{ours}": f"encoder.layer.{i}.{theirs}"
+        for i in range(config.num_hidden_layers)
+        for ours, theirs in LAYER.items()
+    }
+    return {**EMBEDDINGS, **layers}
+
+
+def load_bert(
+    folder: Path,
+    *,
+    frozen: bool = True,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike = jnp.float32,
+) -> Bert:
+    """Load a BERT-shaped checkpoint from ``folder`` (``config.json`` and ``model.safetensors``).
+
+    ``dtype`` is the compute dtype, ``param_dtype`` that of the weights in memory. Raises one ValueError naming
+    everything that is missing or has another shape.
+    """
+    folder = Path(folder)
+    config = BertConfig.from_json(folder / "config.json")
+    tensors = _read_tensors(folder / "model.safetensors")
+    bert = nnx.eval_shape(lambda: Bert(config, frozen=frozen, dtype=dtype, param_dtype=param_dtype, rngs=nnx.Rngs(0)))
+    problems = []
+    for ours, theirs in weight_table(config).items():
+        *path, leaf = ours.split(".")
+        module: Any = bert
+        for key in path:
+            module = module[int(key)] if key.isdigit() else getattr(module, key)
+        variable = getattr(module, leaf)
+        value = tensors.get(theirs)
+        if value is None:
+            problems.append(f"{theirs} is missing")
+            continue
+        value = value.T if leaf == "kernel" else value
+        if value.shape != variable.shape:
+            problems.append(f"{theirs} gives {value.shape}, not {variable.shape}")
+            continue
+        kind = Frozen if frozen else nnx.Param
+        setattr(module, leaf, kind(jnp.asarray(value, dtype=param_dtype)))
+    if problems:
+        raise ValueError(f"{folder} does not hold the weights its config.json describes: {'; '.join(problems)}")
+    return bert
+
+
+def _read_tensors(file: Path) -> dict[str, np.ndarray]:
+    """The tensors of ``file`` under today's names: no ``bert.`` prefix, LayerNorm weight/bias not gamma/beta."""
+    try:
+        tensors = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{file} cannot be read as safetensors: {error}") from error
+    renamed = {}
+    for name, value in tensors.items():
+        name = name.removeprefix("bert.")
+        if name.endswith(".gamma"):
+            name = name.removesuffix("gamma") + "weight"
+        elif name.endswith(".beta"):
+            name = name.removesuffix("beta") + "bias"
+        renamed[name] = value
+    return renamed
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 (hex) of ``folder/model.safetensors``, by which a checkpoint names its frozen encoder."""
+    with open(Path(folder) / "model.safetensors", "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,141 @@
+"""SCMA: two symmetric cross-modal attentions that fuse audio and lyrics.
+
+Axis letters: B batch, S audio tokens, L lyric tokens, D width, N heads.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from mgc_jax.models.bert import mean_pool
+
+
+def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
+    """Inverted dropout with an explicit key; the identity where ``key`` is None."""
+    if key is None or rate == 0.0:
+        return x
+    keep = jax.random.bernoulli(key, 1.0 - rate, x.shape)
+    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
+
+
+class CrossModalAttention(nnx.Module):
+    """Equation (1), one direction: queries (B, Q, D) read a context (B, K, D) under mask (B, K) -> (B, Q, D).
+
+    With ``heads=1`` and ``residual_norm=False`` this is the paper's formula; more heads add an output projection,
+    ``residual_norm`` adds the query back and a LayerNorm. The softmax is in float32; every mask row needs a True.
+    """
+
+    def __init__(self, width: int, *, heads: int, residual_norm: bool, dtype: DTypeLike, rngs: nnx.Rngs):
+        if width % heads:
+            raise ValueError(f"width {width} does not divide into {heads} heads")
+        self.heads = heads
+        self.query = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
+        self.key = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
+        self.value = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
+        self.out = nnx.Linear(width, width, dtype=dtype, rngs=rngs) if heads > 1 else None
+        self.norm = nnx.LayerNorm(width, dtype=dtype, rngs=rngs) if residual_norm else None
+
+    def _split(self, x: jax.Array) -> jax.Array:
+        return x.reshape(*x.shape[:2], self.heads, -1)
+
+    def weights(self, queries: jax.Array, context: jax.Array, mask: jax.Array) -> jax.Array:
+        """The attention weights (B, N, Q, K) in float32, for pictures; __call__ does not form them by itself."""
+        q, k = self._split(self.query(queries)), self._split(self.key(context))
+        scores = jnp.einsum("bqnd,bknd->bnqk", q, k, preferred_element_type=jnp.float32) / q.shape[-1] ** 0.5
+        return jax.nn.softmax(jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min), axis=-1)
+
+    def __call__(
+        self, queries: jax.Array, context: jax.Array, mask: jax.Array, *, rate: float, key: jax.Array | None
+    ) -> jax.Array:
+        attended = jax.nn.dot_product_attention(
+            self._split(self.query(queries)),
+            self._split(self.key(context)),
+            self._split(self.value(context)),
+            mask=mask[:, None, None, :],
+        ).reshape(queries.shape)
+        if self.out is not None:
+            attended = self.out(attended)
+        attended = dropout(attended, rate, key)
+        return attended if self.norm is None else self.norm(queries + attended)
+
+
+class CrossAttention(nnx.Module):
+    """SCMA: audio (B, S, D), lyrics (B, L, D), lyrics_mask (B, L) bool -> fused (B, D).
+
+    Audio attention takes Q from audio, K and V from lyrics; lyrics attention the reverse. The two are joined (the
+    circled plus of Fig. 1, read as concatenation) and go through one linear layer.
+
+    Open in the paper, chosen here: several heads, residual and LayerNorm, dropout on the attended values; and
+    ``pooling="mean"`` over the real tokens of each branch in place of the literal ``"flatten"``, which ties the
+    layer to ``num_audio_tokens`` and ``max_tokens``. Every row of ``lyrics_mask`` needs a True: the caller puts a
+    null token into tracks without lyrics.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int = 8,
+        residual_norm: bool = True,
+        pooling: str = "mean",
+        dropout: float = 0.0,
+        num_audio_tokens: int | None = None,
+        max_tokens: int | None = None,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        if pooling not in ("mean", "flatten"):
+            raise ValueError(f"pooling must be 'mean' or 'flatten', not {pooling!r}")
+        positions = 2
+        if pooling == "flatten":
+            if num_audio_tokens is None or max_tokens is None:
+                raise ValueError("pooling='flatten' needs num_audio_tokens and max_tokens")
+            positions = num_audio_tokens + max_tokens
+        self.dropout = dropout
+        self.pooling = pooling
+        self.max_tokens = max_tokens
+        attention = functools.partial(
+            CrossModalAttention, width, heads=heads, residual_norm=residual_norm, dtype=dtype, rngs=rngs
+        )
+        self.audio_attention, self.lyrics_attention = attention(), attention()
+        self.join = nnx.Linear(positions * width, width, dtype=dtype, rngs=rngs)
+
+    def weights(self, audio: jax.Array, lyrics: jax.Array, lyrics_mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Where audio looks in the lyrics (B, N, S, L), and where lyrics look in the audio (B, N, L, S)."""
+        every = jnp.ones(audio.shape[:2], bool)
+        return (
+            self.audio_attention.weights(audio, lyrics, lyrics_mask),
+            self.lyrics_attention.weights(lyrics, audio, every),
+        )
+
+    def __call__(
+        self,
+        audio: jax.Array,
+        lyrics: jax.Array,
+        lyrics_mask: jax.Array,
+        *,
+        train: bool,
+        dropout_key: jax.Array | None = None,
+    ) -> jax.Array:
+        keys: tuple[jax.Array | None, jax.Array | None] = (None, None)
+        if train and self.dropout > 0.0:
+            if dropout_key is None:
+                raise ValueError("training with dropout needs a dropout_key")
+            first, second = jax.random.split(dropout_key)
+            keys = (first, second)
+        every = jnp.ones(audio.shape[:2], bool)
+        heard = self.audio_attention(audio, lyrics, lyrics_mask, rate=self.dropout, key=keys[0])
+        read = self.lyrics_attention(lyrics, audio, every, rate=self.dropout, key=keys[1])
+        if self.pooling == "mean":
+            branches = (mean_pool(heard, every), mean_pool(read, lyrics_mask))
+        else:
+            assert self.max_tokens is not None
+            read = jnp.where(lyrics_mask[..., None], read, jnp.zeros_like(read))
+            read = jnp.pad(read, ((0, 0), (0, self.max_tokens - read.shape[1]), (0, 0)))  # a shorter length bucket
+            branches = (heard.reshape(heard.shape[0], -1), read.reshape(read.shape[0], -1))
+        return self.join(jnp.concatenate(branches, axis=-1))
