@@ -38,9 +38,10 @@ def bce_loss(logits: jax.Array, labels: jax.Array, weight: jax.Array) -> jax.Arr
     ``weight`` (B,) is 0 for rows that only pad the batch; soft labels are allowed.
     """
     logits, labels, weight = (x.astype(jnp.float32) for x in (logits, labels, weight))
+    logits = jnp.where(weight[:, None] > 0, logits, 0.0)  # before the loss: NaN times 0 would reach the gradient
     each = jnp.mean(jax.nn.softplus(logits) - logits * labels, axis=1)
     total = jnp.sum(weight)
-    return jnp.sum(jnp.where(weight > 0, each * weight, 0.0)) / jnp.where(total > 0, total, 1.0)
+    return jnp.sum(each * weight) / jnp.where(total > 0, total, 1.0)
 
 
 def total_loss(contrastive: jax.Array, bce: jax.Array, lambda_: float) -> jax.Array:
