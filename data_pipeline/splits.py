@@ -1,0 +1,91 @@
+"""Train, validation and test: label-stratified, over tracks or over whole artists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_pipeline.errors import InputError
+from data_pipeline.schema import SPLITS
+
+KINDS = ("random", "artist")
+
+
+def assign(
+    track_ids: Sequence[str],
+    artists: Sequence[str | None],
+    labels: np.ndarray,
+    *,
+    kind: str = "random",
+    fractions: Sequence[float] = (0.7, 0.1, 0.2),
+    seed: int = 0,
+) -> np.ndarray:
+    """The split's name of every track, (N,) str, a function of the arguments alone.
+
+    ``labels`` (N, G) multi-hot. ``random`` stratifies tracks after Sechidis et al. (2011); ``artist`` keeps every
+    artist on one side and weighs artists by their tracks (a track without artist is an artist of its own).
+    Raises InputError when a split would be empty.
+    """
+    if kind not in KINDS:
+        raise InputError(f"The split must be one of {', '.join(KINDS)}, not {kind!r}.")
+    shares = np.asarray(fractions, np.float64)
+    if shares.shape != (3,) or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
+        raise InputError(f"The fractions of {', '.join(SPLITS)} must be positive and sum to 1, not {tuple(fractions)}.")
+    labels = np.asarray(labels, bool)
+    if kind == "random":
+        groups = np.arange(len(track_ids))
+    else:
+        keys = [("track", t) if a is None else ("artist", a) for t, a in zip(track_ids, artists, strict=True)]
+        places = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+        groups = np.array([places[key] for key in keys], np.int64)
+    num_groups = int(groups.max()) + 1 if len(groups) else 0
+    if num_groups < len(SPLITS):
+        unit = "tracks" if kind == "random" else "artists"
+        raise InputError(f"{num_groups} {unit} cannot be split into {', '.join(SPLITS)}; at least 3 are needed.")
+    random = np.random.RandomState(seed % 2**32)
+    if kind == "random":
+        sides = _stratify_tracks(labels, shares, random)
+    else:
+        sides = _stratify_groups(labels, groups, num_groups, shares, random)
+    sides = _without_empty_sides(sides, np.bincount(groups))
+    return np.array(SPLITS)[sides[groups]]
+
+
+def _stratify_tracks(labels: np.ndarray, shares: np.ndarray, random: np.random.RandomState) -> np.ndarray:
+    """A side (N,) in 0..2 for every track by iterative stratification."""
+    from iterstrat.ml_stratifiers import IterativeStratification
+
+    order = random.permutation(len(labels))
+    sides = np.empty(len(labels), np.int64)
+    sides[order] = IterativeStratification(labels=labels[order], r=shares, random_state=random)
+    return sides
+
+
+def _stratify_groups(
+    labels: np.ndarray, groups: np.ndarray, num_groups: int, shares: np.ndarray, random: np.random.RandomState
+) -> np.ndarray:
+    """A side (A,) for every artist: the largest first, each to the side that lacks most of what it brings."""
+    # The last column counts tracks, so that the sides' sizes are balanced like one more genre.
+    brought = np.zeros((num_groups, labels.shape[1] + 1))
+    np.add.at(brought, groups, np.column_stack([labels, np.ones(len(labels), bool)]))
+    totals = np.maximum(brought.sum(axis=0), 1)
+    brought /= totals
+    lacking = np.repeat(shares[:, None], brought.shape[1], axis=1)
+    sides = np.empty(num_groups, np.int64)
+    shuffled = random.permutation(num_groups)
+    for group in shuffled[np.argsort(-brought[shuffled, -1], kind="stable")]:
+        sides[group] = np.argmax(lacking @ brought[group])
+        lacking[sides[group]] -= brought[group]
+    return sides
+
+
+def _without_empty_sides(sides: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The sides with the smallest group of the fullest side moved to any side that got nothing."""
+    sides = sides.copy()
+    for side in range(len(SPLITS)):
+        if not (sides == side).any():
+            fullest = np.bincount(sides, minlength=len(SPLITS)).argmax()
+            candidates = np.flatnonzero(sides == fullest)
+            sides[candidates[sizes[candidates].argmin()]] = side
+    return sides
