@@ -219,7 +219,7 @@ THINGS = (
 
 
 def write_lyrics(topics: tuple[str, ...], language: str, quirk: np.random.Generator, rng: np.random.Generator) -> str:
-    """Lyrics of 12 to 30 lines in verses and a chorus; about two lines in five are on ``topics``, the rest filler.
+    """Lyrics of 12 to 30 lines in verses and a chorus; nearly half the lines are on ``topics``, the rest filler.
 
     ``quirk`` draws the artist's favourite words and pet lines, so it must be seeded alike for all of an artist's
     tracks; ``rng`` draws the rest.
@@ -230,7 +230,7 @@ def write_lyrics(topics: tuple[str, ...], language: str, quirk: np.random.Genera
     def line() -> str:
         if language in OTHER_LANGUAGES:
             text = str(rng.choice(OTHER_LANGUAGES[language]))
-        elif topics and rng.random() < 0.4:
+        elif topics and rng.random() < 0.45:
             text = str(rng.choice(TOPICS[str(rng.choice(topics))]))
         else:
             text = str(rng.choice(pet_lines if rng.random() < 0.4 else FILLER))

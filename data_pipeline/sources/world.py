@@ -9,8 +9,8 @@ rock, hard rock      A      guitars: distortion and tempo rise from indie rock o
 metal, punk          A      low fast palm mutes and double kick; very fast down strokes, bright and dry
 electronic, house    A      saws without swing; four on the floor with offbeat hats (lyrics: shared "night")
 techno, ambient      A      hard kick and hiss, no chords; long pads without drums
-jazz, blues          A      ride and walking bass; shuffle (blues lyrics help)
-reggae               A, L   offbeat chords and deep bass; topic "unity"
+jazz                 A      ride and walking bass (topic "smoke" helps)
+blues, reggae        A, L   shuffle, topic "blues"; offbeat chords and deep bass, topic "unity"
 hip hop              A      slow kick-snare and spoken rhythm; its topics belong to rap, soul and pop as well
 folk                 A      plucked strings without drums (topics shared with country, singer-songwriter)
 pop, soul            A      clean and bright; electric piano and organ
