@@ -21,7 +21,7 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MAX_BYTES = 1 << 20
 
 _WEIGHTS = "model.safetensors"
-_INSTRUMENTAL = re.compile(r"[\[({<]?\s*inst?rumental\s*[\])}>]?\.?", re.IGNORECASE)
+_INSTRUMENTAL = re.compile(r"[\[({<]?\s*ins?trumental\s*[\])}>]?\.?", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 

