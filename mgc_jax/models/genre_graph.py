@@ -108,8 +108,8 @@ class GenreGraph(nnx.Module):
 
     def __init__(
         self,
-        adjacency: np.ndarray,
-        node_features: np.ndarray,
+        adjacency: jax.Array | np.ndarray,
+        node_features: jax.Array | np.ndarray,
         *,
         hidden: int = 1024,
         out: int,
@@ -122,9 +122,10 @@ class GenreGraph(nnx.Module):
             raise ValueError(f"{genres} genre names, but an adjacency of {adjacency.shape}")
         if depth < 1:
             raise ValueError(f"the graph needs at least one layer, not {depth}")
-        scale = float(np.sqrt(np.mean(np.square(node_features, dtype=np.float64)))) or 1.0
+        node_features = jnp.asarray(node_features, jnp.float32)
+        scale = jnp.sqrt(jnp.mean(jnp.square(node_features)))
         self.adjacency = Constant(jnp.asarray(adjacency, jnp.float32))
-        self.node_features = Constant(jnp.asarray(node_features / scale, jnp.float32))
+        self.node_features = Constant(node_features / jnp.where(scale > 0, scale, 1.0))
         self.dtype = dtype
         widths = (features, *(hidden,) * (depth - 1), out)
         self.layers = nnx.List(

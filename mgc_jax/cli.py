@@ -1,0 +1,239 @@
+"""The ``mgc-jax`` command: arguments in, one sentence out when they are wrong."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from data_pipeline.errors import InputError
+
+OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
+TOP = 10
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one sentence instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when done, 2 for a person's mistake, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments, overrides = _take_overrides(arguments)
+    options = _parser().parse_args(arguments)
+    if overrides and not hasattr(options, "config"):
+        print(f"mgc-jax: {options.command} takes no --config settings.", file=sys.stderr)
+        return 2
+    options.overrides = overrides
+    try:
+        options.run(options)
+    except InputError as error:
+        print(f"mgc-jax: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("mgc-jax: interrupted; run the same command again to continue.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _take_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Split off ``--config.key=value`` and ``--config.key value``."""
+    rest, overrides = [], []
+    items = iter(arguments)
+    for item in items:
+        if match := OVERRIDE.match(item):
+            key, value = match.groups()
+            if value is None:
+                value = next(items, None)
+            overrides.append(key if value is None else f"{key}={value}")
+        else:
+            rest.append(item)
+    return rest, overrides
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="mgc-jax", description="Multi-label music genre classification from audio and lyrics.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, run: Callable[[Any], None], text: str, example: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=f"example: {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    def add_config(sub: argparse.ArgumentParser, required: bool = True) -> None:
+        text = "a recipe, e.g. configs/demo.py; change a setting with --config.train.epochs=5"
+        sub.add_argument("--config", required=required, metavar="FILE[:ARG]", help=text)
+
+    corpus = command(
+        "corpus",
+        _corpus,
+        "write a generated corpus in Music4All's layout: MP3 files, lyrics and tables",
+        "mgc-jax corpus --out corpus --tracks 400 --seed 1",
+    )
+    corpus.add_argument("--out", type=Path, required=True, metavar="DIR")
+    corpus.add_argument("--tracks", type=int, default=800, metavar="N")
+    corpus.add_argument("--seed", type=int, default=0, metavar="S")
+    corpus.add_argument("--seconds", type=float, default=30.0, metavar="T", help="length of each track in s")
+
+    prepare = command(
+        "prepare",
+        _prepare,
+        "decode, check and split a corpus and write the sharded data set",
+        "mgc-jax prepare --config configs/manifest.py --source my_songs.csv --out data",
+    )
+    add_config(prepare)
+    source = "a folder in Music4All's layout, or a manifest (.csv, .tsv, .jsonl)"
+    prepare.add_argument("--source", type=Path, required=True, metavar="DIR_OR_MANIFEST", help=source)
+    prepare.add_argument("--out", type=Path, required=True, metavar="DIR")
+    prepare.add_argument("--workers", type=int, default=0, metavar="N", help="processes; 0 = one a core")
+
+    train = command(
+        "train",
+        _train,
+        "train a model; resumes by itself when the workdir holds a checkpoint",
+        "mgc-jax train --config configs/demo.py --data data --workdir run --config.train.epochs=5",
+    )
+    add_config(train)
+    train.add_argument("--data", type=Path, required=True, metavar="DIR", help="what mgc-jax prepare wrote")
+    train.add_argument("--workdir", type=Path, required=True, metavar="W")
+
+    evaluate = command(
+        "evaluate",
+        _evaluate,
+        "all metrics of a run on a split, overall and per genre",
+        "mgc-jax evaluate --workdir run --data data --split test --json result.json",
+    )
+    evaluate.add_argument("--workdir", type=Path, required=True, metavar="W")
+    evaluate.add_argument("--data", type=Path, required=True, metavar="DIR")
+    evaluate.add_argument("--split", default="test", metavar="SPLIT", help="train, validation or test")
+    evaluate.add_argument("--json", type=Path, metavar="FILE")
+
+    predict = command(
+        "predict",
+        _predict,
+        "rank the genres of songs of any format and length",
+        "mgc-jax predict --workdir run song.mp3 --lyrics song.txt",
+    )
+    predict.add_argument("--workdir", type=Path, required=True, metavar="W")
+    predict.add_argument("audio", type=Path, nargs="+", metavar="AUDIO")
+    lyrics = "a text file; once for each AUDIO, in the same order, or not at all (- for a track without)"
+    predict.add_argument("--lyrics", action="append", default=[], metavar="FILE", help=lyrics)
+    predict.add_argument("--top", type=int, default=TOP, metavar="N", help="genres to print (default %(default)s)")
+    predict.add_argument("--json", type=Path, metavar="FILE")
+    return parser
+
+
+def _corpus(options: argparse.Namespace) -> None:
+    from data_pipeline.sources import generated
+    from mgc_jax.progress import Counter
+
+    with Counter("tracks") as counter:
+        generated.write_corpus(
+            options.out,
+            tracks=options.tracks,
+            seed=options.seed,
+            seconds=options.seconds,
+            progress=lambda done, total: counter("corpus", done, total),
+        )
+    print(f"{options.tracks} tracks in {options.out}")
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from data_pipeline.prepare import prepare
+    from data_pipeline.sources import read_corpus
+    from mgc_jax import build, config
+    from mgc_jax.progress import Counter
+
+    settings = config.load(options.config, options.overrides)
+    with Counter("tracks") as counter:
+        report = prepare(
+            read_corpus(options.source),
+            options.out,
+            build.prepare_options(settings, workers=options.workers),
+            progress=counter,
+        )
+    splits = ", ".join(f"{n} {name}" for name, n in report["splits"].items())
+    print(f"{splits} tracks with {len(report['genres'])} genres in {options.out}")
+    if left_out := report["tracks_read"] - report["tracks_kept"]:
+        print(f"{left_out} tracks were left out; {options.out / 'quarantine.tsv'} says why")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from data_pipeline.input import PreparedData
+    from mgc_jax import config
+    from mgc_jax.train import train
+
+    train(config.load(options.config, options.overrides), PreparedData(options.data), options.workdir)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from data_pipeline.input import PreparedData
+    from mgc_jax import inference
+    from mgc_jax.evaluate import summary
+    from mgc_jax.workdir import write_json
+
+    data = PreparedData(options.data)
+    if options.split not in data.split_sizes:
+        raise InputError(f"There is no split {options.split}; {options.data} has {', '.join(data.split_sizes)}.")
+    report = inference.load(str(options.workdir)).evaluate(data, options.split)
+    write_json(options.workdir / f"evaluation_{options.split}.json", report)
+    if options.json:
+        write_json(options.json, report)
+    print(summary(report))
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from data_pipeline.audio import AudioError
+    from data_pipeline.lyrics import read_lyrics_file
+    from mgc_jax import inference
+    from mgc_jax.workdir import write_json
+
+    if options.lyrics and len(options.lyrics) != len(options.audio):
+        raise InputError(
+            f"{len(options.audio)} audio files but {len(options.lyrics)} lyrics: give one --lyrics for each, in "
+            "order (- for a track without), or none."
+        )
+    lyrics = [None if f == "-" else read_lyrics_file(Path(f)) for f in options.lyrics] or [None] * len(options.audio)
+    model = inference.load(str(options.workdir))
+    predictions, failures = [], []
+    for file, text in zip(options.audio, lyrics, strict=True):
+        try:
+            prediction = model.predict(file, text)
+        except InputError as error:  # the other files still get their genres
+            failures.append(f"{file} {error}." if isinstance(error, AudioError) else str(error))
+            continue
+        predictions.append(prediction.to_json())
+        _print_prediction(prediction, options.top)
+    if options.json:
+        write_json(options.json, predictions)
+    if failures:
+        raise InputError(" ".join(failures))
+
+
+def _print_prediction(prediction: Any, top: int) -> None:
+    heard = f"{prediction.windows} window{'s' * (prediction.windows != 1)}"
+    read = f"{prediction.lyrics_tokens} lyric tokens" if prediction.lyrics_tokens else "no lyrics"
+    print(f"{prediction.file} ({heard}, {read}): {', '.join(prediction.predicted)}")
+    for name, score in prediction.ranked[:top]:
+        mark = "*" if name in prediction.predicted else " "
+        print(f"  {mark} {name:<24} {score:.3f} {'#' * round(40 * score)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""All metrics of a run on a split, overall and per genre."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from data_pipeline.errors import InputError
+from data_pipeline.input import PreparedData
+from mgc_jax import build, metrics, sharding, steps
+from mgc_jax.config import Config
+from mgc_jax.progress import Progress
+from mgc_jax.state import Network, TrainState
+
+
+class Scored(NamedTuple):
+    """A split in its own order: scores (N, G) in [0, 1], labels (N, G) and each track's cross-entropy (N,)."""
+
+    scores: np.ndarray
+    labels: np.ndarray
+    bce: np.ndarray
+
+
+def score_split(
+    step: steps.EvaluationStep,
+    network: Network,
+    state: TrainState,
+    data: PreparedData,
+    split: str,
+    config: Config,
+    progress: Progress | None = None,
+) -> Scored:
+    """Run the evaluation step over a whole split; every host gets all rows."""
+    batches = data.evaluation_batches(
+        split,
+        batch_size=config.compute.evaluation_batch_size,
+        host=jax.process_index(),
+        num_hosts=jax.process_count(),
+    )
+    outputs = []
+    for batch in batches:
+        out = jax.device_get(step(state, network.frozen, sharding.place_batch(batch, network.mesh)))
+        real = out["index"] >= 0
+        outputs.append({name: value[real] for name, value in out.items()})
+        if progress:
+            progress.update(int(real.sum()))
+    joined = {name: np.concatenate([o[name] for o in outputs]) for name in outputs[0]}
+    in_order = np.argsort(joined["index"])
+    return Scored(*(joined[name][in_order] for name in ("scores", "labels", "bce")))
+
+
+def check_prepared_for(config: Config, data: PreparedData) -> None:
+    """Raise InputError where settings and the prepared data set disagree."""
+    wanted = build.audio_spec(config)
+    if data.audio != wanted:
+        raise InputError(f"{data.path} was prepared with {data.audio}, but the settings want {wanted}.")
+    if (data.encoder, data.max_tokens) != (config.lyrics.encoder, config.lyrics.max_tokens):
+        raise InputError(
+            f"{data.path} was prepared for {data.encoder} with {data.max_tokens} tokens, but the settings want "
+            f"{config.lyrics.encoder} with {config.lyrics.max_tokens}."
+        )
+
+
+def evaluate(
+    network: Network, state: TrainState, config: Config, data: PreparedData, split: str
+) -> tuple[dict[str, Any], np.ndarray]:
+    """All metrics on a split, with thresholds calibrated on validation.
+
+    The headline figures use the calibrated thresholds; ``at_half`` holds those at 0.5, ``argmax_fallback`` those
+    where a track with no genre over its threshold gets its highest one, ``trivial`` the predictors that never look.
+
+    Returns:
+        The report, and the thresholds (G,).
+
+    Raises:
+        InputError: an unknown split, or settings that do not fit the data.
+    """
+    if split not in data.split_sizes:
+        raise InputError(f"There is no split {split}; {data.path} has {', '.join(data.split_sizes)}.")
+    check_prepared_for(config, data)
+    sharding.check_batch_size(config.compute.evaluation_batch_size, network.mesh, "compute.evaluation_batch_size")
+    step = steps.make_evaluation_step(network)
+
+    def scored(name: str) -> Scored:
+        bar = Progress(f"evaluate {name}", data.split_sizes[name], "tracks")
+        try:
+            return score_split(step, network, state, data, name, config, bar)
+        finally:
+            bar.close()
+
+    validation = scored("validation")
+    thresholds = metrics.calibrate_thresholds(validation.scores, validation.labels)
+    result = validation if split == "validation" else scored(split)
+    predictions = metrics.argmax_fallback(result.scores >= thresholds, result.scores)
+    names = data.vocabulary.names
+    report: dict[str, Any] = {
+        **metrics.evaluate_scores(result.scores, result.labels, thresholds),
+        "bce": float(result.bce.mean()),
+        "split": split,
+        "split_kind": data.split_kind,
+        "threshold": "calibrated per genre on validation",
+        "checkpoint_step": int(state.step),
+        "at_half": metrics.evaluate_scores(result.scores, result.labels, 0.5),
+        "argmax_fallback": metrics.evaluate_sets(predictions, result.labels),
+        "trivial": metrics.trivial_predictors(data.vocabulary.counts, data.vocabulary.num_tracks, result.labels),
+        "genres": [
+            {"name": names[row["genre"]], "threshold": float(thresholds[row["genre"]])} | row
+            for row in metrics.per_genre(result.scores, result.labels, thresholds)
+        ],
+    }
+    return report, thresholds
+
+
+def summary(report: dict[str, Any]) -> str:
+    """The report as a person reads it: the model beside the predictors that never look, then the genres."""
+    trivial = report["trivial"]
+    rows = [
+        ("", "model", "at 0.5", "trivial"),
+        ("mAP macro", report["map_macro"], None, trivial["prevalence"]["map_macro"]),
+        ("mAP micro", report["map_micro"], None, trivial["prevalence"].get("map_micro")),
+        ("ROC-AUC macro", report["roc_auc_macro"], None, 0.5),
+        ("LRAP", report["lrap"], None, None),
+        ("Jaccard", report["jaccard"], report["at_half"]["jaccard"], trivial["best_constant"]["jaccard"]),
+        ("F1 example", report["f1_example"], report["at_half"]["f1_example"], trivial["best_constant"]["f1_example"]),
+        ("F1 micro", report["f1_micro"], report["at_half"]["f1_micro"], None),
+        ("F1 macro", report["f1_macro"], report["at_half"]["f1_macro"], None),
+        ("exact match", report["exact_match"], report["at_half"]["exact_match"], None),
+        ("Hamming loss", report["hamming_loss"], report["at_half"]["hamming_loss"], None),
+    ]
+    show = lambda v: v if isinstance(v, str) else ("" if v is None else f"{v:.3f}")  # noqa: E731
+    lines = [f"{name:<16}" + "".join(f"{show(v):>9}" for v in values) for name, *values in rows]
+    lines += ["", f"{'genre':<24}{'tracks':>7}{'AP':>8}{'F1':>8}{'threshold':>11}"]
+    for genre in report["genres"]:
+        ap = "-" if genre["average_precision"] is None else f"{genre['average_precision']:.3f}"
+        lines.append(
+            f"{genre['name'][:23]:<24}{genre['support']:>7}{ap:>8}{genre['f1']:>8.3f}{genre['threshold']:>11.3f}"
+        )
+    heading = f"{report['num_tracks']} {report['split']} tracks ({report['split_kind']} split), "
+    return "\n".join([heading + "thresholds calibrated on validation", "", *lines])
+
+
+def headline(report: dict[str, Any]) -> str:
+    """One line: the metrics beside those of the predictors that never look."""
+    trivial = report["trivial"]
+    constant = trivial["best_constant"]
+    return (
+        f"{report['split']} macro-mAP {report['map_macro']:.3f} (prevalence {trivial['prevalence']['map_macro']:.3f}), "
+        f"example F1 {report['f1_example']:.3f} (best constant {constant['f1_example']:.3f}), "
+        f"Jaccard {report['jaccard']:.3f} (best constant {constant['jaccard']:.3f})"
+    )

@@ -1,0 +1,81 @@
+"""Progress with rate and ETA: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tqdm import tqdm
+
+PLAIN_SECONDS = 10.0
+
+
+class Progress:
+    """Counts ``unit`` up to ``total`` on standard error.
+
+    The rate leaves out what an earlier run had done (``initial``).
+    """
+
+    def __init__(self, label: str, total: int, unit: str, initial: int = 0):
+        self._bar = (
+            tqdm(total=total, initial=initial, desc=label, unit=f" {unit}", dynamic_ncols=True)
+            if sys.stderr.isatty()
+            else None
+        )
+        self._label, self._total, self._unit = label, total, unit
+        self._done = self._initial = initial
+        self._start = self._printed = time.monotonic()
+
+    def update(self, count: int, note: str = "") -> None:
+        """Advance by ``count``; ``note`` stands at the end of the line."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(count)
+        elif (now := time.monotonic()) - self._printed >= PLAIN_SECONDS or self._done >= self._total:
+            self._printed = now
+            elapsed = max(now - self._start, 1e-9)
+            rate = (self._done - self._initial) / elapsed
+            left = tqdm.format_interval(max(self._total - self._done, 0) / rate) if rate else "?"
+            tail = f", {note}" if note else ""
+            line = f"{self._label}: {self._done}/{self._total} {self._unit}, {rate:.1f}/s, {left} left{tail}"
+            print(line, file=sys.stderr, flush=True)
+
+    def say(self, line: str) -> None:
+        """Print a line without breaking the bar."""
+        tqdm.write(line, file=sys.stderr)
+
+    def close(self) -> None:
+        """Leave the terminal to the next printer."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class Counter:
+    """Turns calls (label, done, total) into one :class:`Progress` a label; use it as a context manager."""
+
+    def __init__(self, unit: str):
+        self._unit = unit
+        self._label = ""
+        self._progress: Progress | None = None
+        self._done = 0
+
+    def __enter__(self) -> Counter:
+        return self
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        if label != self._label or self._progress is None:
+            self.close()
+            # What the first call reports at once was done by an earlier run.
+            self._label, self._done, self._progress = label, done, Progress(label, total, self._unit, initial=done)
+        self._progress.update(done - self._done)
+        self._done = done
+
+    def close(self) -> None:
+        """End the current bar."""
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

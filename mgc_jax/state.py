@@ -1,0 +1,126 @@
+"""What training carries from step to step, and how it is made already sharded."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+
+from data_pipeline.genres import GenreVocabulary
+from mgc_jax import build, sharding
+from mgc_jax.config import Config
+from mgc_jax.models.bert import Bert, BertConfig, Frozen
+from mgc_jax.models.genre_graph import Constant
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """Everything that a checkpoint holds. The frozen encoder is not in it."""
+
+    step: jax.Array  # () int32
+    params: nnx.State
+    batch_stats: nnx.State
+    constants: nnx.State  # adjacency and node features of the genre graph
+    opt_state: optax.OptState
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The static half of the model, its frozen weights and where everything lives."""
+
+    graphdef: nnx.GraphDef
+    frozen: nnx.State
+    mesh: Mesh
+    state_shardings: TrainState  # of NamedShardings
+
+    def merge(self, state: TrainState, frozen: nnx.State) -> Any:
+        """The callable model of ``state``, inside or outside a jitted function."""
+        return nnx.merge(self.graphdef, state.params, state.batch_stats, state.constants, frozen)
+
+
+def initialise(
+    config: Config, vocabulary: GenreVocabulary, encoder: Path, optimiser: optax.GradientTransformation, mesh: Mesh
+) -> tuple[Network, TrainState]:
+    """Build the network and its first state, initialised under jit into its shardings.
+
+    Args:
+        encoder: folder of the pretrained lyrics encoder.
+    """
+    bert = build.pretrained_bert(encoder, config)
+    adjacency, features = build.graph_constants(config, vocabulary, bert, encoder)
+    network, init = _define(config, vocabulary.size, encoder, bert, optimiser, mesh)
+    return network, init(adjacency, features, build.prior_logits(vocabulary))
+
+
+def abstract(
+    config: Config, num_genres: int, encoder: Path, optimiser: optax.GradientTransformation, mesh: Mesh
+) -> tuple[Network, TrainState]:
+    """Like :func:`initialise`, but with shapes and shardings only: the target that a checkpoint is restored into."""
+    bert = build.pretrained_bert(encoder, config)
+    network, init = _define(config, num_genres, encoder, bert, optimiser, mesh)
+    shapes = jax.eval_shape(init, *_graph_shapes(num_genres, bert.config))
+    with_shardings = lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s)  # noqa: E731
+    return network, jax.tree.map(with_shardings, shapes, network.state_shardings)
+
+
+def _graph_shapes(num_genres: int, bert_config: BertConfig) -> list[jax.ShapeDtypeStruct]:
+    shapes = [(num_genres, num_genres), (num_genres, bert_config.hidden_size), (num_genres,)]
+    return [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+
+
+def _define(
+    config: Config,
+    num_genres: int,
+    encoder: Path,
+    bert: Bert,
+    optimiser: optax.GradientTransformation,
+    mesh: Mesh,
+) -> tuple[Network, Any]:
+    num_frames = build.audio_spec(config).num_frames
+
+    def split(adjacency: jax.Array, features: jax.Array, prior: jax.Array) -> tuple[Any, ...]:
+        model = build.classifier(
+            config,
+            num_frames=num_frames,
+            bert_config=bert.config,
+            adjacency=adjacency,
+            node_features=features,
+            prior_logits=prior,
+            rngs=nnx.Rngs(config.train.seed),
+        )
+        graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat, Constant, Frozen)
+        return (graphdef, *map(nnx.pure, states))
+
+    def init(adjacency: jax.Array, features: jax.Array, prior: jax.Array) -> TrainState:
+        _, params, batch_stats, constants, _ = split(adjacency, features, prior)
+        return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, constants, optimiser.init(params))
+
+    shapes = _graph_shapes(num_genres, bert.config)
+    graphdef = nnx.graphdef(nnx.eval_shape(lambda *a: nnx.merge(*split(*a)), *shapes))
+    rules = sharding.FSDP if config.compute.fsdp else sharding.DATA_PARALLEL
+    state_shardings = sharding.tree_shardings(jax.eval_shape(init, *shapes), mesh, rules)
+    frozen = nnx.State({"bert": nnx.pure(nnx.state(bert, Frozen))})
+    frozen = jax.device_put(frozen, sharding.replicated(mesh))
+    return Network(graphdef, frozen, mesh, state_shardings), jax.jit(init, out_shardings=state_shardings)
+
+
+def parameter_table(state: TrainState, frozen: nnx.State) -> str:
+    """One line per part of the network: shape counts of trainable and frozen parameters."""
+    rows: dict[str, list[int]] = {}
+    for column, tree in enumerate((state.params, frozen)):
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+            part = jax.tree_util.keystr(path[:1], simple=True)
+            rows.setdefault(part, [0, 0])[column] += int(np.prod(leaf.shape))
+    rows["total"] = [sum(r[0] for r in rows.values()), sum(r[1] for r in rows.values())]
+    width = max(map(len, rows))
+    lines = [f"{'part':<{width}}  {'trainable':>12}  {'frozen':>12}"]
+    lines += [f"{name:<{width}}  {a:>12,}  {b:>12,}" for name, (a, b) in rows.items()]
+    return "\n".join(lines)

@@ -1,0 +1,235 @@
+"""Training, from an empty or an interrupted workdir to the best checkpoint."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from data_pipeline import order
+from data_pipeline.errors import InputError
+from data_pipeline.input import PreparedData
+from data_pipeline.lyrics import locate_encoder
+from mgc_jax import build, checkpoint, metrics, optim, sharding, steps
+from mgc_jax.config import Config
+from mgc_jax.evaluate import check_prepared_for, score_split
+from mgc_jax.logs import MetricLog
+from mgc_jax.progress import Progress
+from mgc_jax.state import Network, TrainState, initialise, parameter_table
+from mgc_jax.workdir import Workdir
+
+
+def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
+    """Train to the last epoch or until validation stops improving; resumes by itself.
+
+    Returns:
+        ``steps``, ``best_step`` and ``best_score`` (validation macro-mAP).
+
+    Raises:
+        InputError: settings, data and workdir do not fit together, or the loss is not finite.
+    """
+    check_fits(config, data)
+    stage("devices")
+    mesh = sharding.make_mesh(config.compute.model_parallel)
+    sharding.check_batch_size(config.train.batch_size, mesh, "train.batch_size")
+    sharding.check_batch_size(config.compute.evaluation_batch_size, mesh, "compute.evaluation_batch_size")
+    print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, computing in {build.compute_dtype(config)}")
+
+    folder = Workdir(workdir)
+    folder.begin(config, data.vocabulary)
+
+    stage("model")
+    steps_per_epoch = data.split_sizes["train"] // config.train.batch_size
+    optimiser = make_optimiser(config, steps_per_epoch)
+    network, state = initialise(config, data.vocabulary, locate_encoder(data.encoder), optimiser, mesh)
+    print(parameter_table(state, network.frozen))
+
+    stage("checkpoint")
+    latest, best = checkpoint.latest(workdir), checkpoint.best(workdir)
+    progress: dict[str, Any] = {"best_score": -1.0, "best_step": 0, "stale": 0, "stopped": False}
+    if restored := latest.restore(state):
+        state, progress, warnings = restored
+        for warning in warnings:
+            print(warning)
+        print(f"resuming after step {int(state.step)}")
+    start = int(state.step)
+    latest.delete_after(start)
+    best.delete_after(start)
+
+    total = config.train.epochs * steps_per_epoch
+    log = MetricLog(workdir, start)
+    try:
+        if start < total and not progress["stopped"]:
+            stage(f"training: steps {start + 1} to {total}, {steps_per_epoch} an epoch")
+            loop = _Loop(config, data, network, optimiser, latest, best, log, progress)
+            state = loop.run(state, start, total, steps_per_epoch)
+    finally:
+        log.close()
+        latest.close()
+        best.close()
+    print(
+        f"trained {int(state.step)} steps; best validation macro-mAP {progress['best_score']:.4f} "
+        f"at step {progress['best_step']}; see {workdir}"
+    )
+    return {"steps": int(state.step), "best_step": progress["best_step"], "best_score": progress["best_score"]}
+
+
+def stage(name: str) -> None:
+    """Name the stage about to begin, so that a hang is located."""
+    print(f"[mgc-jax] {name}", flush=True)
+
+
+def check_fits(config: Config, data: PreparedData) -> None:
+    """Raise InputError where the recipe and the prepared data set disagree."""
+    check_prepared_for(config, data)
+    if config.train.batch_size > data.split_sizes["train"]:
+        raise InputError(
+            f"train.batch_size is {config.train.batch_size}, but {data.path} has only "
+            f"{data.split_sizes['train']} training tracks."
+        )
+
+
+def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
+    """AdamW with the recipe's schedule."""
+    t = config.train
+    return optim.adamw(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
+
+
+def learning_rate(config: Config, steps_per_epoch: int) -> Any:
+    """The recipe's schedule, in steps."""
+    t = config.train
+    return optim.halving_schedule(
+        t.learning_rate, warmup_steps=t.warmup_steps, halve_every_steps=t.halve_every_epochs * steps_per_epoch
+    )
+
+
+def prefetch(batches: Iterator[Any], mesh: jax.sharding.Mesh, size: int) -> Iterator[dict[str, jax.Array]]:
+    """Place batches on the mesh ``size`` steps ahead of their use."""
+    placed = (sharding.place_batch(batch, mesh) for batch in batches)
+    queue = deque(itertools.islice(placed, size))
+    while queue:
+        yield queue.popleft()
+        queue.extend(itertools.islice(placed, 1))
+
+
+class _Loop:
+    """The steps between two interruptions."""
+
+    def __init__(
+        self,
+        config: Config,
+        data: PreparedData,
+        network: Network,
+        optimiser: Any,
+        latest: checkpoint.Checkpoints,
+        best: checkpoint.Checkpoints,
+        log: MetricLog,
+        progress: dict[str, Any],
+    ):
+        self.config, self.data, self.network = config, data, network
+        self.latest, self.best, self.log, self.progress = latest, best, log, progress
+        self.train_step = steps.make_train_step(
+            network, optimiser, contrastive_weight=config.loss.contrastive_weight, seed=config.train.seed
+        )
+        self.evaluation_step = steps.make_evaluation_step(network)
+        self.pending: list[tuple[int, steps.Metrics]] = []
+        self.since = (time.monotonic(), 0)
+
+    def run(self, state: TrainState, start: int, total: int, steps_per_epoch: int) -> TrainState:
+        t = self.config.train
+        schedule = learning_rate(self.config, steps_per_epoch)
+        batches = self.data.train_batches(
+            batch_size=t.batch_size,
+            seed=t.seed,
+            start_step=start,
+            num_steps=total - start,
+            host=jax.process_index(),
+            num_hosts=jax.process_count(),
+        )
+        evaluate_every = t.evaluate_every_epochs * steps_per_epoch
+        bar = Progress("train", total * t.batch_size, "tracks", initial=start * t.batch_size)
+        self.since = (time.monotonic(), start)
+        note = ""
+        for step, batch in enumerate(prefetch(batches, self.network.mesh, self.config.compute.prefetch), start + 1):
+            state, step_metrics = self.train_step(state, self.network.frozen, batch)
+            self.pending.append((step, step_metrics))
+            evaluate_now = step % evaluate_every == 0 or step == total
+            if step % t.log_every_steps == 0 or evaluate_now:
+                # All but the step just dispatched: the host never waits for the device here.
+                note = self.flush(keep=0 if evaluate_now else 1, schedule=schedule) or note
+            if evaluate_now:
+                self.evaluate(state, step, bar)
+            if evaluate_now or step % t.checkpoint_every_steps == 0:
+                self.flush(keep=0, schedule=schedule)  # nothing that is not finite is ever saved
+                self.latest.save(state, step, dict(self.progress))
+            bar.update(t.batch_size, note)
+            if self.progress["stopped"]:
+                bar.say(f"stopped early: no better validation score for {t.patience} evaluations")
+                break
+        bar.close()
+        return state
+
+    def flush(self, keep: int, schedule: Any) -> str:
+        """Log the steps whose metrics are due; returns the progress bar's note.
+
+        Raises:
+            InputError: a loss is not finite; names the step and its batch.
+        """
+        due = self.pending[: len(self.pending) - keep]
+        if not due:
+            return ""
+        self.pending = self.pending[len(due) :]
+        values = jax.device_get([m for _, m in due])
+        for (step, _), value in zip(due, values, strict=True):
+            if not (math.isfinite(value["loss"]) and math.isfinite(value["gradient_norm"])):
+                raise InputError(self._not_finite(step))
+        last = due[-1][0]
+        mean = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
+        now, (before, first) = time.monotonic(), self.since
+        self.since = (now, last)
+        rate = (last - first) * self.config.train.batch_size / max(now - before, 1e-9)
+        self.log.write(
+            last,
+            {f"train/{name}": v for name, v in mean.items()}
+            | {"train/learning_rate": float(schedule(last - 1)), "train/tracks_per_second": rate},
+        )
+        return f"loss {mean['loss']:.4f}"
+
+    def _not_finite(self, step: int) -> str:
+        t = self.config.train
+        rows = order.batch_indices(self.data.split_sizes["train"], t.batch_size, t.seed, step - 1)
+        ids = self.data.track_ids("train")
+        return (
+            f"The loss of step {step} is not finite; training stopped and the last good checkpoint is kept. "
+            f"The batch: {', '.join(ids[row] for row in rows)}."
+        )
+
+    def evaluate(self, state: TrainState, step: int, bar: Progress) -> None:
+        """Score the validation split, keep the best state, count towards early stopping."""
+        scored = score_split(self.evaluation_step, self.network, state, self.data, "validation", self.config)
+        result = metrics.evaluate_scores(scored.scores, scored.labels, 0.5)
+        self.log.write(
+            step,
+            {f"validation/{k}": float(v) for k, v in result.items()} | {"validation/bce": float(scored.bce.mean())},
+        )
+        score = float(result["map_macro"])
+        better = score > self.progress["best_score"]
+        if better:
+            self.progress |= {"best_score": score, "best_step": step, "stale": 0}
+            self.best.save(state, step, dict(self.progress))
+        else:
+            self.progress["stale"] += 1
+            self.progress["stopped"] = 0 < self.config.train.patience <= self.progress["stale"]
+        epoch = step // (self.data.split_sizes["train"] // self.config.train.batch_size)
+        bar.say(
+            f"epoch {epoch} (step {step}): validation macro-mAP {score:.4f}, example F1 {result['f1_example']:.4f}"
+            + (", best so far" if better else "")
+        )
+        self.since = (time.monotonic(), step)

@@ -1,0 +1,95 @@
+"""The files of a run besides its checkpoints: config.json, genres.json, preprocessing.json, thresholds.json."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.errors import InputError
+from data_pipeline.genres import GenreVocabulary
+from mgc_jax import config as configs
+from mgc_jax.config import Config
+
+# Settings that may change when a run is resumed: they do not touch what was learned so far.
+FREE_ON_RESUME = ("data.", "train.epochs", "train.patience", "train.log_every", "train.checkpoint_every", "compute.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+    """A run's folder."""
+
+    path: Path
+
+    def begin(self, config: Config, vocabulary: GenreVocabulary) -> None:
+        """Make the folder for a new run, or check that the run in it is the one to be resumed.
+
+        Raises:
+            InputError: it holds another run, or cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if (self.path / "config.json").exists():
+                self._check_same(config, vocabulary)
+            self.write_json("config.json", config)
+            vocabulary.save(self.path / "genres.json")
+        except OSError as error:
+            raise InputError(f"The workdir {self.path} cannot be written ({error.strerror or error}).") from None
+
+    def _check_same(self, config: Config, vocabulary: GenreVocabulary) -> None:
+        if (self.path / "genres.json").exists() and self.vocabulary() != vocabulary:
+            raise InputError(f"{self.path} holds a run with another genre vocabulary; give another --workdir.")
+        if difference := configs.first_difference(self.config(), config, ignore=FREE_ON_RESUME):
+            raise InputError(f"{self.path} holds a run with other settings ({difference}); give another --workdir.")
+
+    def config(self) -> Config:
+        """The settings that the run was trained with."""
+        path = self.path / "config.json"
+        if not path.exists():
+            raise InputError(f"{self.path} holds no run (config.json is missing); train one with mgc-jax train.")
+        stored = configs.from_json(path)
+        config = configs.defaults()
+        configs.merge(config, stored, origin=str(path))
+        return configs.validate(config)
+
+    def vocabulary(self) -> GenreVocabulary:
+        """The genres that the run knows."""
+        return GenreVocabulary.load(self.path / "genres.json")
+
+    def save_thresholds(self, thresholds: np.ndarray, vocabulary: GenreVocabulary) -> None:
+        """Keep the per-genre thresholds calibrated on validation."""
+        pairs = dict(zip(vocabulary.names, map(float, thresholds), strict=True))
+        self.write_json("thresholds.json", pairs)
+
+    def thresholds(self) -> np.ndarray | None:
+        """(G,) thresholds in the vocabulary's order, or None where none were calibrated yet."""
+        path = self.path / "thresholds.json"
+        if not path.exists():
+            return None
+        try:
+            pairs = json.loads(path.read_text("utf-8"))
+            return np.array([float(pairs[name]) for name in self.vocabulary().names])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} does not fit the run ({error}); remove it and run mgc-jax evaluate.") from None
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a file whole or not at all."""
+        write_json(self.path / name, value)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}).") from None
