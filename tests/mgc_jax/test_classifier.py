@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,9 +7,11 @@ import pytest
 from flax import nnx
 
 from mgc_jax.losses import bce_loss, contrastive_loss, total_loss
+from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.bert import Bert, BertConfig, Frozen
 from mgc_jax.models.classifier import GenreClassifier
 from mgc_jax.models.genre_graph import Constant
+from tests.mgc_jax import QUICK
 
 B, T, M, L, H, G, D = 5, 67, 37, 11, 14, 7, 24
 CONFIG = BertConfig(
@@ -17,6 +21,12 @@ CONFIG = BertConfig(
 RNG = np.random.default_rng(0)
 ADJACENCY, NODES = RNG.random((G, G)) / G, RNG.normal(size=(G, 5))
 PRIOR = np.linspace(-2.0, 1.0, G)
+
+
+@pytest.fixture(autouse=True)
+def small_preset(monkeypatch):
+    """The presets themselves are tested with the encoder; here their five blocks would only cost compile time."""
+    monkeypatch.setitem(PRESETS, "small", {"widths": (3, 5), "pools": ((4, 4), (2, 2))})
 
 
 def build(order=slice(None), **options):
@@ -29,7 +39,7 @@ def build(order=slice(None), **options):
             "lyrics_features": H,
             "num_genres": G,
             "width": D,
-            "audio_preset": "narrow",
+            "audio_preset": "small",
             "heads": 3,
             "adjacency": ADJACENCY[order][:, order],
             "node_features": NODES[order],
@@ -55,7 +65,11 @@ def batch():
 def compiled(model, *, train=False):
     """The model as one compiled function of (batch, dropout key): eager dispatch would compile every operation."""
     graph, state = nnx.split(model)
-    run = jax.jit(lambda state, given, key: nnx.merge(graph, state, copy=True)(given, train=train, dropout_key=key))
+
+    def run(state, given, key):
+        return nnx.merge(graph, state, copy=True)(given, train=train, dropout_key=key)
+
+    run = jax.jit(run, compiler_options=QUICK)
     return lambda given, key=None: run(state, given, key)
 
 
@@ -114,7 +128,7 @@ def test_missing_lyrics_read_the_null_token():
 
 
 def test_logits_start_moderate_and_at_the_prior():
-    out = compiled(build(width=96), train=True)(batch()).logits
+    out = compiled(build(), train=True)(batch()).logits
     assert np.abs(out - PRIOR).mean() < 2.0
 
 
@@ -135,7 +149,7 @@ def test_every_parameter_learns_and_nothing_else(dtype):
     graph, params, stats, frozen, constants = nnx.split(model, *kinds)  # exhaustive: raises if anything is left
     assert {leaf.dtype for leaf in jax.tree.leaves((params, stats, constants))} == {np.dtype(np.float32)}
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=QUICK)
     def slopes(params, stats, frozen, constants, given, key):
         def loss(params):
             model = nnx.merge(graph, params, stats, frozen, constants, copy=True)

@@ -5,6 +5,7 @@ import pytest
 from flax import nnx
 
 from mgc_jax.models.cross_attention import CrossAttention, CrossModalAttention, dropout
+from tests.mgc_jax import QUICK
 
 B, S, L, D = 5, 7, 11, 12
 LENGTHS = np.array([11, 1, 3, 7, 2])
@@ -22,7 +23,11 @@ def build(**options):
 def compiled(model, *, train=False):
     """The module as one compiled function: eager dispatch would compile every operation by itself."""
     graph, state = nnx.split(model)
-    run = jax.jit(lambda state, *args, key: nnx.merge(graph, state)(*args, train=train, dropout_key=key))
+
+    def run(state, *args, key):
+        return nnx.merge(graph, state)(*args, train=train, dropout_key=key)
+
+    run = jax.jit(run, compiler_options=QUICK)
     return lambda *args, key=None: run(state, *args, key=key)
 
 
