@@ -321,8 +321,13 @@ def _run(chunks: list[list[Track]], todo: list[int], work: Path, options: Prepar
         return
     crashed: list[int] = []
     with _pool(workers) as pool:
-        futures = {pool.submit(_decode_chunk, i, chunks[i], work, options): i for i in todo}
+        futures = {}
         try:
+            for i in todo:
+                try:
+                    futures[pool.submit(_decode_chunk, i, chunks[i], work, options)] = i
+                except BrokenProcessPool:
+                    crashed.append(i)
             for future in concurrent.futures.as_completed(futures):
                 try:
                     future.result()
@@ -332,7 +337,9 @@ def _run(chunks: list[list[Track]], todo: list[int], work: Path, options: Prepar
                     yield futures[future]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    # A decoder that takes its process down is found by giving every track of the chunks it hit a process of its own.
+    if crashed:
+        _check_pool()
+    # A decoder that takes its process down is found by giving it the tracks of the chunks it hit one by one.
     for i in sorted(crashed):
         if not _outcome_file(work, i).is_file():
             _decode_chunk(i, chunks[i], work, options, apart=True)
@@ -357,6 +364,17 @@ def _pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
                 os.environ[name] = value
 
 
+def _check_pool() -> None:
+    """Raises InputError when it is not the music that ends the worker processes."""
+    try:
+        with _pool(1) as pool:
+            pool.submit(int).result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "Worker processes cannot be started; guard your script with if __name__ == '__main__' or use workers=1."
+        ) from error
+
+
 def _end_with_parent() -> None:
     """Ends this worker when the process that started it was killed."""
     parent = multiprocessing.parent_process()
@@ -373,8 +391,8 @@ def _decode_chunk(number: int, tracks: list[Track], work: Path, options: Prepare
     """Decodes one chunk to ``<number>.npy`` (n, T, M) and ``<number>.jsonl``; the latter marks it as done."""
     spectrograms: list[np.ndarray] = []
     outcomes = []
-    for track in tracks:
-        outcome, spectrogram = _decode_apart(track, options) if apart else _decode_track(track, options)
+    decoded = _decode_apart(tracks, options) if apart else (_decode_track(track, options) for track in tracks)
+    for outcome, spectrogram in decoded:
         if spectrogram is not None:
             outcome = dataclasses.replace(outcome, row=len(spectrograms))
             spectrograms.append(spectrogram)
@@ -389,12 +407,18 @@ def _decode_chunk(number: int, tracks: list[Track], work: Path, options: Prepare
     partial.replace(_outcome_file(work, number))
 
 
-def _decode_apart(track: Track, options: PrepareOptions) -> tuple[_Outcome, np.ndarray | None]:
-    with _pool(1) as pool:
-        try:
-            return pool.submit(_decode_track, track, options).result()
-        except BrokenProcessPool:
-            return _Outcome(track.id, str(track.audio), -1, _CRASHED, True, None), None
+def _decode_apart(tracks: list[Track], options: PrepareOptions) -> Iterator[tuple[_Outcome, np.ndarray | None]]:
+    """Decodes one track at a time in another process, so that a process that ends names its track."""
+    rest = list(tracks)
+    while rest:
+        with _pool(1) as pool:
+            while rest:
+                track = rest.pop(0)
+                try:
+                    yield pool.submit(_decode_track, track, options).result()
+                except BrokenProcessPool:
+                    yield _Outcome(track.id, str(track.audio), -1, _CRASHED, True, None), None
+                    break
 
 
 def _decode_track(track: Track, options: PrepareOptions) -> tuple[_Outcome, np.ndarray | None]:

@@ -1,5 +1,10 @@
 """A little corpus of real files, with dirt, for the tests of prepare and input."""
 
+import dataclasses
+import multiprocessing
+import os
+from pathlib import Path
+
 import numpy as np
 import soundfile
 
@@ -12,9 +17,21 @@ OPTIONS = PrepareOptions(min_genre_tracks=4, audio=SPEC, max_tokens=19, workers=
 GENRES = ("rock", "pop", "jazz", "r&b")
 
 
-def options(**changes):
-    import dataclasses
+def explode(path):
+    """Ends a worker process, as a decoder's segmentation fault would."""
+    if multiprocessing.parent_process() is not None:
+        os._exit(1)
+    return Path(path)
 
+
+class Bomb(type(Path())):
+    """A path that ends the worker process it is sent to."""
+
+    def __reduce__(self):
+        return explode, (str(self),)
+
+
+def options(**changes):
     return dataclasses.replace(OPTIONS, **changes)
 
 

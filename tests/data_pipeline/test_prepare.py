@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 
@@ -153,6 +154,15 @@ def test_processes_give_the_same_data_set(corpus, prepared, tmp_path):
     one, two = examples(prepared[0]), examples(tmp_path / "out")
     assert one.keys() == two.keys()
     assert all((one[id]["spectrogram"] == two[id]["spectrogram"]).all() for id in one)
+
+
+def test_a_file_that_crashes_its_decoder_costs_one_track(corpus, tmp_path):
+    tracks = list(corpus.tracks[:40])
+    tracks[33] = dataclasses.replace(tracks[33], audio=music.Bomb(tracks[33].audio))
+    report = prepare(Corpus(tuple(tracks)), tmp_path / "out", music.options(workers=2))
+    assert quarantine(tmp_path / "out")["t033"] == "cannot be decoded: the decoder crashed"
+    assert report["rejected"]["cannot be decoded"] == 1
+    assert report["tracks_kept"] > 30
 
 
 def test_a_complete_data_set_is_left_alone(corpus, prepared):
