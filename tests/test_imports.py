@@ -1,0 +1,203 @@
+"""The direction of imports, read off the syntax trees: who may know whom, and what is never executed."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("data_pipeline", "mgc_jax")
+UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+UNSAFE_CALLS = {"eval", "exec", "__import__"}
+
+
+class Import(NamedTuple):
+    """``target`` is the full name of what is imported; ``lazy`` where it does not happen with the file's own import."""
+
+    target: str
+    lazy: bool
+
+
+class Module(NamedTuple):
+    name: str
+    tree: ast.Module
+    imports: tuple[Import, ...]
+
+    def uses(self, package: str) -> bool:
+        return any(within(i.target, package) for i in self.imports)
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def imports_of(tree: ast.AST, package: str, lazy: bool = False) -> Iterator[Import]:
+    """Every import of a file in ``package``; ``from a import b`` counts as ``a.b``."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, lazy) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parts, *([node.module] if node.module else [])])
+            yield from (Import(f"{base}.{alias.name}", lazy) for alias in node.names)
+        else:
+            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            yield from imports_of(node, package, lazy or inside or typing_only)
+
+
+def read(path: Path) -> Module:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    initial = parts[-1] == "__init__"
+    name = ".".join(parts[:-1] if initial else parts)
+    tree = ast.parse(path.read_text("utf-8"), str(path))
+    return Module(name, tree, tuple(imports_of(tree, name if initial else ".".join(parts[:-1]))))
+
+
+def read_all(folder: str) -> list[Module]:
+    return [read(path) for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+MODULES = {module.name: module for package in PACKAGES for module in read_all(package)}
+
+
+def users(package: str) -> set[str]:
+    return {name for name, module in MODULES.items() if module.uses(package)}
+
+
+def project_imports(module: Module) -> set[str]:
+    """The project's modules that ``module`` imports, lazily or not."""
+    return {owner(i.target) for i in module.imports if i.target.startswith(PACKAGES)}
+
+
+def owner(target: str) -> str:
+    """``mgc_jax.config.Config`` -> ``mgc_jax.config``."""
+    while target not in MODULES:
+        target, dot, _ = target.rpartition(".")
+        assert dot, "an import of a module that is not there"
+    return target
+
+
+def test_the_reader_sees_every_form_of_import():
+    code = """
+import a.b
+from a import c as d
+from . import e
+from ..x import y
+if TYPE_CHECKING:
+    import f
+try:
+    import g
+except ImportError:
+    pass
+class C:
+    import h
+    def m(self):
+        import i
+"""
+    found = {(i.target, i.lazy) for i in imports_of(ast.parse(code), "p.q")}
+    eager = {"a.b", "a.c", "p.q.e", "p.x.y", "g", "h"}
+    assert found == {(name, False) for name in eager} | {("f", True), ("i", True)}
+
+
+def test_both_packages_are_read():
+    assert {"data_pipeline.builder", "mgc_jax.models.classifier", "mgc_jax.cli"} <= set(MODULES)
+
+
+def test_only_the_data_pipeline_touches_tensorflow_and_librosa():
+    assert users("tensorflow") | users("tensorflow_datasets") <= {"data_pipeline.builder", "data_pipeline.input"}
+    assert users("librosa") == {"data_pipeline.audio"}
+
+
+def test_the_data_pipeline_does_not_know_the_model():
+    for package in ("mgc_jax", "jax", "flax"):
+        assert not {name for name in users(package) if within(name, "data_pipeline")}
+
+
+def test_only_checkpoint_imports_orbax():
+    assert users("orbax") == {"mgc_jax.checkpoint"}
+
+
+def test_models_losses_and_metrics_know_arrays_and_nothing_else():
+    for name, module in MODULES.items():
+        if within(name, "mgc_jax.models"):
+            assert all(within(other, "mgc_jax.models") for other in project_imports(module)), name
+    for name in ("mgc_jax.losses", "mgc_jax.metrics"):
+        assert not project_imports(MODULES[name]), name
+
+
+def test_the_command_line_is_on_top():
+    assert {name for name, module in MODULES.items() if "mgc_jax.cli" in project_imports(module)} <= {
+        "mgc_jax.__main__"
+    }
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_there_are_no_import_cycles(package):
+    graph = {
+        name: {owner(i.target) for i in module.imports if not i.lazy and within(i.target, package)} - {package}
+        for name, module in MODULES.items()
+        if within(name, package)
+    }
+    while free := {name for name, needs in graph.items() if not needs & set(graph)}:
+        graph = {name: needs for name, needs in graph.items() if name not in free}
+    assert not graph, f"a cycle among {sorted(graph)}"
+
+
+def test_recipes_import_ml_collections_only():
+    recipes = read_all("configs")
+    assert recipes
+    for recipe in recipes:
+        assert {i.target.split(".")[0] for i in recipe.imports} <= {"ml_collections", "__future__"}, recipe.name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_read_from_a_file_is_executed(name):
+    module = MODULES[name]
+    tops = {i.target.split(".")[0] for i in module.imports}
+    assert not tops & UNSAFE_MODULES
+    assert "runpy" not in tops or name == "mgc_jax.config"  # recipes are programs that a person names
+    assert not {i.target for i in module.imports if within(i.target, "importlib")} - {"importlib.util"}
+    constants = {t.id for node in module.tree.body for t in getattr(node, "targets", []) if isinstance(t, ast.Name)}
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        assert called not in UNSAFE_CALLS, f"line {node.lineno}: {called}"
+        if called.startswith("importlib"):
+            fixed = isinstance(node.args[0], ast.Constant) or ast.unparse(node.args[0]) in constants
+            assert called == "importlib.util.find_spec", f"line {node.lineno}: {called}"
+            assert fixed, f"line {node.lineno}: {called} of a name that is not a constant"
+        for keyword in node.keywords:
+            if keyword.arg == "allow_pickle":
+                assert ast.unparse(keyword.value) == "False", f"line {node.lineno}: allow_pickle"
+
+
+def run_python(code: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+NO_BACKEND = """
+import sys
+if "jax" in sys.modules:
+    from jax._src import xla_bridge
+    assert not xla_bridge.backends_are_initialized(), "a device was touched"
+"""
+
+
+def test_importing_the_package_touches_neither_tensorflow_nor_a_device():
+    run_python(f"import mgc_jax\n{NO_BACKEND}\nassert 'tensorflow' not in sys.modules")
+
+
+def test_training_is_importable_without_the_data_libraries():
+    blocked = ("tensorflow", "tensorflow_datasets", "librosa", "ml_collections")
+    block = f"import sys\nsys.modules.update(dict.fromkeys({blocked!r}))\n"
+    run_python(f"{block}import mgc_jax.train, mgc_jax.inference\n{NO_BACKEND}")
