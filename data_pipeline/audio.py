@@ -20,6 +20,7 @@ RANGE_DB = 80
 """What the 255 steps of a stored spectrogram span, in dB under the clip's maximum."""
 
 _SILENCE = 1e-4  # -80 dB of full scale: what lossy coders leave of digital silence stays under it
+_LOUDEST = 1e12  # float files hold full scale as 1, or as 2**31 at most; the power of far more overflows
 _MIN_SECONDS = 1.0
 _FRAMES_AT_ONCE = 64  # keeps the FFT's work set inside the L2 cache
 _MAGIC = {
@@ -164,7 +165,8 @@ def _open(path: Path) -> Any:
         return soundfile.SoundFile(str(path))
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".") or "unknown format"
-        if "format not recogni" in reason.lower():
+        # libsndfile takes an MP3 without one whole frame for a file that is not there; it was opened above.
+        if "format not recogni" in reason.lower() or "does not exist" in reason:
             raise AudioError("not audio: format not recognised") from error
         raise AudioError(f"cannot be decoded: {reason}") from error
 
@@ -198,6 +200,8 @@ def _check_length(samples: np.ndarray, file: Any, wanted: int) -> None:
 def _check_finite(samples: np.ndarray) -> None:
     if not np.isfinite(samples).all():
         raise AudioError("contains NaN or infinite samples")
+    if np.abs(samples).max() > _LOUDEST:
+        raise AudioError("samples far over full scale")
 
 
 def _fit(samples: np.ndarray, rate: int, spec: AudioSpec) -> np.ndarray:

@@ -44,12 +44,21 @@ def read_lyrics_file(path: Path) -> str | None:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise LyricsError(f"lyrics cannot be opened: {error.strerror or error}") from error
-    if len(content) > MAX_BYTES:
-        raise LyricsError("lyrics are larger than 1 MiB")
-    text = _decode(content)
+    _check_size(len(content))
+    return read_lyrics_text(_decode(content))
+
+
+def read_lyrics_text(text: str) -> str | None:
+    """The cleaned text of lyrics given as such; raises LyricsError for what is too long or not text."""
+    _check_size(len(text))
     if len(_CONTROL.findall(text)) > len(text) / 50 or "\x00" in text:
         raise LyricsError("lyrics are not text")
     return clean(_CONTROL.sub(" ", text))
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise LyricsError("lyrics are larger than 1 MiB")
 
 
 def _decode(content: bytes) -> str:

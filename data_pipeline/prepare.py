@@ -427,9 +427,9 @@ def _decode_track(track: Track, options: PrepareOptions) -> tuple[_Outcome, np.n
         if track.lyrics_file is not None:
             text = lyrics.read_lyrics_file(track.lyrics_file)
         else:
-            text = lyrics.clean(track.lyrics_text)
+            text = lyrics.read_lyrics_text(track.lyrics_text or "")
     except lyrics.LyricsError as error:
-        return _Outcome(track.id, str(track.lyrics_file), -1, str(error), True, None), None
+        return _Outcome(track.id, str(track.lyrics_file or track.audio), -1, str(error), True, None), None
     audio = str(track.audio)
     if options.require_lyrics and text is None:
         return _Outcome(track.id, audio, -1, _NO_LYRICS, False, None), None

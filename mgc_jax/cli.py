@@ -29,35 +29,65 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, overrides = _take_overrides(arguments)
     options = _parser().parse_args(arguments)
     if overrides and not hasattr(options, "config"):
-        print(f"mgc-jax: {options.command} takes no --config settings.", file=sys.stderr)
-        return 2
+        return _refuse(f"{options.command} takes no --config settings.")
     options.overrides = overrides
     try:
         options.run(options)
     except InputError as error:
-        print(f"mgc-jax: {error}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a name too long, a folder of somebody else
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _refuse(f"{where}{error.strerror or error}.")
     except KeyboardInterrupt:
         print("mgc-jax: interrupted; run the same command again to continue.", file=sys.stderr)
         return 130
     return 0
 
 
+def _refuse(sentence: str) -> int:
+    print(f"mgc-jax: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2
+
+
+def _at_least(lowest: int) -> Callable[[str], int]:
+    """An argument's type: an integer that is not smaller."""
+
+    def number(text: str) -> int:
+        if int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"{text} is less than {lowest}")
+        return int(text)
+
+    number.__name__ = "int"
+    return number
+
+
+def _writable(text: str) -> Path:
+    """An argument's type: a file that can be written, found out before the work and not after it."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder" if path.is_dir() else f"no folder {path.parent}")
+    return path
+
+
 def _take_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Split off ``--config.key=value`` and ``--config.key value``."""
-    rest, overrides = [], []
-    items = iter(arguments)
-    for item in items:
+    rest: list[str] = []
+    overrides: list[str] = []
+    waiting = False  # for the value of the last override
+    for item in arguments:
         if match := OVERRIDE.match(item):
             key, value = match.groups()
-            if value is None:
-                value = next(items, None)
             overrides.append(key if value is None else f"{key}={value}")
+            waiting = value is None
+        elif waiting and not item.startswith("--"):
+            overrides[-1] += f"={item}"
+            waiting = False
         else:
             rest.append(item)
+            waiting = False
     return rest, overrides
 
 
@@ -101,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     source = "a folder in Music4All's layout, or a manifest (.csv, .tsv, .jsonl)"
     prepare.add_argument("--source", type=Path, required=True, metavar="DIR_OR_MANIFEST", help=source)
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR")
-    prepare.add_argument("--workers", type=int, default=0, metavar="N", help="processes; 0 = one a core")
+    prepare.add_argument("--workers", type=_at_least(0), default=0, metavar="N", help="processes; 0 = one a core")
 
     train = command(
         "train",
@@ -122,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--workdir", type=Path, required=True, metavar="W")
     evaluate.add_argument("--data", type=Path, required=True, metavar="DIR")
     evaluate.add_argument("--split", default="test", metavar="SPLIT", help="train, validation or test")
-    evaluate.add_argument("--json", type=Path, metavar="FILE")
+    evaluate.add_argument("--json", type=_writable, metavar="FILE")
 
     predict = command(
         "predict",
@@ -134,8 +164,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("audio", type=Path, nargs="+", metavar="AUDIO")
     lyrics = "a text file; once for each AUDIO, in the same order, or not at all (- for a track without)"
     predict.add_argument("--lyrics", action="append", default=[], metavar="FILE", help=lyrics)
-    predict.add_argument("--top", type=int, default=TOP, metavar="N", help="genres to print (default %(default)s)")
-    predict.add_argument("--json", type=Path, metavar="FILE")
+    predict.add_argument(
+        "--top", type=_at_least(1), default=TOP, metavar="N", help="genres to print (default %(default)s)"
+    )
+    predict.add_argument("--json", type=_writable, metavar="FILE")
     return parser
 
 
@@ -200,7 +232,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     from data_pipeline.audio import AudioError
-    from data_pipeline.lyrics import read_lyrics_file
+    from data_pipeline.lyrics import LyricsError, read_lyrics_file
     from mgc_jax import inference
     from mgc_jax.workdir import write_json
 
@@ -209,14 +241,19 @@ def _predict(options: argparse.Namespace) -> None:
             f"{len(options.audio)} audio files but {len(options.lyrics)} lyrics: give one --lyrics for each, in "
             "order (- for a track without), or none."
         )
-    lyrics = [None if f == "-" else read_lyrics_file(Path(f)) for f in options.lyrics] or [None] * len(options.audio)
+    lyrics: list[str | None] = [None] * len(options.audio)
+    for place, lyrics_file in enumerate(options.lyrics):
+        try:
+            lyrics[place] = None if lyrics_file == "-" else read_lyrics_file(Path(lyrics_file))
+        except LyricsError as error:
+            raise InputError(f"{lyrics_file}: {error}.") from None
     model = inference.load(str(options.workdir))
     predictions, failures = [], []
     for file, text in zip(options.audio, lyrics, strict=True):
         try:
             prediction = model.predict(file, text)
         except InputError as error:  # the other files still get their genres
-            failures.append(f"{file} {error}." if isinstance(error, AudioError) else str(error))
+            failures.append(f"{file}: {error}." if isinstance(error, AudioError) else str(error))
             continue
         predictions.append(prediction.to_json())
         _print_prediction(prediction, options.top)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import json
+import math
 import runpy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -177,10 +178,10 @@ def validate(config: Config) -> Config:
         if _get(config, name) not in allowed:
             raise InputError(f"{name} is {_get(config, name)!r}, but must be one of {', '.join(allowed)}.")
     for name in positive:
-        if not _get(config, name) > 0:
+        if not 0 < _get(config, name) < math.inf:
             raise InputError(f"{name} is {_get(config, name)}, but must be greater than 0.")
     for name in not_negative.split():
-        if _get(config, name) < 0:
+        if not 0 <= _get(config, name) < math.inf:
             raise InputError(f"{name} is {_get(config, name)}, but must not be negative.")
     if config.model.width % config.model.heads:
         raise InputError(f"model.width {config.model.width} is not a multiple of model.heads {config.model.heads}.")
@@ -191,6 +192,10 @@ def validate(config: Config) -> Config:
         )
     if not 0 <= config.model.dropout < 1:
         raise InputError(f"model.dropout is {config.model.dropout}, but must lie in [0, 1).")
+    if not all(isinstance(language, str) for language in config.data.languages):
+        raise InputError(f"data.languages is {config.data.languages}, but must be a list of texts such as ['en'].")
+    if not all(isinstance(text, str) for pair in config.data.aliases.items() for text in pair):
+        raise InputError(f"data.aliases is {dict(config.data.aliases)}, but must lead from texts to texts.")
     fractions = config.data.fractions
     numbers = all(isinstance(f, int | float) and f > 0 for f in fractions)
     if len(fractions) != 3 or not numbers or abs(sum(fractions) - 1) > 1e-6:
@@ -221,19 +226,21 @@ def _read_recipe(spec: str) -> Mapping[str, Any]:
     if not Path(path).is_file():
         raise InputError(f"There is no recipe {path}; those that come with the project are in configs/.")
     try:
-        get_config = runpy.run_path(path)["get_config"]
+        get_config = runpy.run_path(path).get("get_config")
+        if get_config is None:
+            raise InputError(f"{path} defines no get_config(); see configs/music4all.py for the form.")
         recipe = get_config(argument) if argument else get_config()
         return recipe.to_dict() if hasattr(recipe, "to_dict") else dict(recipe)
-    except KeyError:
-        raise InputError(f"{path} defines no get_config(); see configs/music4all.py for the form.") from None
-    except Exception as error:
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
         raise InputError(f"{path} is not a usable recipe ({type(error).__name__}: {error}).") from None
 
 
 def _literal(text: str) -> Any:
     try:
         return _as_json(ast.literal_eval({"true": "True", "false": "False"}.get(text, text)))
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
 
 

@@ -12,10 +12,10 @@ import codecs
 import csv
 import difflib
 import io
+import itertools
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from data_pipeline.sources.music4all import is_instrumental
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 REQUIRED = ("audio", "genres")
+
+_MAX_FIELD = 1 << 24
 
 _Row = tuple[int, dict[str, Any] | str]
 """Line number, and the row's fields or the reason why it has none."""
@@ -81,24 +83,54 @@ def _require(path: Path, columns: list[str]) -> None:
             raise InputError(f"{path} has no column {name!r}; {hint}.")
 
 
-def _table_rows(path: Path, text: str) -> Iterator[_Row]:
+def _table_rows(path: Path, text: str) -> list[_Row]:
+    """The rows under the header; a quotation mark that is never closed costs its own row, not those after it."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    lines = list(io.StringIO(text, newline=""))
+    rows: list[_Row] = []
+    limit = csv.field_size_limit(_MAX_FIELD)  # of the whole process; the default is shorter than some lyrics
     try:
+        reader, offset = csv.reader(lines, delimiter=delimiter), 0
         header = [name.strip().lower() for name in next(reader, [])]
         _require(path, [name for name in header if name])
-        for row in reader:
-            if not any(field.strip() for field in row):
+        while (start := offset + reader.line_num) < len(lines):
+            try:
+                row: list[str] | None = next(reader)
+            except csv.Error:  # a field without end
+                row = None
+            end = offset + reader.line_num
+            if row is None or _swallows(lines, start, end, row, len(header), delimiter):
+                rows.append((start + 1, "a quotation mark is not closed"))
+                offset = start + 1
+                reader = csv.reader(itertools.islice(lines, offset, None), delimiter=delimiter)
+            elif not any(field.strip() for field in row):
                 continue
-            if len(row) != len(header):
-                yield (
-                    reader.line_num,
-                    f"{len(row)} columns instead of {len(header)}; quote fields that hold a separator",
-                )
+            elif len(row) != len(header):
+                rows.append((end, f"{len(row)} columns instead of {len(header)}; quote fields that hold a separator"))
             else:
-                yield reader.line_num, dict(zip(header, row, strict=True))
+                rows.append((end, dict(zip(header, row, strict=True))))
     except csv.Error as error:
         raise InputError(f"{path} is no table (line {reader.line_num}: {error}).") from None
+    finally:
+        csv.field_size_limit(limit)
+    return rows
+
+
+def _swallows(lines: list[str], start: int, end: int, row: list[str], num_columns: int, delimiter: str) -> bool:
+    """Whether the row of several lines start .. end - 1 took whole rows into a field that nobody closed."""
+    if end - start == 1:
+        return False
+    if len(row) == num_columns:
+        try:
+            if end < len(lines):
+                return False
+            for _ in csv.reader(lines[start:end], delimiter=delimiter, strict=True):
+                pass
+            return False
+        except csv.Error as error:
+            if "unexpected end" not in str(error):
+                return False
+    return any(len(next(csv.reader([line], delimiter=delimiter))) == num_columns for line in lines[start + 1 : end])
 
 
 def _json_rows(path: Path, text: str) -> list[_Row]:
@@ -115,6 +147,9 @@ def _json_rows(path: Path, text: str) -> list[_Row]:
         if not isinstance(value, dict):
             rows.append((number, "not a JSON object"))
             continue
+        if "\\ud" in line.lower() and not _encodable(value):
+            rows.append((number, "half of a surrogate pair is not text"))
+            continue
         row = {str(key).strip().lower(): field for key, field in value.items()}
         keys.update(dict.fromkeys(row))
         rows.append((number, row))
@@ -122,6 +157,14 @@ def _json_rows(path: Path, text: str) -> list[_Row]:
     if keys or not rows:
         _require(path, list(keys))
     return rows
+
+
+def _encodable(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _track(row: dict[str, Any], folder: Path) -> Track | str:
