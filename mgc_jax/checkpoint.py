@@ -88,7 +88,9 @@ class Checkpoints:
         self._manager.close()
 
     def _plain(self, state: TrainState) -> dict[str, Any]:
-        plain = {name: nnx.to_pure_dict(getattr(state, name)) for name in ("params", "batch_stats", "constants")}
+        plain: dict[str, Any] = {
+            name: nnx.to_pure_dict(getattr(state, name)) for name in ("params", "batch_stats", "constants")
+        }
         plain["step"] = state.step
         if not self._weights_only:
             plain["opt_state"] = jax.tree.leaves(state.opt_state)

@@ -76,7 +76,7 @@ def evaluate_sets(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]
     }
 
 
-def calibrate_thresholds(scores: np.ndarray, labels: np.ndarray, *, minimum: int = 5) -> np.ndarray:
+def calibrate_thresholds(scores: np.ndarray, labels: np.ndarray, *, minimum: int = 10) -> np.ndarray:
     """Thresholds (G,) that maximise each genre's F1; use scores and labels (N, G) of the validation split.
 
     Candidates are midpoints between neighbouring distinct scores (and just under the lowest). A genre with fewer

@@ -107,7 +107,7 @@ def _define(
     graphdef = nnx.graphdef(nnx.eval_shape(lambda *a: nnx.merge(*split(*a)), *shapes))
     rules = sharding.FSDP if config.compute.fsdp else sharding.DATA_PARALLEL
     state_shardings = sharding.tree_shardings(jax.eval_shape(init, *shapes), mesh, rules)
-    frozen = nnx.State({"bert": nnx.pure(nnx.state(bert, Frozen))})
+    frozen: nnx.State = nnx.State({"bert": nnx.pure(nnx.state(bert, Frozen))})
     frozen = jax.device_put(frozen, sharding.replicated(mesh))
     return Network(graphdef, frozen, mesh, state_shardings), jax.jit(init, out_shardings=state_shardings)
 

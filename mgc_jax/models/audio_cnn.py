@@ -17,7 +17,7 @@ from jax.typing import DTypeLike
 PRESETS: dict[str, dict[str, Any]] = {
     # The paper gives "five blocks" only; pooling by 2 keeps time a sequence, without which (1) has a single key.
     "paper": {"widths": (64, 128, 256, 512, 512), "pools": ((2, 2),) * 5},
-    "narrow": {"widths": (16, 32, 64, 96, 128), "pools": ((2, 2),) * 5},
+    "narrow": {"widths": (8, 16, 32, 64, 128), "pools": ((2, 2),) * 5},
     # Choi et al.'s FCN-5 with pools as (time, mel): 30 s collapse into one position, so for audio-only use.
     "fcn5": {"widths": (64, 128, 128, 128, 64), "pools": ((4, 2), (4, 2), (4, 2), (5, 3), (4, 4))},
 }
@@ -40,8 +40,9 @@ def max_pool(x: jax.Array, pool: tuple[int, int], method: str = "window") -> jax
     time, mel = pool
     if method == "window":
         return nnx.max_pool(x, window_shape=pool, strides=pool)
-    x = x[:, : x.shape[1] // time * time, : x.shape[2] // mel * mel]
-    return functools.reduce(jnp.maximum, [x[:, i::time, j::mel] for i in range(time) for j in range(mel)])
+    batch, frames, bands, channels = x.shape
+    x = x[:, : frames // time * time, : bands // mel * mel]
+    return jnp.max(x.reshape(batch, frames // time, time, bands // mel, mel, channels), axis=(2, 4))
 
 
 class ConvBlock(nnx.Module):

@@ -1,0 +1,58 @@
+"""What all tests share: eight virtual devices, a compilation cache and one small prepared corpus."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Shared by the whole session and its subprocesses: many tests compile the same programs.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="mgc-jax-cache-"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+from pathlib import Path
+
+import pytest
+
+from mgc_jax.cli import main
+
+TINY = [
+    "--config.audio.seconds=3.0",
+    "--config.lyrics.max_tokens=16",
+    "--config.data.min_genre_tracks=3",
+    "--config.model.width=16",
+    "--config.model.heads=2",
+    "--config.model.gcn_hidden=16",
+    "--config.compute.evaluation_batch_size=16",
+    "--config.train.warmup_steps=5",
+]
+"""Overrides that make any recipe small enough for a test."""
+
+CONFIG = str(Path(__file__).parent.parent / "configs" / "demo.py")
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated corpus of 64 tracks of 3 s in Music4All's layout."""
+    out = tmp_path_factory.mktemp("generated") / "corpus"
+    assert main(["corpus", "--out", str(out), "--tracks", "64", "--seconds", "3", "--seed", "7"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def data(corpus: Path) -> Path:
+    """The corpus prepared for the tiny recipe."""
+    out = corpus.parent / "data"
+    assert main(["prepare", "--config", CONFIG, *TINY, "--source", str(corpus), "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def run(data: Path) -> Path:
+    """A workdir trained for two epochs on the prepared corpus."""
+    workdir = data.parent / "run"
+    arguments = ["train", "--config", CONFIG, *TINY, "--config.train.epochs=2"]
+    assert main([*arguments, "--data", str(data), "--workdir", str(workdir)]) == 0
+    return workdir

@@ -1,0 +1,161 @@
+"""Training through the real command: devices, kills, resumption, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from mgc_jax import checkpoint, optim, sharding
+from mgc_jax.cli import main
+from mgc_jax.state import abstract
+from mgc_jax.workdir import Workdir
+from tests.conftest import CONFIG, TINY
+
+EIGHT = [*TINY, "--config.train.batch_size=8"]
+
+
+def command(data: Path, workdir: Path, *more: str) -> list[str]:
+    return ["train", "--config", CONFIG, *EIGHT, "--data", str(data), "--workdir", str(workdir), *more]
+
+
+def spawn(arguments: list[str], devices: int, **options) -> subprocess.Popen:
+    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen([sys.executable, "-m", "mgc_jax", *arguments], env=environment, **pipes, **options)
+
+
+def lines(workdir: Path) -> list[dict]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def parameters(workdir: Path) -> dict[str, np.ndarray]:
+    """Every array of the newest checkpoint, by path."""
+    from data_pipeline.lyrics import locate_encoder
+
+    folder = Workdir(workdir)
+    config = folder.config()
+    optimiser = optim.adamw(lambda _: 0.0, weight_decay=0.1, clip_norm=1.0)
+    mesh = sharding.make_mesh(devices=jax.devices()[:1])
+    size = folder.vocabulary().size
+    _, target = abstract(config, size, locate_encoder(config.lyrics.encoder), optimiser, mesh)
+    store = checkpoint.latest(workdir)
+    restored = store.restore(target)
+    store.close()
+    assert restored is not None
+    leaves = jax.tree_util.tree_flatten_with_path(restored[0])[0]
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+@pytest.mark.slow
+def test_loss_curve_does_not_depend_on_the_number_of_devices(data: Path, tmp_path: Path):
+    # The paper's learning rate: at larger ones Adam turns rounding in near-zero gradients into visible steps.
+    curve = {}
+    for devices in (1, 2, 8):
+        workdir = tmp_path / str(devices)
+        more = ["--config.train.epochs=5", "--config.train.learning_rate=1e-4", "--config.train.warmup_steps=200"]
+        more += ["--config.train.log_every_steps=1", "--config.compute.dtype=float32"]
+        process = spawn(command(data, workdir, *more), devices)
+        output, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, output
+        assert f"{devices} x cpu" in output
+        curve[devices] = [line["train/loss"] for line in lines(workdir) if "train/loss" in line][:20]
+        assert len(curve[devices]) == 20
+    assert len(set(curve[1])) > 15
+    np.testing.assert_allclose(curve[2], curve[1], rtol=1e-5)
+    np.testing.assert_allclose(curve[8], curve[1], rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_parameters(data: Path, tmp_path: Path):
+    more = ["--config.train.epochs=3", "--config.train.checkpoint_every_steps=3", "--config.train.log_every_steps=2"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = spawn(command(data, whole, *more), 2)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+
+    victim = spawn(command(data, killed, *more), 2)
+    assert victim.stdout is not None
+    for line in victim.stdout:  # the second checkpoint is on its way when the first evaluation is reported
+        if line.startswith("epoch 1"):
+            victim.send_signal(signal.SIGKILL)
+            break
+    victim.wait(timeout=60)
+    victim.stdout.close()
+    assert victim.returncode == -signal.SIGKILL
+    assert len(lines(killed)) < len(lines(whole))
+
+    process = spawn(command(data, killed, *more), 2)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    assert "resuming after step" in output
+
+    expected, actual = parameters(whole), parameters(killed)
+    assert expected.keys() == actual.keys()
+    for path, value in expected.items():
+        np.testing.assert_array_equal(actual[path], value, err_msg=path)
+    untimed = [[{k: v for k, v in line.items() if "second" not in k} for line in lines(w)] for w in (whole, killed)]
+    assert [line for line in untimed[0] if "validation/map_macro" in line] == [
+        line for line in untimed[1] if "validation/map_macro" in line
+    ]
+
+
+def test_a_finished_run_leaves_its_files_and_is_not_trained_again(run: Path, data: Path, capsys):
+    for name in ("config.json", "genres.json", "metrics.jsonl", "checkpoints/latest", "checkpoints/best"):
+        assert (run / name).exists(), name
+    assert list(run.glob("events.*"))
+    before = lines(run)
+    steps = [line["step"] for line in before]
+    assert steps == sorted(steps)
+    assert {"train/loss", "train/learning_rate", "train/tracks_per_second"} <= before[0].keys()
+    arguments = ["train", "--config", CONFIG, *TINY, "--config.train.epochs=2"]
+    assert main([*arguments, "--data", str(data), "--workdir", str(run)]) == 0
+    assert "resuming after step" in capsys.readouterr().out
+    assert lines(run) == before
+
+
+def test_the_newest_checkpoint_damaged_the_one_before_it_is_taken(data: Path, tmp_path: Path, capsys):
+    workdir = tmp_path / "run"
+    assert main(command(data, workdir, "--config.train.epochs=2")) == 0
+    steps = sorted(int(p.name) for p in (workdir / "checkpoints/latest").iterdir())
+    assert len(steps) == 2
+    for file in (workdir / "checkpoints/latest" / str(steps[-1])).rglob("*"):
+        if file.is_file():
+            os.truncate(file, file.stat().st_size // 2)
+    capsys.readouterr()
+    assert main(command(data, workdir, "--config.train.epochs=2")) == 0
+    output = capsys.readouterr().out
+    assert f"checkpoint of step {steps[-1]}" in output
+    assert f"resuming after step {steps[0]}" in output
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_batch(data: Path, tmp_path: Path, capsys):
+    workdir = tmp_path / "run"
+    more = ["--config.train.epochs=2", "--config.train.learning_rate=1e30", "--config.train.clip_norm=0.0"]
+    assert main(command(data, workdir, *more, "--config.train.warmup_steps=0")) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "is not finite" in message
+    assert "The batch: " in message
+    store = checkpoint.latest(workdir)
+    assert store._manager.latest_step() is None or np.isfinite(lines(workdir)[-1]["train/loss"])
+    store.close()
+
+
+def test_other_settings_or_genres_do_not_touch_a_run(run: Path, data: Path, capsys):
+    before = (run / "config.json").read_bytes()
+    arguments = ["train", "--config", CONFIG, *TINY, "--data", str(data), "--workdir", str(run)]
+    assert main([*arguments, "--config.model.width=32"]) == 2
+    assert "model.width" in capsys.readouterr().err
+    assert (run / "config.json").read_bytes() == before
+
+
+def test_a_batch_must_divide_over_the_devices(data: Path, tmp_path: Path, capsys):
+    assert main(command(data, tmp_path / "run", "--config.train.batch_size=9")) == 2
+    assert "use a multiple of 8" in capsys.readouterr().err
