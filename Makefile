@@ -17,11 +17,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: demo test lint lock clean
 
 demo: $(INSTALLED)
-	$(BIN)/mgc-jax corpus --out $(DEMO)/corpus --tracks 900 --seconds 10
-	$(BIN)/mgc-jax prepare --config configs/demo.py --source $(DEMO)/corpus --out $(DEMO)/data
-	$(BIN)/mgc-jax train --config configs/demo.py --data $(DEMO)/data --workdir $(DEMO)/run
-	$(BIN)/mgc-jax evaluate --workdir $(DEMO)/run --data $(DEMO)/data --split test
-	$(BIN)/python -m mgc_jax.demo --data $(DEMO)/data --corpus $(DEMO)/corpus --workdir $(DEMO)/run
+	scripts/demo.sh $(BIN) $(DEMO)
 
 test: $(INSTALLED)-dev
 	$(BIN)/pytest

@@ -5,9 +5,11 @@ Axis letters: T frames, M mel bands. Times in s, rates in Hz.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -147,6 +149,24 @@ def _analysis(spec: AudioSpec) -> tuple[np.ndarray, Any]:
     return window, sparse.csr_matrix(filters.astype(np.float32))
 
 
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Keeps what the MP3 decoder's C code prints off standard error: its errors reach us as exceptions."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # no standard error: nothing to keep clean
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
 def _open(path: Path) -> Any:
     """An open soundfile.SoundFile, or AudioError."""
     import soundfile
@@ -162,7 +182,8 @@ def _open(path: Path) -> Any:
         if head.startswith(magic):
             raise AudioError(f"not audio: {what}")
     try:
-        return soundfile.SoundFile(str(path))
+        with _silenced():
+            return soundfile.SoundFile(str(path))
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".") or "unknown format"
         # libsndfile takes an MP3 without one whole frame for a file that is not there; it was opened above.
@@ -176,7 +197,8 @@ def _read(file: Any, num_frames: int) -> np.ndarray:
     import soundfile
 
     try:
-        samples = file.read(num_frames, dtype="float32", always_2d=True)
+        with _silenced():
+            samples = file.read(num_frames, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, ValueError, MemoryError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise AudioError(f"cannot be decoded: {reason}") from error

@@ -37,8 +37,9 @@ class Progress:
             elapsed = max(now - self._start, 1e-9)
             rate = (self._done - self._initial) / elapsed
             left = tqdm.format_interval(max(self._total - self._done, 0) / rate) if rate else "?"
+            speed = f", {rate:.1f}/s, {left} left" if rate else ""
             tail = f", {note}" if note else ""
-            line = f"{self._label}: {self._done}/{self._total} {self._unit}, {rate:.1f}/s, {left} left{tail}"
+            line = f"{self._label}: {self._done}/{self._total} {self._unit}{speed}{tail}"
             print(line, file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The whole path on generated music: corpus -> prepare -> train -> evaluate -> predict two test tracks -> one line.
+# usage: scripts/demo.sh BIN DIR   (BIN: the virtual environment's bin; DIR: where everything is left)
+set -euo pipefail
+bin=$1 demo=$2
+config=configs/demo.py
+
+say() { printf '\n$ %s\n' "$*"; "$@"; }
+
+say "$bin/mgc-jax" corpus --out "$demo/corpus" --tracks 800 --seconds 10
+say "$bin/mgc-jax" prepare --config "$config" --source "$demo/corpus" --out "$demo/data"
+say "$bin/mgc-jax" train --config "$config" --data "$demo/data" --workdir "$demo/run"
+say "$bin/mgc-jax" evaluate --workdir "$demo/run" --data "$demo/data" --split test
+
+# Two test tracks that have lyrics, with what the corpus says they are.
+arguments=()
+while IFS=$'\t' read -r split _ id _ _ audio; do
+  lyrics=$demo/corpus/lyrics/$id.txt
+  [ "$split" = test ] && [ -f "$lyrics" ] && [ "$(wc -c <"$lyrics")" -gt 200 ] || continue
+  arguments+=("$audio" --lyrics "$lyrics")
+  printf '\n%s is labelled: %s' "$audio" "$(awk -F'\t' -v id="$id" '$1 == id { print $2; exit }' "$demo/corpus/id_genres.csv")"
+  [ ${#arguments[@]} -eq 6 ] && break
+done <"$demo/data/tracks.tsv"
+echo
+say "$bin/mgc-jax" predict --workdir "$demo/run" --top 5 "${arguments[@]}"
+
+printf '\n'
+"$bin/python" - "$demo/run/evaluation_test.json" <<'PYTHON'
+import json, sys
+from mgc_jax.evaluate import headline
+print(headline(json.load(open(sys.argv[1]))))
+PYTHON
