@@ -157,10 +157,18 @@ class PreparedData:
                 batch["num_tokens"][row] = _integer(fields["num_tokens"])
         return batch
 
+    def check_shards(self) -> None:
+        """Raises InputError naming a shard that is missing or cut short, before a model is built for nothing."""
+        for split in SPLITS:
+            self._shard_paths(split)
+
     def _source(self, split: str) -> Any:
         """Random access to the split's records; raises InputError naming a shard that is missing or cut short."""
         from array_record.python.array_record_data_source import ArrayRecordDataSource
 
+        return ArrayRecordDataSource(self._shard_paths(split))
+
+    def _shard_paths(self, split: str) -> list[str]:
         paths = []
         for shard in self.meta["shards"][split]:
             path = self.path / shard["file"]
@@ -169,7 +177,7 @@ class PreparedData:
                 what = "is missing" if size is None else f"has {size} of {shard['bytes']} bytes"
                 raise InputError(f"The shard {path} {what}; copy or prepare the data set again.")
             paths.append(f"{path}[0:{shard['records']}]")
-        return ArrayRecordDataSource(paths)
+        return paths
 
 
 def example_fields(record: bytes) -> dict[str, memoryview]:

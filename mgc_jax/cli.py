@@ -211,7 +211,9 @@ def _train(options: argparse.Namespace) -> None:
     from mgc_jax import config
     from mgc_jax.train import train
 
-    train(config.load(options.config, options.overrides), PreparedData(options.data), options.workdir)
+    settings, data = config.load(options.config, options.overrides), PreparedData(options.data)
+    data.check_shards()
+    train(settings, data, options.workdir)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -221,6 +223,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from mgc_jax.workdir import write_json
 
     data = PreparedData(options.data)
+    data.check_shards()
     if options.split not in data.split_sizes:
         raise InputError(f"There is no split {options.split}; {options.data} has {', '.join(data.split_sizes)}.")
     report = inference.load(str(options.workdir)).evaluate(data, options.split)

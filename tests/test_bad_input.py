@@ -146,7 +146,7 @@ class Place:
 
     def train(self, *, data: Path | None = None, workdir: Path | None = None, more: tuple[str, ...] = ()) -> list[str]:
         where = ["--data", str(data or self.data), "--workdir", str(workdir or self.folder / "run")]
-        small = ["--config.train.batch_size=4", "--config.model.width=8", "--config.model.gcn_hidden=8"]
+        small = ["--config.train.batch_size=8", "--config.model.width=8", "--config.model.gcn_hidden=8"]
         return ["train", "--config", RECIPE, *where, *SETTINGS, *small, *more]
 
     def run(self, genres: str | None = None, config: str | None = None) -> Path:
