@@ -45,7 +45,8 @@ class PreparedData:
             if self.vocabulary.size != self.meta["num_genres"]:
                 raise ValueError("genres.json belongs to another data set")
             for split in SPLITS:
-                if sum(shard["records"] for shard in self.meta["shards"][split]) != self.split_sizes[split]:
+                shards = [(str(s["file"]), int(s["bytes"]), int(s["records"])) for s in self.meta["shards"][split]]
+                if sum(records for *_, records in shards) != self.split_sizes[split]:
                     raise ValueError(f"the shards of {split} do not add up")
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self.path / 'dataset.json'} is broken ({error}); prepare it again.") from error

@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 
 from data_pipeline.audio import AudioSpec
+from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import LyricsTokenizer
 from data_pipeline.prepare import PrepareOptions
@@ -50,37 +51,43 @@ def classifier(
         adjacency: (G, G), as propagated by the genre graph.
         node_features: (G, H), the encoder's embedding of each genre's name.
         prior_logits: (G,), the training log-odds of each genre.
+
+    Raises:
+        InputError: settings that do not fit each other.
     """
     dtype = compute_dtype(config)
     m = config.model
-    return GenreClassifier(
-        num_mels=config.audio.n_mels,
-        num_frames=num_frames,
-        max_tokens=config.lyrics.max_tokens,
-        bert=Bert(bert_config, dtype=dtype, param_dtype=dtype, rngs=rngs),
-        lyrics_features=bert_config.hidden_size,
-        num_genres=adjacency.shape[0],
-        audio_preset=m.audio_preset,
-        audio_tokens=m.audio_tokens,
-        pool=m.pool,
-        width=m.width,
-        fusion=m.fusion,
-        heads=m.heads,
-        residual_norm=m.residual_norm,
-        pooling=m.pooling,
-        head=m.head,
-        adjacency=adjacency,
-        node_features=node_features,
-        gcn_hidden=m.gcn_hidden,
-        gcn_depth=m.gcn_depth,
-        contrastive_width=m.contrastive_width,
-        normalise=m.contrastive_normalise,
-        prior_logits=prior_logits if m.genre_bias else None,
-        genre_bias=m.genre_bias,
-        dropout=m.dropout,
-        dtype=dtype,
-        rngs=rngs,
-    )
+    try:
+        return GenreClassifier(
+            num_mels=config.audio.n_mels,
+            num_frames=num_frames,
+            max_tokens=config.lyrics.max_tokens,
+            bert=Bert(bert_config, dtype=dtype, param_dtype=dtype, rngs=rngs),
+            lyrics_features=bert_config.hidden_size,
+            num_genres=adjacency.shape[0],
+            audio_preset=m.audio_preset,
+            audio_tokens=m.audio_tokens,
+            pool=m.pool,
+            width=m.width,
+            fusion=m.fusion,
+            heads=m.heads,
+            residual_norm=m.residual_norm,
+            pooling=m.pooling,
+            head=m.head,
+            adjacency=adjacency,
+            node_features=node_features,
+            gcn_hidden=m.gcn_hidden,
+            gcn_depth=m.gcn_depth,
+            contrastive_width=m.contrastive_width,
+            normalise=m.contrastive_normalise,
+            prior_logits=prior_logits if m.genre_bias else None,
+            genre_bias=m.genre_bias,
+            dropout=m.dropout,
+            dtype=dtype,
+            rngs=rngs,
+        )
+    except ValueError as error:
+        raise InputError(f"These settings make no model: {error}.") from None
 
 
 def graph_constants(

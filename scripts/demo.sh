@@ -13,16 +13,16 @@ say "$bin/mgc-jax" train --config "$config" --data "$demo/data" --workdir "$demo
 say "$bin/mgc-jax" evaluate --workdir "$demo/run" --data "$demo/data" --split test
 
 # Two test tracks that have lyrics, with what the corpus says they are.
-arguments=()
-while IFS=$'\t' read -r split _ id _ _ audio; do
+audios=() texts=()
+while IFS=$'\t' read -r split index id artist title audio; do
   lyrics=$demo/corpus/lyrics/$id.txt
   [ "$split" = test ] && [ -f "$lyrics" ] && [ "$(wc -c <"$lyrics")" -gt 200 ] || continue
-  arguments+=("$audio" --lyrics "$lyrics")
+  audios+=("$audio") texts+=(--lyrics "$lyrics")
   printf '\n%s is labelled: %s' "$audio" "$(awk -F'\t' -v id="$id" '$1 == id { print $2; exit }' "$demo/corpus/id_genres.csv")"
-  [ ${#arguments[@]} -eq 6 ] && break
+  [ ${#audios[@]} -lt 2 ] || break
 done <"$demo/data/tracks.tsv"
 echo
-say "$bin/mgc-jax" predict --workdir "$demo/run" --top 5 "${arguments[@]}"
+say "$bin/mgc-jax" predict --workdir "$demo/run" --top 5 "${audios[@]}" "${texts[@]}"
 
 printf '\n'
 "$bin/python" - "$demo/run/evaluation_test.json" <<'PYTHON'
