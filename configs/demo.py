@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
                 "epochs": 12,
                 "learning_rate": 2e-3,
                 "warmup_steps": 40,
-                "halve_every_epochs": 4,
+                "halve_every_epochs": 5,
                 "log_every_steps": 10,
             },
         }

@@ -1,0 +1,218 @@
+"""The README is true: every command in it runs, on a tiny generated corpus, and the rest is checked by name."""
+
+import argparse
+import contextlib
+import csv
+import io
+import os
+import re
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from data_pipeline.lyrics import locate_encoder
+from data_pipeline.sources import manifest, read_corpus, world
+from mgc_jax import cli, config
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+
+TINY = """data.min_genre_tracks=2 audio.seconds=3.0 lyrics.max_tokens=16 model.audio_preset=narrow model.width=16
+model.heads=2 model.gcn_hidden=16 train.epochs=1 train.batch_size=8 compute.evaluation_batch_size=16""".split()
+# What makes a README command small; later arguments win over the command's own.
+SMALL = {
+    "corpus": ["--tracks", "20", "--seconds", "3"],
+    "prepare": ["--workers", "1", *(f"--config.{item}" for item in TINY)],
+    "train": [f"--config.{item}" for item in TINY],
+    "evaluate": [],
+    "predict": [],
+    "--help": [],
+}
+
+
+class Done(NamedTuple):
+    command: str
+    code: int
+    output: str
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def first_column(text: str) -> list[str]:
+    """The words in backticks that begin a table's rows."""
+    return re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+RUN = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("mgc-jax ")]
+
+
+def run(arguments: list[str]) -> Done:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        try:
+            code = cli.main(arguments)
+        except SystemExit as end:
+            code = end.code or 0
+    return Done(shlex.join(["mgc-jax", *arguments]), code, output.getvalue())
+
+
+def small(arguments: list[str]) -> list[str]:
+    extra = SMALL[arguments[0]]
+    if extra and arguments[0] != "corpus" and not any(a.startswith("--config.lyrics.encoder=") for a in arguments):
+        extra = [*extra, "--config.lyrics.encoder=minilm"]
+    return [*arguments, *extra]
+
+
+def make_catalogue(folder: Path, tracks) -> None:
+    """A catalogue as the README describes it: a manifest, its files, and a new song."""
+    (folder / "audio").mkdir(parents=True)
+    (folder / "lyrics").mkdir()
+    rows = []
+    for track in tracks:
+        shutil.copy(track.audio, folder / "audio")
+        if track.lyrics_file:
+            shutil.copy(track.lyrics_file, folder / "lyrics")
+        lyrics = f"lyrics/{track.lyrics_file.name}" if track.lyrics_file else ""
+        rows.append((f"audio/{track.audio.name}", ",".join(track.genres), lyrics, track.artist, track.language or ""))
+    header = blocks("csv")[0].splitlines()[0].split(",")
+    with (folder / "songs.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    (folder / "lyrics" / "new_song.txt").write_text("Love on the radio, all night long\n")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder in which the README's commands find what they name; it is the current one while they run."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "configs").symlink_to(ROOT / "configs")
+    (folder / "models").mkdir()
+    (folder / "models" / "bert-base-uncased").symlink_to(locate_encoder("minilm"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        done = run(["corpus", "--out", "music4all", "--tracks", "70", "--seconds", "3"])
+        assert done.code == 0, done.output
+        corpus = read_corpus(Path("music4all"))
+        make_catalogue(Path("my_music"), corpus.tracks)
+        plan = next(plan for plan in world.make_plans(70, 0) if plan.dirt is None)
+        shutil.copy(f"music4all/audios/{plan.id}.mp3", "my_music/audio/new_song.mp3")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def done(site) -> list[Done]:
+    """Every ``mgc-jax`` command of the README, in its order."""
+    return [run(small(arguments)) for arguments in RUN]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_no_command_goes_unchecked(line):
+    words = shlex.split(line)
+    assert "  " not in line, "one command a line"
+    if words[0] == "mgc-jax":
+        assert words[1] in SMALL, f"{words[1]} is not run by this test"
+    elif words[0] == "make":
+        variables = dict(word.split("=") for word in words[1:] if "=" in word)
+        targets = [word for word in words[1:] if "=" not in word]
+        assert targets
+        for target in targets:
+            assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), f"make has no target {target}"
+        for name in variables:
+            assert re.search(rf"^{name} \?= ", MAKEFILE, re.MULTILINE), f"make has no variable {name}"
+    elif words[:2] == ["pip", "install"]:
+        check_installation(words[2:])
+    else:
+        assert line == f". {re.search(r'^VENV := (.*)$', MAKEFILE, re.MULTILINE)[1]}/bin/activate", "an unknown command"
+
+
+def check_installation(words: list[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    if words[0] == "-e":
+        extra = re.fullmatch(r"\.(?:\[(\w+)\])?", words[1])
+        assert extra[1] is None or extra[1] in project["optional-dependencies"]
+    else:
+        assert words[0] == "--no-deps"
+        assert f"MINILM := {words[1]}" in MAKEFILE
+
+
+@pytest.mark.slow
+def test_every_command_runs(done):
+    failed = [f"{d.command}\n{d.output}" for d in done if d.code != 0]
+    assert not failed, "\n".join(failed)
+
+
+@pytest.mark.slow
+def test_the_run_leaves_what_the_table_says(site, done):
+    names = first_column(section("What a run leaves"))
+    assert len(names) > 5
+    for name in names:
+        assert list((site / "runs" / "mine").glob(name)), name
+    for name in ("quarantine.tsv", "report.json"):
+        assert f"`{name}`" in section("What gets quarantined")
+        assert (site / "data" / "mine" / name).is_file()
+    undocumented = {p.name for p in (site / "runs" / "mine").iterdir()} - {name.split("/")[0] for name in names}
+    assert not {name for name in undocumented if not name.startswith("events.")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python_runs(site, done, block):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(block, "README.md", "exec"), {})
+    assert output.getvalue()
+
+
+def test_the_manifest_example_is_read_whole(tmp_path):
+    file = tmp_path / "songs.csv"
+    file.write_text(blocks("csv")[0], "utf-8")
+    for name in re.findall(r"\b(?:audio|lyrics)/\w+\.\w+", file.read_text("utf-8")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("...")
+    corpus = manifest.read(file)
+    assert not corpus.rejected
+    assert [track.genres for track in corpus.tracks] == [("rock", "indie rock"), ("jazz",), ("hip hop", "rap")]
+
+
+def test_recipes_and_settings_are_there():
+    names = first_column(section("Settings"))
+    assert {ROOT / name for name in names} == set((ROOT / "configs").glob("*.py"))
+    for text in re.findall(r"--config\.([\w.]+=[^\s`]+)", README.replace("--config.key=value", "")):
+        config.load(None, [text])
+
+
+def test_the_parser_has_no_other_commands():
+    actions = cli._parser()._actions
+    commands = next(action for action in actions if isinstance(action, argparse._SubParsersAction)).choices
+    assert set(commands) == {arguments[0] for arguments in RUN} - {"--help"}
+
+
+def test_the_generated_corpus_is_described():
+    rows = re.findall(r"^\| (?:the|both)[^|]*\| ([^|]+) \|$", section("The generated corpus"), re.MULTILINE)
+    named = [name for row in rows for name in row.split(", ")]
+    assert sorted(named) == sorted(world.ALL_GENRES)
+    assert f"Its {len(named)} genre names" in README
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(document):
+    text = (ROOT / document).read_text("utf-8")
+    headings = {
+        re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        elif not target.startswith("https://"):
+            assert os.path.exists(ROOT / target), target
