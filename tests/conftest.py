@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import tempfile
-
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Shared by the whole session and its subprocesses: many tests compile the same programs.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="mgc-jax-cache-"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-
 from pathlib import Path
 
 import pytest
 
 from mgc_jax.cli import main
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+# What is compiled here runs for a moment only: the compiler's time is what tests take.
+QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {QUICK_XLA}"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Shared by the whole session and its subprocesses: many tests compile the same programs.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="mgc-jax-cache-"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 TINY = [
     "--config.audio.seconds=3.0",

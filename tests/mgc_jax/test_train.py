@@ -17,7 +17,7 @@ from mgc_jax import checkpoint, optim, sharding
 from mgc_jax.cli import main
 from mgc_jax.state import abstract
 from mgc_jax.workdir import Workdir
-from tests.conftest import CONFIG, TINY
+from tests.conftest import CONFIG, QUICK_XLA, TINY
 
 EIGHT = [*TINY, "--config.train.batch_size=8"]
 
@@ -27,7 +27,7 @@ def command(data: Path, workdir: Path, *more: str) -> list[str]:
 
 
 def spawn(arguments: list[str], devices: int, **options) -> subprocess.Popen:
-    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {QUICK_XLA}"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen([sys.executable, "-m", "mgc_jax", *arguments], env=environment, **pipes, **options)
 
