@@ -8,23 +8,24 @@ import os
 import re
 import shlex
 import shutil
+import string
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import pytest
 
-from data_pipeline.lyrics import locate_encoder
 from data_pipeline.sources import manifest, read_corpus, world
 from mgc_jax import cli, config
+from tests.mgc_jax.test_bert import TINY as TINY_BERT
+from tests.mgc_jax.test_bert import save_tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 
 TINY = (
-    "data.min_genre_tracks=2 audio.seconds=3.0 lyrics.max_tokens=16 model.audio_preset=narrow model.pool=window "
+    "data.min_genre_tracks=2 data.max_genres=12 audio.seconds=3.0 lyrics.max_tokens=16 model.audio_preset=narrow "
     "model.width=16 model.heads=2 model.gcn_hidden=16 train.epochs=1 train.batch_size=8 "
     "compute.evaluation_batch_size=16"
 ).split()
@@ -37,6 +38,9 @@ SMALL = {
     "predict": [],
     "--help": [],
 }
+
+
+LOCAL_BERT = "models/bert-base-uncased"  # the README's name; here a tiny random BERT
 
 
 class Done(NamedTuple):
@@ -75,7 +79,7 @@ def run(arguments: list[str]) -> Done:
 def small(arguments: list[str]) -> list[str]:
     extra = SMALL[arguments[0]]
     if extra and arguments[0] != "corpus" and not any(a.startswith("--config.lyrics.encoder=") for a in arguments):
-        extra = [*extra, "--config.lyrics.encoder=minilm"]
+        extra = [*extra, f"--config.lyrics.encoder={LOCAL_BERT}"]
     return [*arguments, *extra]
 
 
@@ -96,14 +100,14 @@ def make_catalogue(folder: Path, tracks) -> None:
     (folder / "lyrics" / "new_song.txt").write_text("Love on the radio, all night long\n")
 
 
-@contextlib.contextmanager
-def quickly_compiled():
-    """Most of the time of these runs would be XLA optimising code that takes a few steps."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", False)
+def make_encoder(folder: Path) -> None:
+    """A BERT of random weights whose words are single letters."""
+    folder.mkdir(parents=True)
+    save_tiny(folder)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase]
+    words += [f"##{letter}" for letter in string.ascii_lowercase]
+    words += [f"[unused{n}]" for n in range(TINY_BERT.vocab_size - len(words))]
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +115,8 @@ def site(tmp_path_factory):
     """The folder in which the README's commands find what they name; it is the current one while they run."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "configs").symlink_to(ROOT / "configs")
-    (folder / "models").mkdir()
-    (folder / "models" / "bert-base-uncased").symlink_to(locate_encoder("minilm"))
-    with pytest.MonkeyPatch.context() as patch, quickly_compiled():
+    make_encoder(folder / LOCAL_BERT)
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         done = run(["corpus", "--out", "music4all", "--tracks", "70", "--seconds", "3"])
         assert done.code == 0, done.output
