@@ -14,18 +14,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from data_pipeline import host_tensorflow  # noqa: F401
 
+# isort: split
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 from tensorflow_datasets.core.utils import gcs_utils
 from tensorflow_datasets.core.writer import ExampleWriter
 
-for _kind in ("GPU", "TPU"):
-    tf.config.set_visible_devices([], _kind)
 gcs_utils._is_gcs_disabled = True  # the data set is nobody's but the user's: never ask the network for it
 
 NAME = "mgc_dataset"

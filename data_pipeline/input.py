@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,8 +108,9 @@ class PreparedData:
 
     def _batches(self, split: str, indices: Any, start: int, count: int) -> Iterator[Batch]:
         """Batches of the steps ``start`` .. ``start + count - 1``, whose rows ``indices(step)`` names."""
+        from data_pipeline.host_tensorflow import tf
+
         source = self._source(split)
-        tf = _tensorflow()
 
         def read(step: np.ndarray) -> tuple[np.ndarray, ...]:
             batch = self._read(source, indices(int(step)))
@@ -245,16 +245,6 @@ _TYPES = {
 _STORED = {"spectrogram": "u1", "tokens": "<u2", "labels": "u1"}
 _RECORDS_AT_ONCE = 32  # few enough for their memory to be reused from part to part, instead of mapped afresh
 _PARALLEL_BATCHES = 2
-
-
-def _tensorflow() -> Any:
-    """TensorFlow, kept away from the accelerators, which belong to JAX."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
-
-    for kind in ("GPU", "TPU"):
-        tf.config.set_visible_devices([], kind)
-    return tf
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

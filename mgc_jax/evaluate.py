@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any, NamedTuple
 
 import jax
@@ -115,30 +116,40 @@ def evaluate(
 
 def summary(report: dict[str, Any]) -> str:
     """The report as a person reads it: the model beside the predictors that never look, then the genres."""
-    trivial = report["trivial"]
-    rows = [
-        ("", "model", "at 0.5", "trivial"),
-        ("mAP macro", report["map_macro"], None, trivial["prevalence"]["map_macro"]),
-        ("mAP micro", report["map_micro"], None, trivial["prevalence"].get("map_micro")),
-        ("ROC-AUC macro", report["roc_auc_macro"], None, 0.5),
-        ("LRAP", report["lrap"], None, None),
-        ("Jaccard", report["jaccard"], report["at_half"]["jaccard"], trivial["best_constant"]["jaccard"]),
-        ("F1 example", report["f1_example"], report["at_half"]["f1_example"], trivial["best_constant"]["f1_example"]),
-        ("F1 micro", report["f1_micro"], report["at_half"]["f1_micro"], None),
-        ("F1 macro", report["f1_macro"], report["at_half"]["f1_macro"], None),
-        ("exact match", report["exact_match"], report["at_half"]["exact_match"], None),
-        ("Hamming loss", report["hamming_loss"], report["at_half"]["hamming_loss"], None),
-    ]
-    show = lambda v: v if isinstance(v, str) else ("" if v is None else f"{v:.3f}")  # noqa: E731
-    lines = [f"{name:<16}" + "".join(f"{show(v):>9}" for v in values) for name, *values in rows]
+    constant, prevalence = report["trivial"]["best_constant"], report["trivial"]["prevalence"]
+    ranking = {
+        "mAP macro": ("map_macro", prevalence["map_macro"]),
+        "mAP micro": ("map_micro", prevalence["map_micro"]),
+        "ROC-AUC macro": ("roc_auc_macro", 0.5),
+        "LRAP": ("lrap", None),
+    }
+    deciding = {
+        "Jaccard": ("jaccard", constant["jaccard"]),
+        "F1 example": ("f1_example", constant["f1_example"]),
+        "F1 micro": ("f1_micro", None),
+        "F1 macro": ("f1_macro", None),
+        "exact match": ("exact_match", None),
+        "Hamming loss": ("hamming_loss", None),
+    }
+    rows: list[tuple[Any, ...]] = [("", "calibrated", "+ arg-max", "at 0.5", "trivial")]
+    rows += [(name, report[key], None, None, floor) for name, (key, floor) in ranking.items()]
+    ways = (report, report["argmax_fallback"], report["at_half"])
+    rows += [(name, *(way[key] for way in ways), floor) for name, (key, floor) in deciding.items()]
+
+    def show(value: float | str | None) -> str:
+        return value if isinstance(value, str) else "" if value is None else "-" if isnan(value) else f"{value:.3f}"
+
+    lines = [f"{name:<16}" + "".join(f"{show(v):>11}" for v in values) for name, *values in rows]
     lines += ["", f"{'genre':<24}{'tracks':>7}{'AP':>8}{'F1':>8}{'threshold':>11}"]
     for genre in report["genres"]:
-        ap = "-" if genre["average_precision"] is None else f"{genre['average_precision']:.3f}"
-        lines.append(
-            f"{genre['name'][:23]:<24}{genre['support']:>7}{ap:>8}{genre['f1']:>8.3f}{genre['threshold']:>11.3f}"
-        )
+        ap, f1, threshold = (show(genre[key]) for key in ("average_precision", "f1", "threshold"))
+        lines.append(f"{genre['name'][:23]:<24}{genre['support']:>7}{ap:>8}{f1:>8}{threshold:>11}")
     heading = f"{report['num_tracks']} {report['split']} tracks ({report['split_kind']} split), "
-    return "\n".join([heading + "thresholds calibrated on validation", "", *lines])
+    explanation = (
+        "thresholds calibrated on validation\n(+ arg-max: a track with no genre over its threshold gets its best one; "
+        "trivial: predictors that never look)"
+    )
+    return "\n".join([heading + explanation, "", *lines])
 
 
 def headline(report: dict[str, Any]) -> str:

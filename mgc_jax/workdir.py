@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +84,22 @@ class Workdir:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all.
+    """Write JSON whole or not at all; a number that is not finite becomes null, as JSON knows no other way.
 
     Raises:
         InputError: the place cannot be written.
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        partial.write_text(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
         os.replace(partial, path)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}).") from None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,6 +12,8 @@ import soundfile
 import mgc_jax
 from data_pipeline.input import PreparedData
 from mgc_jax.cli import main
+from mgc_jax.evaluate import summary
+from mgc_jax.workdir import write_json
 
 KEYS = {
     *("jaccard", "f1_example", "f1_micro", "f1_macro", "exact_match", "hamming_loss", "map_macro", "map_micro"),
@@ -23,7 +25,7 @@ KEYS = {
 def report(run: Path, data: Path) -> dict:
     file = run / "result.json"
     assert main(["evaluate", "--workdir", str(run), "--data", str(data), "--json", str(file)]) == 0
-    return json.loads(file.read_text())
+    return json.loads(file.read_text(), parse_constant=pytest.fail)  # JSON has no NaN
 
 
 @pytest.fixture
@@ -44,6 +46,15 @@ def test_the_report_has_what_outsiders_rely_on(report: dict, run: Path, data: Pa
     assert [genre["name"] for genre in report["genres"]] == list(names)
     assert all(0 <= report[key] <= 1 for key in KEYS - {"num_tracks", "split", "split_kind", "threshold"})
     assert set(json.loads((run / "thresholds.json").read_text())) == set(names)
+
+
+def test_a_genre_without_test_tracks_has_no_score(report: dict, tmp_path: Path):
+    write_json(tmp_path / "report.json", report | {"genres": [{"name": "polka", "f1": float("nan"), "support": 0}]})
+    stored = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+    assert stored["genres"] == [{"name": "polka", "f1": None, "support": 0}]
+    missing = {"average_precision": float("nan"), "f1": float("nan"), "support": 0}
+    table = summary(report | {"genres": [report["genres"][0] | missing]})
+    assert table.splitlines()[-1].split()[-4:-1] == ["0", "-", "-"]
 
 
 def test_evaluation_does_not_depend_on_the_batch_size(report: dict, run: Path, data: Path):
