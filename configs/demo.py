@@ -1,4 +1,4 @@
-"""The demo: a generated corpus of 10 s clips, the narrow audio CNN and MiniLM, on two CPU cores in minutes.
+"""The demo: a generated corpus of 6 s clips, the narrow audio CNN and MiniLM, on two CPU cores in minutes.
 
 make demo
 """
@@ -11,15 +11,15 @@ def get_config() -> ConfigDict:
     return ConfigDict(
         {
             "data": {"min_genre_tracks": 8},
-            "audio": {"seconds": 10.0},
+            "audio": {"seconds": 6.0},
             "lyrics": {"encoder": "minilm", "max_tokens": 64},
             "model": {"audio_preset": "narrow", "width": 128, "heads": 4, "gcn_hidden": 128},
             "train": {
-                "epochs": 12,
-                "learning_rate": 2e-3,
+                "epochs": 8,
+                "learning_rate": 1e-3,
                 "warmup_steps": 40,
-                "halve_every_epochs": 5,
-                "log_every_steps": 10,
+                "halve_every_epochs": 4,
+                "weight_decay": 0.05,
             },
         }
     )
