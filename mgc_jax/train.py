@@ -51,7 +51,7 @@ def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
     network, state = initialise(config, data.vocabulary, locate_encoder(data.encoder), optimiser, mesh)
     print(parameter_table(state, network.frozen))
 
-    stage("checkpoint")
+    stage("looking for a checkpoint to resume from")
     latest, best = checkpoint.latest(workdir), checkpoint.best(workdir)
     progress: dict[str, Any] = {"best_score": -1.0, "best_step": 0, "stale": 0, "stopped": False}
     if restored := latest.restore(state):
