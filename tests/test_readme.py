@@ -9,6 +9,8 @@ import re
 import shlex
 import shutil
 import string
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +39,7 @@ SMALL = {
     "evaluate": [],
     "predict": [],
     "--help": [],
+    "scripts/measure_pipeline.py": ["--tracks", "20", "--records", "32"],
 }
 
 
@@ -147,6 +150,8 @@ def test_no_command_goes_unchecked(line):
             assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), f"make has no target {target}"
         for name in variables:
             assert re.search(rf"^{name} \?= ", MAKEFILE, re.MULTILINE), f"make has no variable {name}"
+    elif words[0] == "python":
+        assert words[1] in SMALL, f"{words[1]} is not run by this test"
     elif words[:2] == ["pip", "install"]:
         check_installation(words[2:])
     else:
@@ -167,6 +172,16 @@ def check_installation(words: list[str]) -> None:
 def test_every_command_runs(done):
     failed = [f"{d.command}\n{d.output}" for d in done if d.code != 0]
     assert not failed, "\n".join(failed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python ")])
+def test_every_script_runs(line):
+    script, *arguments = shlex.split(line)[1:]
+    command = [sys.executable, ROOT / script, *arguments, *SMALL[script]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("tracks/s") == 2
 
 
 @pytest.mark.slow
