@@ -120,6 +120,12 @@ def test_the_data_pipeline_does_not_know_the_model():
         assert not {name for name in users(package) if within(name, "data_pipeline")}
 
 
+def test_pytorch_stays_in_the_twin_and_nothing_imports_the_twin():
+    twin = {name for name in MODULES if within(name, "mgc_jax.torch_reference")}
+    assert users("torch") | users("transformers") <= twin
+    assert users("mgc_jax.torch_reference") <= twin
+
+
 def test_only_checkpoint_imports_orbax():
     assert users("orbax") == {"mgc_jax.checkpoint"}
 

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import shutil
-import string
 import subprocess
 import sys
 import tomllib
@@ -19,8 +18,7 @@ import pytest
 
 from data_pipeline.sources import manifest, read_corpus, world
 from mgc_jax import cli, config
-from tests.mgc_jax.test_bert import TINY as TINY_BERT
-from tests.mgc_jax.test_bert import save_tiny
+from tests.tiny_bert import save_encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -103,22 +101,12 @@ def make_catalogue(folder: Path, tracks) -> None:
     (folder / "lyrics" / "new_song.txt").write_text("Love on the radio, all night long\n")
 
 
-def make_encoder(folder: Path) -> None:
-    """A BERT of random weights whose words are single letters."""
-    folder.mkdir(parents=True)
-    save_tiny(folder)
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase]
-    words += [f"##{letter}" for letter in string.ascii_lowercase]
-    words += [f"[unused{n}]" for n in range(TINY_BERT.vocab_size - len(words))]
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The folder in which the README's commands find what they name; it is the current one while they run."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "configs").symlink_to(ROOT / "configs")
-    make_encoder(folder / LOCAL_BERT)
+    save_encoder(folder / LOCAL_BERT)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         done = run(["corpus", "--out", "music4all", "--tracks", "70", "--seconds", "3"])

@@ -8,15 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from mgc_jax.models.bert import Bert, BertConfig, Frozen, load_bert, mean_pool, weight_table, weights_sha256
+from mgc_jax.models.bert import Bert, BertConfig, Frozen, load_bert, mean_pool, weights_sha256
 from tests.mgc_jax import QUICK
+from tests.tiny_bert import TINY, save_weights
 
-TINY = BertConfig(
-    vocab_size=101, hidden_size=28, num_hidden_layers=2, num_attention_heads=7, intermediate_size=37,
-    max_position_embeddings=19,
-)  # fmt: skip
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
@@ -38,23 +35,6 @@ def inputs(config, batch=5, length=17):
     return np.where(mask, tokens, 0), mask
 
 
-def save_tiny(folder, rename=lambda name: name, drop=(), **extra):
-    """A random checkpoint of TINY's shapes in Hugging Face's layout."""
-    rng = np.random.default_rng(1)
-    bert = Bert(TINY, rngs=nnx.Rngs(0))
-    shapes = {".".join(map(str, path)): v.shape for path, v in nnx.to_flat_state(nnx.state(bert))}
-    tensors = {}
-    for ours, theirs in weight_table(TINY).items():
-        shape = shapes[ours][::-1] if ours.endswith("kernel") else shapes[ours]
-        centre = 1.0 if ours.endswith("scale") else 0.0
-        tensors[rename(theirs)] = (centre + 0.2 * rng.normal(size=shape)).astype(np.float32)
-    for name in drop:
-        del tensors[name]
-    save_file({**tensors, **extra}, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({"model_type": "bert", **dataclasses.asdict(TINY)}))
-    return folder
-
-
 def assert_parity(folder):
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
@@ -71,11 +51,22 @@ def assert_parity(folder):
 
 
 def test_parity_with_transformers_on_a_random_tiny_bert(tmp_path):
-    assert_parity(save_tiny(tmp_path))
+    assert_parity(save_weights(tmp_path))
 
 
 def test_parity_with_transformers_on_minilm():
     assert_parity(minilm())
+
+
+def test_parity_with_transformers_on_a_random_bert_base(tmp_path):
+    """The published shapes but for the vocabulary, whose 30 522 rows would only be looked up."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(vocab_size=1000)
+    assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads) == (12, 768, 12)
+    transformers.BertModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
+    assert_parity(tmp_path)
 
 
 def test_digest_of_minilm():
@@ -90,8 +81,8 @@ def test_old_names_load_the_same(tmp_path):
         name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
         return f"bert.{name}"
 
-    new = load_bert(save_tiny(tmp_path / "new"))
-    again = load_bert(save_tiny(tmp_path / "old", old, **{"cls.predictions.bias": np.zeros(101, np.float32)}))
+    new = load_bert(save_weights(tmp_path / "new"))
+    again = load_bert(save_weights(tmp_path / "old", old, **{"cls.predictions.bias": np.zeros(101, np.float32)}))
     jax.tree.map(np.testing.assert_array_equal, nnx.to_pure_dict(nnx.state(new)), nnx.to_pure_dict(nnx.state(again)))
 
 
@@ -99,7 +90,7 @@ def test_all_that_is_wrong_is_named_at_once(tmp_path):
     drop = ["encoder.layer.1.output.dense.bias", "embeddings.word_embeddings.weight"]
     wrong = {"encoder.layer.0.intermediate.dense.weight": np.zeros((37, 29), np.float32)}
     with pytest.raises(ValueError, match="word_embeddings") as error:
-        load_bert(save_tiny(tmp_path, drop=drop, **wrong))
+        load_bert(save_weights(tmp_path, drop=drop, **wrong))
     for name in (*drop, *wrong):
         assert name in str(error.value)
 
@@ -119,7 +110,7 @@ def test_configs_that_are_not_this_bert_are_refused(tmp_path, change):
 def test_broken_files_are_value_errors(tmp_path):
     with pytest.raises(ValueError, match=r"config\.json"):
         load_bert(tmp_path)
-    save_tiny(tmp_path)
+    save_weights(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"not tensors")
     with pytest.raises(ValueError, match="safetensors"):
         load_bert(tmp_path)
@@ -151,7 +142,7 @@ def test_frozen_has_no_parameters_and_no_gradient():
 
 
 def test_bfloat16_stays_near_float32(tmp_path):
-    save_tiny(tmp_path)
+    save_weights(tmp_path)
     tokens, mask = inputs(TINY)
     low = load_bert(tmp_path, dtype=jnp.bfloat16, param_dtype=jnp.bfloat16)
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(low))} == {np.dtype(jnp.bfloat16)}

@@ -1,0 +1,72 @@
+"""From the same settings to the twin and its trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import BertModel
+
+from mgc_jax.config import Config
+from mgc_jax.models.audio_cnn import PRESETS
+from mgc_jax.torch_reference.model import GenreClassifier
+from mgc_jax.torch_reference.training import Trainer
+
+
+def classifier(
+    config: Config,
+    *,
+    num_frames: int,
+    encoder: Path,
+    adjacency: np.ndarray,
+    name_features: np.ndarray,
+    prior_logits: np.ndarray,
+) -> GenreClassifier:
+    """The twin that ``config`` describes, in float32, with the pretrained encoder of the folder ``encoder``.
+
+    Args:
+        num_frames: T of one clip.
+        adjacency: (G, G), as propagated by the genre graph.
+        name_features: (G, H), the encoder's embedding of each genre's name.
+        prior_logits: (G,), the training log-odds of each genre.
+    """
+    m = config.model
+    bert = BertModel.from_pretrained(encoder, add_pooling_layer=False)
+    return GenreClassifier(
+        lyrics_encoder=bert,
+        lyrics_features=bert.config.hidden_size,
+        num_mels=config.audio.n_mels,
+        num_frames=num_frames,
+        max_tokens=config.lyrics.max_tokens,
+        **PRESETS[m.audio_preset],
+        adjacency=torch.tensor(adjacency, dtype=torch.float32),
+        name_features=torch.tensor(name_features, dtype=torch.float32),
+        prior_logits=torch.tensor(prior_logits, dtype=torch.float32) if m.genre_bias else None,
+        audio_tokens=m.audio_tokens,
+        width=m.width,
+        fusion=m.fusion,
+        heads=m.heads,
+        residual_norm=m.residual_norm,
+        pooling=m.pooling,
+        head=m.head,
+        gcn_hidden=m.gcn_hidden,
+        gcn_depth=m.gcn_depth,
+        contrastive_width=m.contrastive_width,
+        normalise=m.contrastive_normalise,
+        dropout=m.dropout,
+    )
+
+
+def trainer(config: Config, model: GenreClassifier, steps_per_epoch: int) -> Trainer:
+    """AdamW with the recipe's schedule around ``model``."""
+    t = config.train
+    return Trainer(
+        model,
+        contrastive_weight=config.loss.contrastive_weight,
+        learning_rate=t.learning_rate,
+        warmup_steps=t.warmup_steps,
+        halve_every_steps=t.halve_every_epochs * steps_per_epoch,
+        weight_decay=t.weight_decay,
+        clip_norm=t.clip_norm,
+    )

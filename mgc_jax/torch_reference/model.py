@@ -1,0 +1,225 @@
+"""Fig. 1 of Ru et al. (ICASSP 2023) in PyTorch's own layers; numbers in brackets are the paper's equations.
+
+Channels first: a spectrogram is an image of mel bands by frames. Axis letters: B batch, M mel bands, T frames,
+S audio tokens, L lyric tokens, H encoder width, D width, G genres.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MAX_LOG_SCALE = math.log(100.0)
+
+
+class Outputs(NamedTuple):
+    """What the losses need; ``log_scale`` = -log tau."""
+
+    logits: Tensor  # (B, G)
+    audio_embedding: Tensor  # (B, contrastive_width)
+    lyrics_embedding: Tensor  # (B, contrastive_width)
+    log_scale: Tensor  # ()
+
+
+class AudioEncoder(nn.Sequential):
+    """Convolutional blocks: spectrogram (B, 1, M, T) in [-1, 1] -> feature map (B, C, M', T')."""
+
+    def __init__(self, widths: Sequence[int], pools: Sequence[tuple[int, int]]):
+        def block(before: int, after: int, pool: tuple[int, int]) -> nn.Module:
+            time, mel = pool
+            return nn.Sequential(
+                OrderedDict(
+                    conv=nn.Conv2d(before, after, 3, padding="same", bias=False),
+                    norm=nn.BatchNorm2d(after),
+                    relu=nn.ReLU(),
+                    pool=nn.MaxPool2d((mel, time)),
+                )
+            )
+
+        super().__init__(*map(block, (1, *widths[:-1]), widths, pools))
+
+
+class CrossModalAttention(nn.Module):
+    """(1), one direction: queries (B, Q, D) read a context (B, K, D) where mask (B, K) is true -> (B, Q, D)."""
+
+    def __init__(self, width: int, heads: int, residual_norm: bool, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.out = nn.Linear(width, width) if heads > 1 else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(width, eps=1e-6) if residual_norm else None
+
+    def forward(self, queries: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+        q, k, v = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, x in ((self.query, queries), (self.key, context), (self.value, context))
+        )
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
+        read = self.dropout(self.out(read.transpose(1, 2).flatten(-2)))
+        return read if self.norm is None else self.norm(queries + read)
+
+
+class CrossAttention(nn.Module):
+    """SCMA: audio (B, S, D) and lyrics (B, L, D) with mask (B, L) -> fused (B, D).
+
+    ``positions`` is S + L for the literal flatten, None for a mean over each branch's real tokens.
+    """
+
+    def __init__(self, width: int, heads: int, residual_norm: bool, dropout: float, positions: int | None):
+        super().__init__()
+        self.flatten = positions is not None
+        self.audio_attention = CrossModalAttention(width, heads, residual_norm, dropout)
+        self.lyrics_attention = CrossModalAttention(width, heads, residual_norm, dropout)
+        self.join = nn.Linear(width * (2 if positions is None else positions), width)
+
+    def forward(self, audio: Tensor, lyrics: Tensor, mask: Tensor) -> Tensor:
+        heard = self.audio_attention(audio, lyrics, mask)
+        read = self.lyrics_attention(lyrics, audio, mask.new_ones(audio.shape[:2]))
+        if self.flatten:
+            read = read.masked_fill(~mask[..., None], 0.0)
+            return self.join(torch.cat([heard.flatten(1), read.flatten(1)], dim=1))
+        return self.join(torch.cat([heard.mean(1), masked_mean(read, mask)], dim=1))
+
+
+class GenreGraph(nn.Module):
+    """GCEM: H' = A H W with LeakyReLU between the layers -> one vector per genre (G, D)."""
+
+    adjacency: Tensor
+    nodes: Tensor
+
+    def __init__(self, adjacency: Tensor, name_features: Tensor, hidden: int, width: int, depth: int):
+        super().__init__()
+        self.register_buffer("adjacency", adjacency)
+        self.register_buffer("nodes", name_features / name_features.square().mean().sqrt())
+        widths = (name_features.shape[1], *[hidden] * (depth - 1), width)
+        self.layers = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(widths))
+
+    def forward(self) -> Tensor:
+        nodes = self.nodes
+        for depth, layer in enumerate(self.layers):
+            nodes = self.adjacency @ layer(F.leaky_relu(nodes, 0.2) if depth else nodes)
+        return nodes
+
+
+class GenreClassifier(nn.Module):
+    """The whole of Fig. 1, with the options and the departures of the JAX model's docstring.
+
+    ``lyrics_encoder`` is a Hugging Face ``BertModel``; it is frozen here. ``adjacency`` (G, G) and
+    ``name_features`` (G, H) make the genre graph; ``prior_logits`` (G,) start the biases, or None for no biases.
+    """
+
+    def __init__(
+        self,
+        *,
+        lyrics_encoder: nn.Module,
+        lyrics_features: int,
+        num_mels: int,
+        num_frames: int,
+        max_tokens: int,
+        widths: Sequence[int],
+        pools: Sequence[tuple[int, int]],
+        adjacency: Tensor,
+        name_features: Tensor,
+        prior_logits: Tensor | None,
+        audio_tokens: str = "time",
+        width: int = 512,
+        fusion: str = "scma",
+        heads: int = 8,
+        residual_norm: bool = True,
+        pooling: str = "mean",
+        head: str = "graph",
+        gcn_hidden: int = 1024,
+        gcn_depth: int = 2,
+        contrastive_width: int = 4,
+        normalise: bool = False,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        bands = num_mels // math.prod(mel for _, mel in pools)
+        frames = num_frames // math.prod(time for time, _ in pools)
+        self.every_position = audio_tokens == "all"
+        self.width, self.fusion, self.normalise = width, fusion, normalise
+        self.audio_encoder = AudioEncoder(widths, pools)
+        self.audio_projection = nn.Linear(widths[-1] * (1 if self.every_position else bands), width)
+        self.lyrics_encoder = lyrics_encoder.requires_grad_(False).eval()
+        self.lyrics_projection = nn.Linear(lyrics_features, width)
+        self.null_token = nn.Parameter(torch.randn(width))
+        self.audio_contrastive = nn.Linear(width, contrastive_width)
+        self.lyrics_contrastive = nn.Linear(width, contrastive_width)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07) if normalise else 0.0))
+        if fusion == "scma":
+            tokens = frames * (bands if self.every_position else 1)
+            positions = tokens + max_tokens if pooling == "flatten" else None
+            self.cross_attention = CrossAttention(width, heads, residual_norm, dropout, positions)
+        else:
+            self.join = nn.Linear(width * (2 if fusion == "concat" else 1), width)
+        self.dropout = nn.Dropout(dropout)
+        if head == "graph":
+            self.genre_graph: GenreGraph | None = GenreGraph(adjacency, name_features, gcn_hidden, width, gcn_depth)
+        else:
+            self.genre_graph = None
+            self.genre_vectors = nn.Linear(width, len(adjacency), bias=False)
+        self.genre_bias = None if prior_logits is None else nn.Parameter(prior_logits.clone())
+
+    def train(self, mode: bool = True) -> GenreClassifier:
+        """Training mode for all but the lyrics encoder, which is used as it is."""
+        super().train(mode)
+        self.lyrics_encoder.eval()
+        return self
+
+    def hear(self, spectrogram: Tensor) -> Tensor:
+        """Stored levels (B, T, M) uint8 -> audio tokens (B, S, D)."""
+        image = (spectrogram.float() / 127.5 - 1).transpose(1, 2)[:, None]
+        features = self.audio_encoder(image).permute(0, 3, 2, 1)  # (B, T', M', C)
+        return self.audio_projection(features.flatten(1, 2) if self.every_position else features.flatten(2))
+
+    def read(self, tokens: Tensor, num_tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Lyric tokens (B, L, D) and which of them are real (B, L); a track without lyrics has one, the null token."""
+        position = torch.arange(tokens.shape[1], device=tokens.device)
+        mask = position < num_tokens.clamp(min=1)[:, None]
+        with torch.no_grad():
+            hidden = self.lyrics_encoder(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
+        return torch.where((num_tokens > 0)[:, None, None], self.lyrics_projection(hidden), self.null_token), mask
+
+    def contrast(self, audio: Tensor, lyrics: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """g_a(E_a) and g_l(E_l) of (5) and (6)."""
+        heard, read = self.audio_contrastive(audio.mean(1)), self.lyrics_contrastive(masked_mean(lyrics, mask))
+        return (F.normalize(heard, dim=1), F.normalize(read, dim=1)) if self.normalise else (heard, read)
+
+    def fuse(self, audio: Tensor, lyrics: Tensor, mask: Tensor) -> Tensor:
+        """The fused vector (B, D)."""
+        if self.fusion == "scma":
+            return self.cross_attention(audio, lyrics, mask)
+        pooled = {"audio": audio.mean(1), "lyrics": masked_mean(lyrics, mask)}
+        names = ("audio", "lyrics") if self.fusion == "concat" else (self.fusion,)
+        return self.join(torch.cat([pooled[name] for name in names], dim=1))
+
+    def classify(self, fused: Tensor) -> Tensor:
+        """Logits (B, G)."""
+        if self.genre_graph is None:
+            logits = self.genre_vectors(fused)
+        else:
+            logits = fused @ self.genre_graph().T / math.sqrt(self.width)
+        return logits if self.genre_bias is None else logits + self.genre_bias
+
+    def forward(self, spectrogram: Tensor, tokens: Tensor, num_tokens: Tensor) -> Outputs:
+        """A batch: spectrogram (B, T, M) uint8, tokens (B, L) int64, num_tokens (B,), 0 for no lyrics."""
+        audio = self.hear(spectrogram)
+        lyrics, mask = self.read(tokens, num_tokens)
+        embeddings = self.contrast(audio, lyrics, mask)
+        logits = self.classify(self.dropout(self.fuse(audio, lyrics, mask)))
+        return Outputs(logits, *embeddings, self.log_scale.clamp(max=MAX_LOG_SCALE))
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean of x (B, L, D) over the true positions of mask (B, L)."""
+    weight = mask[..., None].to(x.dtype)
+    return (x * weight).sum(1) / weight.sum(1)

@@ -1,0 +1,243 @@
+"""The JAX model against its PyTorch twin: same weights, same batch, float32."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from data_pipeline.errors import InputError
+from data_pipeline.genres import GenreVocabulary
+from mgc_jax import build, config, optim, sharding, steps
+from mgc_jax.models import genre_graph
+from mgc_jax.state import Network, TrainState, initialise
+from tests.mgc_jax import QUICK
+from tests.tiny_bert import TINY, save_encoder
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from mgc_jax.torch_reference import build as torch_build  # noqa: E402
+from mgc_jax.torch_reference import graph as torch_graph  # noqa: E402
+from mgc_jax.torch_reference.weights import from_torch, row, to_torch  # noqa: E402
+
+B, G, STEPS = 8, 6, 20
+BASE = (
+    "audio.seconds=2.3 audio.n_mels=70 lyrics.max_tokens=13 model.audio_preset=narrow model.width=24 model.heads=3 "
+    "model.gcn_hidden=19 model.dropout=0.0 train.learning_rate=0.003 train.warmup_steps=4 train.halve_every_epochs=3 "
+    "train.weight_decay=0.05"
+)
+VARIANTS = {
+    "default": "",
+    "literal": "model.heads=1 model.residual_norm=False model.pooling=flatten model.genre_bias=False",
+    "cosine": "model.audio_tokens=all model.contrastive_normalise=True model.gcn_depth=3",
+    "concat": "model.fusion=concat model.pool=window",
+    "audio": "model.fusion=audio model.head=linear loss.contrastive_weight=0.0",
+    "lyrics": "model.fusion=lyrics model.gcn_depth=1",
+}
+LABELS = np.random.default_rng(5).random((40, G)) < 0.3
+LABELS[:, 3] = False  # a genre that never occurs
+NAMES = ("rock", "pop", "indie rock", "zouk", "jazz", "hard rock")
+
+
+@dataclasses.dataclass
+class Pair:
+    """One model twice."""
+
+    settings: config.Config
+    network: Network
+    state: TrainState
+    twin: torch.nn.Module
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> Path:
+    return save_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(params=VARIANTS)
+def pair(request, encoder) -> Pair:
+    return make_pair(encoder, VARIANTS[request.param])
+
+
+def make_pair(encoder: Path, variant: str) -> Pair:
+    settings = config.load(None, f"{BASE} {variant}".split())
+    together = LABELS.T.astype(np.int64) @ LABELS.astype(np.int64)
+    vocabulary = GenreVocabulary(NAMES, {}, together.diagonal(), together, len(LABELS))
+    mesh = sharding.make_mesh(devices=jax.devices()[:1])
+    network, state = initialise(settings, vocabulary, encoder, optax.identity(), mesh)
+    rng = np.random.default_rng(2)
+
+    def disturb(leaf):  # zeros and ones would hide what is not read
+        return leaf + jnp.asarray(0.1 * rng.random(leaf.shape), leaf.dtype)
+
+    state = dataclasses.replace(
+        state, params=jax.tree.map(disturb, state.params), batch_stats=jax.tree.map(disturb, state.batch_stats)
+    )
+    constants = {jax.tree_util.keystr(p[-1:], simple=True): np.asarray(v) for p, v in leaves(state.constants)}
+    twin = torch_build.classifier(
+        settings,
+        num_frames=build.audio_spec(settings).num_frames,
+        encoder=encoder,
+        adjacency=constants.get("adjacency", np.eye(G)),
+        name_features=constants.get("node_features", np.ones((G, TINY.hidden_size))),
+        prior_logits=np.zeros(G),
+    )
+    to_torch(state, twin)
+    return Pair(settings, network, state, twin)
+
+
+def leaves(tree):
+    return jax.tree_util.tree_flatten_with_path(tree)[0]
+
+
+def batch(settings, seed=0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "spectrogram": rng.integers(0, 256, (B, build.audio_spec(settings).num_frames, 70), dtype=np.uint8),
+        "tokens": rng.integers(5, TINY.vocab_size, (B, 13)).astype(np.int32),
+        "num_tokens": np.array([13, 0, 4, 1, 9, 0, 13, 2], np.int32),
+        "labels": (rng.random((B, G)) < 0.4).astype(np.uint8),
+        "index": np.arange(B, dtype=np.int32),
+        "weight": np.array([1, 1, 1, 1, 1, 1, 1, 0], np.float32),
+    }
+
+
+def as_torch(given) -> dict:
+    return {k: torch.tensor(v.astype(np.int64) if v.dtype == np.int32 else v) for k, v in given.items()}
+
+
+def near(got, want):
+    if isinstance(want, torch.Tensor):
+        want = want.detach().numpy()
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_every_part_gives_the_same(pair: Pair):
+    given, twin = batch(pair.settings), pair.twin.eval()
+
+    def parts(state, frozen, given):
+        model = pair.network.merge(state, frozen)
+        audio, lyrics, mask = model.represent(given, train=False)
+        heard, read, log_scale = model.contrast(audio, lyrics, mask)
+        fused = model.fuse(audio, lyrics, mask, train=False, key=None)
+        vectors = None if model.genre_graph is None else model.genre_graph()
+        return audio, lyrics, mask, (heard, read), log_scale, fused, vectors, model.classify(fused)
+
+    parts = jax.jit(parts, compiler_options=QUICK)
+    audio, lyrics, mask, embeddings, log_scale, fused, vectors, logits = parts(pair.state, pair.network.frozen, given)
+    want = as_torch(given)
+    with torch.no_grad():
+        near(audio, twin.hear(want["spectrogram"]))
+        their_lyrics, their_mask = twin.read(want["tokens"], want["num_tokens"])
+        np.testing.assert_array_equal(mask, their_mask)
+        near(np.asarray(lyrics)[mask], their_lyrics[their_mask])
+        their_audio = torch.tensor(np.asarray(audio))
+        their_lyrics = torch.tensor(np.asarray(lyrics))
+        for ours, theirs in zip(embeddings, twin.contrast(their_audio, their_lyrics, their_mask), strict=True):
+            near(ours, theirs)
+        near(log_scale, twin.log_scale)
+        near(fused, twin.fuse(their_audio, their_lyrics, their_mask))
+        if vectors is not None:
+            near(vectors, twin.genre_graph())
+        near(logits, twin.classify(torch.tensor(np.asarray(fused))))
+        whole = twin(want["spectrogram"], want["tokens"], want["num_tokens"])
+    near(logits, whole.logits)
+
+
+def recorder() -> optax.GradientTransformation:
+    """An optimiser that changes nothing and whose state is the gradient."""
+    zeros = lambda tree: jax.tree.map(jnp.zeros_like, tree)  # noqa: E731
+    return optax.GradientTransformation(zeros, lambda gradients, state, params=None: (zeros(gradients), gradients))
+
+
+def with_optimiser(pair: Pair, optimiser) -> tuple[Network, TrainState]:
+    state = dataclasses.replace(pair.state, opt_state=optimiser.init(pair.state.params))
+    shardings = sharding.tree_shardings(state, pair.network.mesh, sharding.DATA_PARALLEL)
+    return dataclasses.replace(pair.network, state_shardings=shardings), jax.device_put(state, shardings)
+
+
+def test_losses_and_every_gradient(pair: Pair):
+    given = batch(pair.settings)
+    weight = pair.settings.loss.contrastive_weight
+    network, state = with_optimiser(pair, recorder())
+    step = steps.make_train_step(network, recorder(), contrastive_weight=weight, seed=0)
+    state, losses = step(state, network.frozen, given)
+    trainer = torch_build.trainer(pair.settings, pair.twin, steps_per_epoch=1)
+    theirs = trainer.losses(as_torch(given))
+    for name, value in theirs.items():
+        np.testing.assert_allclose(losses[name], value.item(), rtol=1e-5, err_msg=name)
+    theirs["loss"].backward()
+    gradients = {n: p.grad for n, p in pair.twin.named_parameters() if p.requires_grad}
+    whole = float(losses["gradient_norm"])
+    assert whole > 0
+    seen = set()
+    for path, ours in leaves(state.opt_state):
+        name, their_name, axes = row(jax.tree_util.keystr(path, simple=True, separator="."), ours.ndim)
+        want = gradients[their_name]
+        want = np.zeros_like(ours) if want is None else np.transpose(want.numpy(), np.argsort(axes))
+        # Some gradients are zero but for rounding (the keys' bias shifts a softmax): a floor at the scale of all.
+        assert np.linalg.norm(ours - want) <= 1e-4 * np.linalg.norm(want) + 1e-7 * whole, name
+        seen.add(their_name)
+    assert seen == set(gradients)
+
+
+def test_twenty_steps_lose_the_same(encoder: Path):
+    pair = make_pair(encoder, "")
+    t = pair.settings.train
+    schedule = optim.halving_schedule(t.learning_rate, warmup_steps=t.warmup_steps, halve_every_steps=3 * 3)
+    optimiser = optim.adamw(schedule, weight_decay=t.weight_decay, clip_norm=t.clip_norm)
+    network, state = with_optimiser(pair, optimiser)
+    step = steps.make_train_step(network, optimiser, contrastive_weight=pair.settings.loss.contrastive_weight, seed=0)
+    trainer = torch_build.trainer(pair.settings, pair.twin, steps_per_epoch=3)
+    curve = []
+    for number in range(STEPS):
+        given = batch(pair.settings, seed=number % 3)
+        state, ours = step(state, network.frozen, given)
+        theirs = trainer.step(as_torch(given))
+        for name, value in theirs.items():
+            np.testing.assert_allclose(ours[name], value, rtol=1e-4, err_msg=f"{name} of step {number + 1}")
+        curve.append(theirs["loss"])
+    assert curve[-1] < 0.8 * curve[0]
+
+
+def test_weights_travel_both_ways(pair: Pair):
+    back = from_torch(pair.twin.state_dict(), jax.tree.map(jnp.zeros_like, pair.state))
+    for part in ("params", "batch_stats", "constants"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(back, part), getattr(pair.state, part))
+
+
+def test_weights_of_another_model_are_refused_by_name(encoder: Path):
+    ours, other = make_pair(encoder, ""), make_pair(encoder, "model.width=48 model.fusion=concat")
+    with pytest.raises(InputError) as error:
+        to_torch(ours.state, other.twin)
+    for problem in ("join.weight is missing", "cross_attention.join.weight is not known", "(24,), not (48,)"):
+        assert problem in str(error.value)
+    with pytest.raises(InputError, match=r"audio_projection\.bias is \(48,\), not \(24,\)"):
+        from_torch(other.twin.state_dict(), ours.state)
+
+
+@pytest.mark.parametrize("kind", ["both", "cooccurrence", "similarity", "identity"])
+@pytest.mark.parametrize("direction", ["given_column", "given_row", "symmetric"])
+@pytest.mark.parametrize("normalise", ["row", "symmetric", "none"])
+@pytest.mark.parametrize("similarity", ["raw", "centred"])
+def test_the_graph_from_labels(kind, direction, normalise, similarity):
+    features = np.random.default_rng(0).normal(size=(G, 11)) + 1.0
+    ours = genre_graph.combine(
+        genre_graph.cooccurrence_adjacency(LABELS.T.astype(int) @ LABELS.astype(int), direction=direction),
+        genre_graph.similarity_adjacency(features, kind=similarity),
+        kind=kind,
+        normalise=normalise,
+    )
+    theirs = torch_graph.adjacency(
+        torch.tensor(LABELS, dtype=torch.float64),
+        torch.tensor(features),
+        kind=kind,
+        direction=direction,
+        similarity=similarity,
+        normalise=normalise,
+    )
+    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-6)
