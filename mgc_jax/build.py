@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from data_pipeline.lyrics import LyricsTokenizer
 from data_pipeline.prepare import PrepareOptions
 from mgc_jax.config import Config
 from mgc_jax.models import genre_graph
+from mgc_jax.models.baselines import Pandeya, Santana
 from mgc_jax.models.bert import Bert, BertConfig, load_bert, mean_pool
 from mgc_jax.models.classifier import GenreClassifier
 
@@ -26,6 +28,11 @@ def compute_dtype(config: Config) -> jnp.dtype:
     if name == "auto":
         name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
     return jnp.dtype(name)
+
+
+def uses_bert(config: Config) -> bool:
+    """Whether the model has a frozen lyrics encoder and a genre graph: the paper's has, its rivals have not."""
+    return config.model.architecture == "ru"
 
 
 def pretrained_bert(folder: Path, config: Config) -> Bert:
@@ -39,32 +46,44 @@ def classifier(
     *,
     num_frames: int,
     bert_config: BertConfig,
-    adjacency: jax.Array,
-    node_features: jax.Array,
     prior_logits: jax.Array,
+    adjacency: jax.Array | None = None,
+    node_features: jax.Array | None = None,
     rngs: nnx.Rngs,
-) -> GenreClassifier:
+) -> GenreClassifier | Santana | Pandeya:
     """The model that ``config`` describes, with a randomly initialised lyrics encoder in BERT's place.
 
     Args:
         num_frames: T of one clip.
-        adjacency: (G, G), as propagated by the genre graph.
-        node_features: (G, H), the encoder's embedding of each genre's name.
+        bert_config: of the frozen lyrics encoder; a rival takes no more from it than the size of its vocabulary.
         prior_logits: (G,), the training log-odds of each genre.
+        adjacency: (G, G), as propagated by the genre graph; a rival has none.
+        node_features: (G, H), the encoder's embedding of each genre's name; a rival has none.
 
     Raises:
         InputError: settings that do not fit each other.
     """
     dtype = compute_dtype(config)
     m = config.model
+    common: dict[str, Any] = {
+        "num_mels": config.audio.n_mels,
+        "num_frames": num_frames,
+        "num_genres": len(prior_logits),
+        "prior_logits": prior_logits if m.genre_bias else None,
+        "genre_bias": m.genre_bias,
+        "dropout": m.dropout,
+        "dtype": dtype,
+        "rngs": rngs,
+    }
     try:
+        if m.architecture == "santana":
+            return Santana(width=m.baseline_width, **common)
+        if m.architecture == "pandeya":
+            return Pandeya(vocab_size=bert_config.vocab_size, width=m.baseline_width, pool=m.pool, **common)
         return GenreClassifier(
-            num_mels=config.audio.n_mels,
-            num_frames=num_frames,
             max_tokens=config.lyrics.max_tokens,
             bert=Bert(bert_config, dtype=dtype, param_dtype=dtype, rngs=rngs),
             lyrics_features=bert_config.hidden_size,
-            num_genres=adjacency.shape[0],
             audio_preset=m.audio_preset,
             audio_tokens=m.audio_tokens,
             pool=m.pool,
@@ -80,11 +99,7 @@ def classifier(
             gcn_depth=m.gcn_depth,
             contrastive_width=m.contrastive_width,
             normalise=m.contrastive_normalise,
-            prior_logits=prior_logits if m.genre_bias else None,
-            genre_bias=m.genre_bias,
-            dropout=m.dropout,
-            dtype=dtype,
-            rngs=rngs,
+            **common,
         )
     except ValueError as error:
         raise InputError(f"These settings make no model: {error}.") from None

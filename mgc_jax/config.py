@@ -63,6 +63,8 @@ def defaults() -> Config:
                 "max_tokens": 512,
             },
             "model": {
+                "architecture": "ru",  # ru (all settings below) | santana | pandeya (the paper's rivals)
+                "baseline_width": 1.0,  # multiplies the published channels and units of santana and pandeya
                 "audio_preset": "paper",  # paper | narrow | fcn5
                 "audio_tokens": "time",  # time: frequency folded into channels | all: every position
                 "pool": "auto",  # window | views | auto (views on CPU): same values, other speed
@@ -154,6 +156,7 @@ def validate(config: Config) -> Config:
     """
     choices = {
         "data.split": ("random", "artist"),
+        "model.architecture": ("ru", "santana", "pandeya"),
         "model.audio_preset": ("paper", "narrow", "fcn5"),
         "model.audio_tokens": ("time", "all"),
         "model.pool": ("auto", "window", "views"),
@@ -168,10 +171,10 @@ def validate(config: Config) -> Config:
     }
     positive = (
         "audio.sample_rate audio.n_fft audio.hop_length audio.n_mels audio.seconds lyrics.max_tokens model.width "
-        "model.heads model.gcn_hidden model.gcn_depth model.contrastive_width train.batch_size train.epochs "
-        "train.learning_rate train.halve_every_epochs train.evaluate_every_epochs train.checkpoint_every_steps "
-        "train.log_every_steps compute.model_parallel compute.evaluation_batch_size compute.prefetch "
-        "data.min_genre_tracks"
+        "model.baseline_width model.heads model.gcn_hidden model.gcn_depth model.contrastive_width train.batch_size "
+        "train.epochs train.learning_rate train.halve_every_epochs train.evaluate_every_epochs "
+        "train.checkpoint_every_steps train.log_every_steps compute.model_parallel compute.evaluation_batch_size "
+        "compute.prefetch data.min_genre_tracks"
     ).split()
     not_negative = "train.warmup_steps train.weight_decay train.clip_norm train.patience train.seed data.max_genres"
     for name, allowed in choices.items():
@@ -189,6 +192,11 @@ def validate(config: Config) -> Config:
         raise InputError(
             f"loss.contrastive_weight is {config.loss.contrastive_weight}, but must lie in [0, 1): at 1 the "
             "classifier would not be trained."
+        )
+    if config.model.architecture != "ru" and config.loss.contrastive_weight != 0:
+        raise InputError(
+            f"loss.contrastive_weight is {config.loss.contrastive_weight}, but model.architecture "
+            f"{config.model.architecture} has no A-L loss; set --config.loss.contrastive_weight=0.0."
         )
     if not 0 <= config.model.dropout < 1:
         raise InputError(f"model.dropout is {config.model.dropout}, but must lie in [0, 1).")

@@ -54,60 +54,62 @@ def initialise(
     Args:
         encoder: folder of the pretrained lyrics encoder.
     """
-    bert = build.pretrained_bert(encoder, config)
-    adjacency, features = build.graph_constants(config, vocabulary, bert, encoder)
+    bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
+    graph = build.graph_constants(config, vocabulary, bert, encoder) if bert else ()
     network, init = _define(config, vocabulary.size, encoder, bert, optimiser, mesh)
-    return network, init(adjacency, features, build.prior_logits(vocabulary))
+    return network, init(build.prior_logits(vocabulary), *graph)
 
 
 def abstract(
     config: Config, num_genres: int, encoder: Path, optimiser: optax.GradientTransformation, mesh: Mesh
 ) -> tuple[Network, TrainState]:
     """Like :func:`initialise`, but with shapes and shardings only: the target that a checkpoint is restored into."""
-    bert = build.pretrained_bert(encoder, config)
+    bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
     network, init = _define(config, num_genres, encoder, bert, optimiser, mesh)
-    shapes = jax.eval_shape(init, *_graph_shapes(num_genres, bert.config))
+    shapes = jax.eval_shape(init, *_shapes(num_genres, bert))
     with_shardings = lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s)  # noqa: E731
     return network, jax.tree.map(with_shardings, shapes, network.state_shardings)
 
 
-def _graph_shapes(num_genres: int, bert_config: BertConfig) -> list[jax.ShapeDtypeStruct]:
-    shapes = [(num_genres, num_genres), (num_genres, bert_config.hidden_size), (num_genres,)]
-    return [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+def _shapes(num_genres: int, bert: Bert | None) -> list[jax.ShapeDtypeStruct]:
+    """Of what the model starts from: prior logits, and adjacency and node features where there is a genre graph."""
+    graph = [(num_genres, num_genres), (num_genres, bert.config.hidden_size)] if bert else []
+    return [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in [(num_genres,), *graph]]
 
 
 def _define(
     config: Config,
     num_genres: int,
     encoder: Path,
-    bert: Bert,
+    bert: Bert | None,
     optimiser: optax.GradientTransformation,
     mesh: Mesh,
 ) -> tuple[Network, Any]:
     num_frames = build.audio_spec(config).num_frames
+    bert_config = bert.config if bert else BertConfig.from_json(encoder / "config.json")
 
-    def split(adjacency: jax.Array, features: jax.Array, prior: jax.Array) -> tuple[Any, ...]:
+    def split(prior: jax.Array, adjacency: Any = None, features: Any = None) -> tuple[Any, ...]:
         model = build.classifier(
             config,
             num_frames=num_frames,
-            bert_config=bert.config,
+            bert_config=bert_config,
+            prior_logits=prior,
             adjacency=adjacency,
             node_features=features,
-            prior_logits=prior,
             rngs=nnx.Rngs(config.train.seed),
         )
         graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat, Constant, Frozen)
         return (graphdef, *map(nnx.pure, states))
 
-    def init(adjacency: jax.Array, features: jax.Array, prior: jax.Array) -> TrainState:
-        _, params, batch_stats, constants, _ = split(adjacency, features, prior)
+    def init(*given: jax.Array) -> TrainState:
+        _, params, batch_stats, constants, _ = split(*given)
         return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, constants, optimiser.init(params))
 
-    shapes = _graph_shapes(num_genres, bert.config)
+    shapes = _shapes(num_genres, bert)
     graphdef = nnx.graphdef(nnx.eval_shape(lambda *a: nnx.merge(*split(*a)), *shapes))
     rules = sharding.FSDP if config.compute.fsdp else sharding.DATA_PARALLEL
     state_shardings = sharding.tree_shardings(jax.eval_shape(init, *shapes), mesh, rules)
-    frozen: nnx.State = nnx.State({"bert": nnx.pure(nnx.state(bert, Frozen))})
+    frozen: nnx.State = nnx.State({"bert": nnx.pure(nnx.state(bert, Frozen))} if bert else {})
     frozen = jax.device_put(frozen, sharding.replicated(mesh))
     return Network(graphdef, frozen, mesh, state_shardings), jax.jit(init, out_shardings=state_shardings)
 

@@ -30,11 +30,15 @@ def make_train_step(
         model = nnx.merge(network.graphdef, params, state.batch_stats, state.constants, frozen)
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         out = model(batch, train=True, dropout_key=key)
-        has_lyrics = (batch["num_tokens"] > 0) & (batch["weight"] > 0)
-        contrastive = losses.contrastive_loss(out.audio_embedding, out.lyrics_embedding, out.log_scale, has_lyrics)
         bce = losses.bce_loss(out.logits, batch["labels"], batch["weight"])
+        if out.log_scale is None:  # a rival, which has no A-L loss
+            contrastive, scale = jnp.float32(0.0), {}
+        else:
+            has_lyrics = (batch["num_tokens"] > 0) & (batch["weight"] > 0)
+            contrastive = losses.contrastive_loss(out.audio_embedding, out.lyrics_embedding, out.log_scale, has_lyrics)
+            scale = {"scale": jnp.exp(out.log_scale)}
         loss = losses.total_loss(contrastive, bce, contrastive_weight)
-        metrics = {"loss": loss, "bce": bce, "contrastive": contrastive, "scale": jnp.exp(out.log_scale)}
+        metrics = {"loss": loss, "bce": bce, "contrastive": contrastive, **scale}
         return loss, (nnx.pure(nnx.state(model, nnx.BatchStat)), metrics)
 
     def step(state: TrainState, frozen: nnx.State, batch: Any) -> tuple[TrainState, Metrics]:

@@ -31,6 +31,15 @@ def dequantise(spectrogram: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Ar
     return spectrogram.astype(dtype)
 
 
+def pool_method(pool: str) -> str:
+    """``window`` or ``views`` for :func:`max_pool`; ``auto`` is views on CPU. Raises ValueError for another name."""
+    if pool not in ("window", "views", "auto"):
+        raise ValueError(f"pool must be 'window', 'views' or 'auto', not {pool!r}")
+    if pool == "auto":
+        return "views" if jax.default_backend() == "cpu" else "window"
+    return pool
+
+
 def max_pool(x: jax.Array, pool: tuple[int, int], method: str = "window") -> jax.Array:
     """Max-pool (B, T, M, C) by ``pool`` (time, mel) with equal strides; edges that fill no window are dropped.
 
@@ -95,10 +104,7 @@ class AudioCNN(nnx.Module):
             raise ValueError(f"{len(widths)} widths but {len(pools)} pools: give one pool (time, mel) per block")
         if tokens not in ("time", "all"):
             raise ValueError(f"audio tokens must be 'time' or 'all', not {tokens!r}")
-        if pool not in ("window", "views", "auto"):
-            raise ValueError(f"pool must be 'window', 'views' or 'auto', not {pool!r}")
-        if pool == "auto":
-            pool = "views" if jax.default_backend() == "cpu" else "window"
+        pool = pool_method(pool)
         self.num_mels = num_mels
         self.dtype = dtype
         self.tokens = tokens

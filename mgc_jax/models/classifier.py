@@ -25,12 +25,15 @@ MAX_LOG_SCALE = math.log(100.0)
 
 
 class Outputs(NamedTuple):
-    """What the losses need, all in float32; ``log_scale`` = -log tau of the A-L loss, at most log 100."""
+    """What the losses need, all in float32; ``log_scale`` = -log tau of the A-L loss, at most log 100.
+
+    All but the logits are None for a model without an A-L loss.
+    """
 
     logits: jax.Array  # (B, G)
-    audio_embedding: jax.Array  # (B, contrastive_width)
-    lyrics_embedding: jax.Array  # (B, contrastive_width)
-    log_scale: jax.Array  # ()
+    audio_embedding: jax.Array | None  # (B, contrastive_width)
+    lyrics_embedding: jax.Array | None  # (B, contrastive_width)
+    log_scale: jax.Array | None  # ()
 
 
 class GenreClassifier(nnx.Module):
