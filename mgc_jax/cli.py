@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from data_pipeline.errors import InputError
+from mgc_jax.sweeps import SWEEPS
 
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 TOP = 10
@@ -168,6 +169,20 @@ def _parser() -> argparse.ArgumentParser:
         "--top", type=_at_least(1), default=TOP, metavar="N", help="genres to print (default %(default)s)"
     )
     predict.add_argument("--json", type=_writable, metavar="FILE")
+
+    reproduce = command(
+        "reproduce",
+        _reproduce,
+        "train the rows of a table of the paper and set the results beside the paper's",
+        "mgc-jax reproduce --sweep table2 --config configs/demo.py --data data --workdir runs/table2 --seeds 3",
+    )
+    reproduce.add_argument("--sweep", required=True, choices=SWEEPS, metavar="SWEEP", help=", ".join(SWEEPS))
+    add_config(reproduce, required=False)
+    reproduce.add_argument("--data", type=Path, required=True, metavar="DIR", help="what mgc-jax prepare wrote")
+    reproduce.add_argument("--workdir", type=Path, required=True, metavar="W", help="one folder for each row and seed")
+    reproduce.add_argument("--seeds", type=_at_least(1), default=1, metavar="K", help="runs of each row")
+    rows = "train only these rows, by the names of their folders"
+    reproduce.add_argument("--rows", nargs="+", default=[], metavar="ROW", help=rows)
     return parser
 
 
@@ -231,6 +246,30 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.json:
         write_json(options.json, report)
     print(summary(report))
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    from data_pipeline.input import PreparedData
+    from mgc_jax import config, tables
+    from mgc_jax.reproduce import reproduce, select
+    from mgc_jax.workdir import write_json
+
+    sweep = SWEEPS[options.sweep]
+    if options.rows:
+        sweep = select(sweep, options.rows)
+    settings, data = config.load(options.config, options.overrides), PreparedData(options.data)
+    data.check_shards()
+    options.workdir.mkdir(parents=True, exist_ok=True)
+
+    def save(report: dict[str, Any]) -> None:
+        write_json(options.workdir / f"{options.sweep}.json", report)
+        (options.workdir / f"{options.sweep}.md").write_text(tables.markdown(report), "utf-8")
+
+    report = reproduce(sweep, settings, data, options.workdir, options.seeds, save=save)
+    picture = options.workdir / f"{options.sweep}.png"
+    tables.draw(report, picture)
+    print(tables.markdown(report))
+    print(f"{picture.with_suffix('')}.json, .md and .png")
 
 
 def _predict(options: argparse.Namespace) -> None:

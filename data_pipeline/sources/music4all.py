@@ -61,7 +61,7 @@ def read(root: Path) -> Corpus:
         elif audio not in audio_names:
             reason = "no audio file"
         if reason:
-            rejected.append(Rejected(id_, f"audios/{audio}", reason))
+            rejected.append(Rejected(id_, str(root / "audios" / audio), reason))
             continue
         language = languages.get(id_, {}).get("lang", "").strip() or None
         has_lyrics = f"{id_}.txt" in lyrics_names and not is_instrumental(language)

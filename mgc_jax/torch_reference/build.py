@@ -8,10 +8,15 @@ import numpy as np
 import torch
 from transformers import BertModel
 
+from data_pipeline.errors import InputError
+from data_pipeline.lyrics import locate_encoder
+from mgc_jax import build, inference
 from mgc_jax.config import Config
 from mgc_jax.models.audio_cnn import PRESETS
+from mgc_jax.models.bert import BertConfig
 from mgc_jax.torch_reference.model import GenreClassifier
 from mgc_jax.torch_reference.training import Trainer
+from mgc_jax.torch_reference.weights import to_torch
 
 
 def classifier(
@@ -30,8 +35,13 @@ def classifier(
         adjacency: (G, G), as propagated by the genre graph.
         name_features: (G, H), the encoder's embedding of each genre's name.
         prior_logits: (G,), the training log-odds of each genre.
+
+    Raises:
+        InputError: the settings describe one of the rivals, which have no twin.
     """
     m = config.model
+    if m.architecture != "ru":
+        raise InputError(f"model.architecture {m.architecture} has no PyTorch twin; only the paper's own model has.")
     bert = BertModel.from_pretrained(encoder, add_pooling_layer=False)
     return GenreClassifier(
         lyrics_encoder=bert,
@@ -70,3 +80,25 @@ def trainer(config: Config, model: GenreClassifier, steps_per_epoch: int) -> Tra
         weight_decay=t.weight_decay,
         clip_norm=t.clip_norm,
     )
+
+
+def of_run(workdir: str) -> GenreClassifier:
+    """The twin of a trained run, with the weights of its best checkpoint, in evaluation mode.
+
+    Raises:
+        InputError: the folder holds no run, or its files cannot be read.
+    """
+    run = inference.load(workdir)
+    genres = run.vocabulary.size
+    encoder = locate_encoder(run.config.lyrics.encoder)
+    twin = classifier(
+        run.config,
+        num_frames=build.audio_spec(run.config).num_frames,
+        encoder=encoder,
+        # The graph and the biases come with the weights.
+        adjacency=np.ones((genres, genres)),
+        name_features=np.ones((genres, BertConfig.from_json(encoder / "config.json").hidden_size)),
+        prior_logits=np.ones(genres),
+    )
+    to_torch(run.state, twin)
+    return twin.eval()

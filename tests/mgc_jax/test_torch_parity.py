@@ -9,8 +9,10 @@ import numpy as np
 import optax
 import pytest
 
+import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
+from data_pipeline.input import PreparedData
 from mgc_jax import build, config, optim, sharding, steps
 from mgc_jax.models import genre_graph
 from mgc_jax.state import Network, TrainState, initialise
@@ -218,6 +220,27 @@ def test_weights_of_another_model_are_refused_by_name(encoder: Path):
         assert problem in str(error.value)
     with pytest.raises(InputError, match=r"audio_projection\.bias is \(48,\), not \(24,\)"):
         from_torch(other.twin.state_dict(), ours.state)
+
+
+def test_a_rival_has_no_twin(encoder: Path):
+    settings = config.load(None, ["model.architecture=pandeya", "loss.contrastive_weight=0.0"])
+    nothing = np.ones((G, G))
+    with pytest.raises(InputError, match="pandeya has no PyTorch twin"):
+        torch_build.classifier(
+            settings, num_frames=100, encoder=encoder, adjacency=nothing, name_features=nothing, prior_logits=nothing
+        )
+
+
+def test_a_trained_run_scores_the_same_in_pytorch(run: Path, data: Path):
+    prepared = PreparedData(data)
+    model = mgc_jax.load(str(run))
+    given = next(prepared.evaluation_batches("test", batch_size=16))
+    ours = steps.make_evaluation_step(model.network)(model.state, model.network.frozen, given)["scores"]
+    twin = torch_build.of_run(str(run))
+    with torch.no_grad():
+        theirs = twin(*(as_torch(given)[name] for name in ("spectrogram", "tokens", "num_tokens"))).logits.sigmoid()
+    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+    assert np.ptp(np.asarray(ours), axis=0).max() > 0.01
 
 
 @pytest.mark.parametrize("kind", ["both", "cooccurrence", "similarity", "identity"])

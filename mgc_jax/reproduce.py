@@ -1,0 +1,178 @@
+"""Trains the rows of a sweep with several seeds each and sets what they score beside the paper's figures."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from scipy import stats
+
+from data_pipeline.errors import InputError
+from data_pipeline.input import PreparedData
+from mgc_jax import config as configs
+from mgc_jax import inference
+from mgc_jax.config import Config
+from mgc_jax.progress import Progress
+from mgc_jax.sweeps import Row, Sweep
+from mgc_jax.train import check_fits, train
+from mgc_jax.workdir import Workdir, write_json
+
+METRICS = ("jaccard", "f1_example", "map_macro", "f1_micro", "f1_macro")
+CONFIDENCE = 0.95
+
+
+class Run(NamedTuple):
+    """One training: a row with a seed, in a workdir of its own."""
+
+    row: Row
+    seed: int
+    config: Config
+    folder: Path
+
+
+def plan(sweep: Sweep, base: Config, data: PreparedData, workdir: Path, seeds: int) -> list[Run]:
+    """All runs, seed by seed, so that an interrupted sweep is a whole table with fewer seeds.
+
+    Raises:
+        InputError: settings that do not fit the data, or a workdir that holds runs of other settings.
+    """
+    runs = []
+    for seed in range(base.train.seed, base.train.seed + seeds):
+        for row in sweep.rows:
+            config = Config.of(base)
+            for key, value in {**row.overrides, "train.seed": seed}.items():
+                section, _, name = key.partition(".")
+                configs.merge(config, {section: {name: value}}, origin=row.name)
+            check_fits(configs.validate(config), data)
+            folder = workdir / slug(row.name) / f"seed_{seed}"
+            if (folder / "config.json").exists() and (
+                difference := configs.first_difference(Workdir(folder).config(), config, ignore=["compute."])
+            ):
+                raise InputError(f"{folder} holds a run with other settings ({difference}); give another --workdir.")
+            runs.append(Run(row, seed, config, folder))
+    return runs
+
+
+def reproduce(
+    sweep: Sweep,
+    base: Config,
+    data: PreparedData,
+    workdir: Path,
+    seeds: int,
+    *,
+    split: str = "test",
+    save: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:
+    """Train and evaluate every run that is not done yet; ``save`` gets the report after each.
+
+    A run that diverges or runs out of memory is reported as failed, and the others go on.
+
+    Raises:
+        InputError: see :func:`plan`.
+    """
+    runs = plan(sweep, base, data, workdir, seeds)
+    scores: dict[tuple[str, int], dict[str, Any]] = {}
+    bar = Progress("runs", len(runs), "runs")
+    for number, run in enumerate(runs, 1):
+        done = run.folder / f"evaluation_{split}.json"
+        if not done.exists():
+            bar.say(f"\n[{number}/{len(runs)}] {run.row.name}, seed {run.seed}")
+        scores[run.row.name, run.seed] = _scores(run, data, split, done)
+        save(report(sweep, scores, data, split))
+        bar.update(1)
+    bar.close()
+    return report(sweep, scores, data, split)
+
+
+def _scores(run: Run, data: PreparedData, split: str, done: Path) -> dict[str, Any]:
+    """The run's metrics, or why it has none."""
+    if not done.exists():
+        start = time.monotonic()
+        try:
+            train(run.config, data, run.folder)
+            result = inference.load(str(run.folder)).evaluate(data, split)
+        except (InputError, MemoryError, jax.errors.JaxRuntimeError) as error:
+            return {"seed": run.seed, "failed": " ".join(str(error).split())[:300]}
+        finally:
+            jax.clear_caches()  # every row is another program
+        write_json(done, result | {"seconds": time.monotonic() - start})
+    try:
+        stored = json.loads(done.read_text("utf-8"))
+        metrics = {name: float(stored[name]) for name in METRICS}
+        half = {f"{name}_at_half": float(stored["at_half"][name]) for name in ("jaccard", "f1_example")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{done} cannot be read ({error}); remove it and run the same command again.") from None
+    return {"seed": run.seed, **metrics, **half, "trivial": stored["trivial"]}
+
+
+def report(
+    sweep: Sweep, scores: Mapping[tuple[str, int], dict[str, Any]], data: PreparedData, split: str
+) -> dict[str, Any]:
+    """Mean, standard deviation and paired difference to the reference for each row, over the seeds it finished."""
+    rows = []
+    of_reference = {seed: s for (name, seed), s in scores.items() if name == sweep.reference and "failed" not in s}
+    for row in sweep.rows:
+        runs = [s for (name, _), s in scores.items() if name == row.name]
+        good = [s for s in runs if "failed" not in s]
+        pairs = [(s, of_reference[s["seed"]]) for s in good if s["seed"] in of_reference]
+        rows.append(
+            {
+                "name": row.name,
+                "overrides": dict(row.overrides),
+                "paper": None if row.paper is None else dict(zip(("jaccard", "f1_example"), row.paper, strict=True)),
+                "runs": [{k: v for k, v in s.items() if k != "trivial"} for s in runs],
+                "mean": {m: float(np.mean([s[m] for s in good])) for m in METRICS} if good else None,
+                "std": {m: float(np.std([s[m] for s in good], ddof=1)) for m in METRICS} if len(good) > 1 else None,
+                "difference": (
+                    {m: paired_difference([a[m] - b[m] for a, b in pairs]) for m in METRICS}
+                    if pairs and row.name != sweep.reference
+                    else None
+                ),
+            }
+        )
+    trivial = next((s["trivial"] for s in scores.values() if "failed" not in s), None)
+    return {
+        "title": sweep.title,
+        "reference": sweep.reference,
+        "axis": sweep.axis,
+        "data": str(data.path),
+        "split": split,
+        "split_kind": data.split_kind,
+        "num_tracks": data.split_sizes[split],
+        "trivial": trivial,
+        "rows": rows,
+    }
+
+
+def paired_difference(differences: Iterable[float]) -> dict[str, float | None]:
+    """Mean of the differences over seeds, and Student's 95 % interval (None with fewer than two)."""
+    values = np.asarray(list(differences), np.float64)
+    mean = float(values.mean())
+    if len(values) < 2:
+        return {"mean": mean, "low": None, "high": None}
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def select(sweep: Sweep, names: Iterable[str]) -> Sweep:
+    """The sweep with the rows of these names only (as printed, or as their folders are called).
+
+    Raises:
+        InputError: a name that the sweep does not have.
+    """
+    wanted = {slug(name) for name in names}
+    if unknown := wanted - {slug(row.name) for row in sweep.rows}:
+        known = ", ".join(slug(row.name) for row in sweep.rows)
+        raise InputError(f"This sweep has no row {', '.join(sorted(unknown))}; it has {known}.")
+    return sweep._replace(rows=tuple(row for row in sweep.rows if slug(row.name) in wanted))
+
+
+def slug(name: str) -> str:
+    """A row's name as a folder: ``A-L + SCMA`` -> ``a-l_scma``."""
+    return re.sub(r"[^a-z0-9.-]+", "_", name.lower()).strip("_")

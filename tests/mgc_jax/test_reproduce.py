@@ -1,0 +1,132 @@
+"""Sweeps: the paper's rows, the statistics over seeds, and a real sweep in which one row diverges."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from data_pipeline.errors import InputError
+from data_pipeline.input import PreparedData
+from mgc_jax import config, tables
+from mgc_jax.cli import main
+from mgc_jax.reproduce import METRICS, paired_difference, plan, report, reproduce, select, slug
+from mgc_jax.sweeps import FULL, SWEEPS, Row, Sweep
+from tests.conftest import CONFIG, TINY
+
+SETTINGS = [item.removeprefix("--config.") for item in TINY] + ["train.epochs=1", "train.batch_size=8"]
+
+
+def base() -> config.Config:
+    return config.load(CONFIG, SETTINGS)
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_row_is_a_valid_recipe_and_no_two_are_the_same(name: str, data: Path, tmp_path: Path):
+    runs = plan(SWEEPS[name], base(), PreparedData(data), tmp_path, seeds=2)
+    assert len(runs) == 2 * len(SWEEPS[name].rows)
+    assert len({run.folder for run in runs}) == len(runs)
+    assert len({json.dumps(run.config) for run in runs}) == len(runs)
+    assert {run.config.train.seed for run in runs} == {0, 1}
+    if name != "figure2":
+        full = next(run for run in runs if run.row.name == SWEEPS[name].reference)
+        assert full.config == base()
+
+
+def test_the_papers_figures_are_possible():
+    """Every published pair satisfies J <= F <= 2 J / (1 + J), which is how the metrics were recognised."""
+    pairs = [row.paper for sweep in SWEEPS.values() for row in sweep.rows if row.paper]
+    assert len(pairs) == 3 + 8 + 10
+    assert all(j <= f <= 2 * j / (1 + j) for j, f in pairs)
+
+
+def test_table_2_switches_three_parts_on_and_off():
+    rows = SWEEPS["table2"].rows
+    on = [
+        (
+            "loss.contrastive_weight" not in r.overrides,
+            "model.fusion" not in r.overrides,
+            "model.head" not in r.overrides,
+        )
+        for r in rows
+    ]
+    assert len(set(on)) == 8
+    for row, (al, scma, gcem) in zip(rows, on, strict=True):
+        parts = [name for name, there in (("A-L", al), ("SCMA", scma), ("GCEM", gcem)) if there]
+        assert row.name == {0: "none", 3: FULL}.get(len(parts), " + ".join(parts))
+
+
+def test_the_paired_interval_is_scipys():
+    ours, theirs = np.random.default_rng(0).random((2, 5))
+    want = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    got = paired_difference(ours - theirs)
+    np.testing.assert_allclose([got["low"], got["mean"], got["high"]], [want.low, (ours - theirs).mean(), want.high])
+    assert paired_difference([0.25]) == {"mean": 0.25, "low": None, "high": None}
+
+
+def scored(seed: int, value: float) -> dict:
+    trivial = {"best_constant": {"jaccard": 0.1, "f1_example": 0.2}, "prevalence": {"map_macro": 0.05}}
+    return {"seed": seed, **dict.fromkeys(METRICS, value), "trivial": trivial}
+
+
+def test_a_report_pairs_by_seed_and_says_what_failed(data: Path, tmp_path: Path):
+    sweep = Sweep("A title", (Row("A-L + SCMA", {"x": 1}, (0.425, 0.513)), Row("other", {}), Row(FULL, {})), FULL)
+    runs = {("A-L + SCMA", 0): scored(0, 0.5), ("A-L + SCMA", 1): scored(1, 0.7)}
+    runs |= {(FULL, 0): scored(0, 0.6), (FULL, 1): scored(1, 0.9)}
+    runs[("other", 0)] = {"seed": 0, "failed": "out of memory"}
+    result = report(sweep, runs, PreparedData(data), "test")
+    first, other, full = result["rows"]
+    assert first["mean"]["jaccard"] == pytest.approx(0.6)
+    assert first["std"]["jaccard"] == pytest.approx(np.std([0.5, 0.7], ddof=1))
+    assert first["difference"]["f1_example"]["mean"] == pytest.approx(-0.15)
+    assert other["mean"] is other["difference"] is full["difference"] is None
+    text = tables.markdown(result)
+    assert "| A-L + SCMA | .600 ± .141 |" in text
+    assert "| .425 | .513 | 2 |" in text
+    assert "- other, seed 0 failed: out of memory" in text
+    assert "0 of 1" in text
+    for axis in (None, "x"):
+        shown = {**result, "axis": axis, "rows": result["rows"][:1]}
+        tables.draw(shown, tmp_path / "picture.png")
+        assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_are_chosen_by_name():
+    sweep = SWEEPS["table2"]
+    assert slug("A-L + SCMA") == "a-l_scma"
+    assert [row.name for row in select(sweep, ["a-l_scma", "none"]).rows] == ["none", "A-L + SCMA"]
+    with pytest.raises(InputError, match="no row full; it has none, a-l, scma"):
+        select(sweep, ["full"])
+
+
+@pytest.mark.slow
+def test_a_row_that_diverges_does_not_stop_the_others(data: Path, tmp_path: Path, capsys):
+    explode = {"train.learning_rate": 1e30, "train.clip_norm": 0.0, "train.warmup_steps": 0, "train.epochs": 2}
+    sweep = Sweep("Two", (Row("explodes", explode), Row(FULL, {"model.fusion": "concat"})), FULL)
+    saved = []
+    result = reproduce(sweep, base(), PreparedData(data), tmp_path, 1, save=saved.append)
+    assert len(saved) == 2
+    exploded, full = result["rows"]
+    assert "is not finite" in exploded["runs"][0]["failed"]
+    assert full["mean"]["map_macro"] > 0
+    evaluation = tmp_path / "full_model" / "seed_0" / "evaluation_test.json"
+    before = evaluation.stat().st_mtime_ns
+    only = select(sweep, [FULL])
+    capsys.readouterr()
+    again = reproduce(only, base(), PreparedData(data), tmp_path, 1, save=saved.append)
+    assert again["rows"][0]["runs"] == full["runs"]
+    assert evaluation.stat().st_mtime_ns == before
+    assert "training" not in capsys.readouterr().out
+    changed = config.load(CONFIG, [*SETTINGS, "train.epochs=3"])
+    with pytest.raises(InputError, match=r"other settings \(train\.epochs is 3 and was 1\)"):
+        reproduce(only, changed, PreparedData(data), tmp_path, 1, save=saved.append)
+
+
+def test_mistakes_are_found_before_the_first_run(data: Path, tmp_path: Path, capsys):
+    arguments = ["reproduce", "--sweep", "table2", "--data", str(data), "--workdir", str(tmp_path / "w")]
+    assert main(arguments) == 2  # the defaults are the paper's sizes, and the data set is not
+    assert "was prepared with" in capsys.readouterr().err
+    assert main([*arguments, "--config", CONFIG, *TINY, "--rows", "everything"]) == 2
+    assert "no row everything" in capsys.readouterr().err
+    assert not list((tmp_path / "w").rglob("config.json")) if (tmp_path / "w").exists() else True
