@@ -264,12 +264,11 @@ def _reproduce(options: argparse.Namespace) -> None:
     def save(report: dict[str, Any]) -> None:
         write_json(options.workdir / f"{options.sweep}.json", report)
         (options.workdir / f"{options.sweep}.md").write_text(tables.markdown(report), "utf-8")
+        tables.draw(report, options.workdir / f"{options.sweep}.png")
 
     report = reproduce(sweep, settings, data, options.workdir, options.seeds, save=save)
-    picture = options.workdir / f"{options.sweep}.png"
-    tables.draw(report, picture)
     print(tables.markdown(report))
-    print(f"{picture.with_suffix('')}.json, .md and .png")
+    print(f"{options.workdir / options.sweep}.json, .md and .png")
 
 
 def _predict(options: argparse.Namespace) -> None:
