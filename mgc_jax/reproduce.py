@@ -51,10 +51,8 @@ def plan(sweep: Sweep, base: Config, data: PreparedData, workdir: Path, seeds: i
                 configs.merge(config, {section: {name: value}}, origin=row.name)
             check_fits(configs.validate(config), data)
             folder = workdir / slug(row.name) / f"seed_{seed}"
-            if (folder / "config.json").exists() and (
-                difference := configs.first_difference(Workdir(folder).config(), config, ignore=["compute."])
-            ):
-                raise InputError(f"{folder} holds a run with other settings ({difference}); give another --workdir.")
+            # Stricter than resuming: a run that is done stays as it is, so its epochs count too.
+            Workdir(folder).check_same(config, data.vocabulary, free=["compute."])
             runs.append(Run(row, seed, config, folder))
     return runs
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +35,23 @@ class Workdir:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if (self.path / "config.json").exists():
-                self._check_same(config, vocabulary)
+            self.check_same(config, vocabulary)
             self.write_json("config.json", config)
             vocabulary.save(self.path / "genres.json")
         except OSError as error:
             raise InputError(f"The workdir {self.path} cannot be written ({error.strerror or error}).") from None
 
-    def _check_same(self, config: Config, vocabulary: GenreVocabulary) -> None:
+    def check_same(self, config: Config, vocabulary: GenreVocabulary, free: Iterable[str] = FREE_ON_RESUME) -> None:
+        """Check that a run that is here has these settings, but for those that are ``free``, and these genres.
+
+        Raises:
+            InputError: naming the first difference.
+        """
+        if not (self.path / "config.json").exists():
+            return
         if (self.path / "genres.json").exists() and self.vocabulary() != vocabulary:
             raise InputError(f"{self.path} holds a run with another genre vocabulary; give another --workdir.")
-        if difference := configs.first_difference(self.config(), config, ignore=FREE_ON_RESUME):
+        if difference := configs.first_difference(self.config(), config, ignore=free):
             raise InputError(f"{self.path} holds a run with other settings ({difference}); give another --workdir.")
 
     def config(self) -> Config:

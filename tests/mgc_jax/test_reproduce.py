@@ -121,6 +121,10 @@ def test_a_row_that_diverges_does_not_stop_the_others(data: Path, tmp_path: Path
     changed = config.load(CONFIG, [*SETTINGS, "train.epochs=3"])
     with pytest.raises(InputError, match=r"other settings \(train\.epochs is 3 and was 1\)"):
         reproduce(only, changed, PreparedData(data), tmp_path, 1, save=saved.append)
+    genres = evaluation.parent / "genres.json"
+    genres.write_text(genres.read_text().replace('"rock"', '"polka"'))
+    with pytest.raises(InputError, match="another genre vocabulary"):
+        reproduce(only, base(), PreparedData(data), tmp_path, 1, save=saved.append)
 
 
 def test_mistakes_are_found_before_the_first_run(data: Path, tmp_path: Path, capsys):
