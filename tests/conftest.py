@@ -14,8 +14,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {QUICK_XLA}"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# No compilation cache, although it would save time: with jax 0.12 programs for several CPU devices that come out of it
-# wait for each other forever, some devices in one collective and some in the next.
+# No compilation cache, although it would save time: with it and jax 0.12, programs for several CPU devices deadlocked,
+# some devices waiting in one collective and some in the next.
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 TINY = [
