@@ -69,7 +69,7 @@ def draw(report: dict[str, Any], file: Path) -> None:
     )
     axes = figure.subplots()
     ours = [row["mean"]["f1_example"] for row in rows]
-    spread = [row["std"]["f1_example"] if row["std"] else 0.0 for row in rows]
+    spread = [row["std"]["f1_example"] if row["std"] else float("nan") for row in rows]  # one seed: no bar
     paper = [row["paper"] and row["paper"]["f1_example"] for row in rows]
     known = [i for i, value in enumerate(paper) if value is not None]
     label = f"ours, on {Path(report['data']).name} ({report['split_kind']} split)"
