@@ -11,14 +11,14 @@ def get_config() -> ConfigDict:
     return ConfigDict(
         {
             "data": {"min_genre_tracks": 8},
-            "audio": {"seconds": 6.0},
-            "lyrics": {"encoder": "minilm", "max_tokens": 64},
-            "model": {"audio_preset": "narrow", "width": 128, "heads": 4, "gcn_hidden": 128},
+            "audio": {"seconds": 6.0, "n_mels": 80, "hop_length": 1024},
+            "lyrics": {"encoder": "minilm", "max_tokens": 64, "input": "features"},
+            "model": {"audio_preset": "narrow", "width": 128, "heads": 4},
             "train": {
-                "epochs": 8,
+                "epochs": 5,
                 "learning_rate": 1e-3,
                 "warmup_steps": 40,
-                "halve_every_epochs": 4,
+                "halve_every_epochs": 2,
                 "weight_decay": 0.05,
             },
         }

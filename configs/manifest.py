@@ -14,7 +14,7 @@ def get_config() -> ConfigDict:
     return ConfigDict(
         {
             "data": {"min_genre_tracks": 10},
-            "lyrics": {"encoder": "minilm", "max_tokens": 128},
+            "lyrics": {"encoder": "minilm", "max_tokens": 128, "input": "features"},
             "model": {"audio_preset": "narrow", "width": 128, "heads": 4, "gcn_hidden": 256},
             "train": {"epochs": 20, "learning_rate": 1e-3, "warmup_steps": 50, "halve_every_epochs": 6},
         }

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from data_pipeline import host_tensorflow  # noqa: F401
 
@@ -30,19 +30,32 @@ NAME = "mgc_dataset"
 VERSION = "1.0.0"
 
 
-def features(num_frames: int, num_mels: int, max_tokens: int, num_genres: int) -> tfds.features.FeaturesDict:
-    """The stored example: spectrogram (T, M), tokens (L,), labels (G,) as raw little-endian bytes."""
+class Shape(NamedTuple):
+    """The axes of an example; ``width`` H of the frozen encoder's outputs is 0 where they are not stored."""
+
+    num_frames: int
+    num_mels: int
+    max_tokens: int
+    num_genres: int
+    width: int
+
+
+def features(shape: Shape) -> tfds.features.FeaturesDict:
+    """The stored example as raw little-endian bytes: spectrogram (T, M), tokens (L,), labels (G,), and where the
+    encoder has run already lyrics_features (L, H)."""
 
     def raw(shape: tuple[int, ...], dtype: Any) -> tfds.features.Tensor:
         # The default would store every uint8 as an int64 varint.
         return tfds.features.Tensor(shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES)
 
+    encoded = {"lyrics_features": raw((shape.max_tokens, shape.width), np.float16)} if shape.width else {}
     return tfds.features.FeaturesDict(
         {
-            "spectrogram": raw((num_frames, num_mels), np.uint8),
-            "tokens": raw((max_tokens,), np.uint16),
+            "spectrogram": raw((shape.num_frames, shape.num_mels), np.uint8),
+            "tokens": raw((shape.max_tokens,), np.uint16),
+            **encoded,
             "num_tokens": tfds.features.Scalar(np.int32),
-            "labels": raw((num_genres,), np.uint8),
+            "labels": raw((shape.num_genres,), np.uint8),
             "index": tfds.features.Scalar(np.int32),
             "id": tfds.features.Text(),
         }
@@ -70,11 +83,11 @@ class MgcDataset(tfds.core.GeneratorBasedBuilder):
     def __init__(
         self,
         *,
-        shape: tuple[int, int, int, int],
+        shape: Shape,
         splits: Mapping[str, tuple[int, Iterable[dict[str, Any]]]],
         data_dir: str,
     ) -> None:
-        self._features = features(*shape)
+        self._features = features(shape)
         self._examples = splits
         super().__init__(data_dir=data_dir, file_format="array_record")
 
@@ -102,13 +115,13 @@ class MgcDataset(tfds.core.GeneratorBasedBuilder):
 def write(
     folder: Path,
     *,
-    shape: tuple[int, int, int, int],
+    shape: Shape,
     splits: Mapping[str, tuple[int, Iterable[dict[str, Any]]]],
     num_shards: int | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Writes the shards of all splits under ``folder``.
 
-    ``shape`` is (T, M, L, G); ``splits`` maps a name to (number of examples, their iterator), each example a dict
+    ``splits`` maps a name to (number of examples, their iterator), each example a dict
     as ``features`` names it. Returns, per split and in record order, each shard's file (relative to ``folder``),
     number of records and size in bytes.
     """

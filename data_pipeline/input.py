@@ -39,6 +39,8 @@ class PreparedData:
             self.audio = AudioSpec(**self.meta["audio"])
             self.encoder = str(self.meta["lyrics"]["encoder"])
             self.max_tokens = int(self.meta["lyrics"]["max_tokens"])
+            self.lyrics_input = str(self.meta["lyrics"]["input"])
+            self.lyrics_width = int(self.meta["lyrics"]["width"])
             self.split_kind = str(self.meta["split_kind"])
             self.split_sizes = {name: int(self.meta["splits"][name]) for name in SPLITS}
             if self.vocabulary.size != self.meta["num_genres"]:
@@ -111,14 +113,15 @@ class PreparedData:
         from data_pipeline.host_tensorflow import tf
 
         source = self._source(split)
+        names = self._batch_keys()
 
         def read(step: np.ndarray) -> tuple[np.ndarray, ...]:
             batch = self._read(source, indices(int(step)))
-            return tuple(batch[name] for name in BATCH_KEYS)
+            return tuple(batch[name] for name in names)
 
         def load(step: Any) -> dict[str, Any]:
-            types = [tf.as_dtype(_TYPES[name]) for name in BATCH_KEYS]
-            return dict(zip(BATCH_KEYS, tf.numpy_function(read, [step], types, stateful=False), strict=True))
+            types = [tf.as_dtype(_TYPES[name]) for name in names]
+            return dict(zip(names, tf.numpy_function(read, [step], types, stateful=False), strict=True))
 
         dataset = tf.data.Dataset.range(start, start + count)
         dataset = dataset.map(load, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True).prefetch(2)
@@ -142,7 +145,9 @@ class PreparedData:
             "tokens": (self.max_tokens,),
             "labels": (self.vocabulary.size,),
         }
-        batch = {name: _aligned((len(index), *shapes.get(name, ())), _TYPES[name]) for name in BATCH_KEYS}
+        if self.lyrics_width:
+            shapes["lyrics_features"] = (self.max_tokens, self.lyrics_width)
+        batch = {name: _aligned((len(index), *shapes.get(name, ())), _TYPES[name]) for name in self._batch_keys()}
         batch["index"][:] = index
         batch["weight"][:] = index >= 0
         wanted = np.maximum(index, 0).tolist()
@@ -157,6 +162,9 @@ class PreparedData:
                     batch[name][row] = stored.reshape(shape)
                 batch["num_tokens"][row] = _integer(fields["num_tokens"])
         return batch
+
+    def _batch_keys(self) -> tuple[str, ...]:
+        return (*BATCH_KEYS, "lyrics_features") if self.lyrics_width else BATCH_KEYS
 
     def check_shards(self) -> None:
         """Raises InputError naming a shard that is missing or cut short, before a model is built for nothing."""
@@ -237,12 +245,13 @@ def _aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 _TYPES = {
     "spectrogram": "uint8",
     "tokens": "int32",
+    "lyrics_features": "float16",
     "num_tokens": "int32",
     "labels": "uint8",
     "index": "int32",
     "weight": "float32",
 }
-_STORED = {"spectrogram": "u1", "tokens": "<u2", "labels": "u1"}
+_STORED = {"spectrogram": "u1", "tokens": "<u2", "lyrics_features": "<f2", "labels": "u1"}
 _RECORDS_AT_ONCE = 32  # few enough for their memory to be reused from part to part, instead of mapped afresh
 _PARALLEL_BATCHES = 2
 

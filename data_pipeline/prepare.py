@@ -30,15 +30,18 @@ from data_pipeline.audio import RANGE_DB, AudioError, AudioSpec, load_clip, log_
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import FORMAT
-from data_pipeline.schema import SPLITS, Corpus, Rejected, Track
+from data_pipeline.schema import LYRICS_INPUTS, SPLITS, Corpus, Rejected, Track
 
 Progress = Callable[[str, int, int], None]
+Encode = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""A frozen lyrics encoder: tokens (B, L), num_tokens (B,) -> hidden states (B, L, H)."""
 
 _CHUNK = 32
 _SHARDS = "shards"
 _FILES = ("dataset.json", "genres.json", "report.json", "quarantine.tsv", "tracks.tsv", "work", _SHARDS)
 _CRASHED = "cannot be decoded: the decoder crashed"
 _NO_LYRICS = "no lyrics"
+_ENCODED_AT_ONCE = 32  # lyrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +49,7 @@ class PrepareOptions:
     """What to keep, how to split it and how to analyse it.
 
     ``languages``: empty keeps all. ``max_genres``: 0 keeps all genres with ``min_genre_tracks`` tracks.
+    ``lyrics_input``: ``tokens``, or ``features`` to store the frozen encoder's outputs with them.
     ``workers``: 0 means one per core.
     """
 
@@ -60,6 +64,7 @@ class PrepareOptions:
     audio: AudioSpec = dataclasses.field(default_factory=AudioSpec)
     encoder: str = "minilm"
     max_tokens: int = 512
+    lyrics_input: str = "tokens"
     workers: int = 0
 
     def content(self) -> dict[str, Any]:
@@ -89,20 +94,32 @@ class _Kept:
     row: int
 
 
-def prepare(corpus: Corpus, out: Path, options: PrepareOptions, *, progress: Progress | None = None) -> dict[str, Any]:
+def prepare(
+    corpus: Corpus,
+    out: Path,
+    options: PrepareOptions,
+    *,
+    encode: Encode | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Writes the data set of ``corpus`` to ``out`` and returns its report.
 
+    ``encode`` is the lyrics encoder, wanted where ``options.lyrics_input`` is ``features``.
     ``progress(stage, done, total)`` is called with the stages "decode", "lyrics" and "write". A complete data set of
     the same corpus and options is left alone. Raises InputError in one sentence for whatever stands in the way.
     """
     out = Path(out)
     try:
-        return _prepare(corpus, out, options, progress or (lambda stage, done, total: None))
+        return _prepare(corpus, out, options, encode, progress or (lambda stage, done, total: None))
     except OSError as error:
         raise InputError(f"The data set cannot be written to {out}: {error.strerror or error}.") from error
 
 
-def _prepare(corpus: Corpus, out: Path, options: PrepareOptions, progress: Progress) -> dict[str, Any]:
+def _prepare(
+    corpus: Corpus, out: Path, options: PrepareOptions, encode: Encode | None, progress: Progress
+) -> dict[str, Any]:
+    if options.lyrics_input not in LYRICS_INPUTS or (encode is None) != (options.lyrics_input == "tokens"):
+        raise ValueError(f"lyrics_input {options.lyrics_input!r} and encode do not fit each other")
     started = time.monotonic()
     digest = _digest(corpus, options)
     complete = _claim(out, digest)
@@ -148,7 +165,7 @@ def _prepare(corpus: Corpus, out: Path, options: PrepareOptions, progress: Progr
 
     tokens = {name: _tokenise(members[name], tokenizer, progress) for name in SPLITS}
     writing = time.monotonic()
-    shards = _write_shards(out, members, tokens, vocabulary, options, progress)
+    shards, width = _write_shards(out, members, tokens, vocabulary, options, encode, progress)
     write_seconds = time.monotonic() - writing
 
     vocabulary.save(out / "genres.json")
@@ -183,6 +200,8 @@ def _prepare(corpus: Corpus, out: Path, options: PrepareOptions, progress: Progr
             "encoder": options.encoder,
             "sha256": lyrics.encoder_digest(encoder),
             "max_tokens": options.max_tokens,
+            "input": options.lyrics_input,
+            "width": width,
         },
         "num_genres": vocabulary.size,
         "split_kind": options.split,
@@ -466,8 +485,10 @@ def _write_shards(
     tokens: Mapping[str, list[np.ndarray]],
     vocabulary: GenreVocabulary,
     options: PrepareOptions,
+    encode: Encode | None,
     progress: Progress,
-) -> dict[str, list[dict[str, Any]]]:
+) -> tuple[dict[str, list[dict[str, Any]]], int]:
+    """The shards, and the width of the lyric features in them (0: none)."""
     from data_pipeline import builder  # TensorFlow is imported here and not before, and in no worker
 
     total = sum(len(items) for items in members.values())
@@ -481,11 +502,14 @@ def _write_shards(
                 if len(chunks) >= 256:
                     chunks.clear()
                 chunks[item.chunk] = np.load(_spectrogram_file(out / "work", item.chunk), mmap_mode="r")
-            padded = np.zeros(options.max_tokens, np.uint16)
-            padded[: len(tokens[name][i])] = tokens[name][i]
+            if i % _ENCODED_AT_ONCE == 0:
+                padded = _padded(tokens[name][i : i + _ENCODED_AT_ONCE], options.max_tokens)
+                encoded = _encoded(encode, *padded) if encode else None
+            row = i % _ENCODED_AT_ONCE
             yield {
                 "spectrogram": np.array(chunks[item.chunk][item.row]),
-                "tokens": padded,
+                "tokens": padded[0][row],
+                **({} if encoded is None else {"lyrics_features": encoded[row]}),
                 "num_tokens": len(tokens[name][i]),
                 "labels": vocabulary.encode(item.track.genres),
                 "index": i,
@@ -494,16 +518,33 @@ def _write_shards(
             written += 1
             progress("write", written, total)
 
+    width = 0 if encode is None else _encoded(encode, *_padded([np.zeros(0, np.uint16)], options.max_tokens)).shape[-1]
     shutil.rmtree(out / _SHARDS, ignore_errors=True)
     shards = builder.write(
         out / _SHARDS,
-        shape=(options.audio.num_frames, options.audio.n_mels, options.max_tokens, vocabulary.size),
+        shape=builder.Shape(options.audio.num_frames, options.audio.n_mels, options.max_tokens, vocabulary.size, width),
         splits={name: (len(members[name]), examples(name)) for name in SPLITS},
     )
     for files in shards.values():
         for shard in files:
             shard["file"] = f"{_SHARDS}/{shard['file']}"
-    return shards
+    return shards, width
+
+
+def _padded(tokens: Sequence[np.ndarray], max_tokens: int) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids (B, L) with zeros behind, and their numbers (B,)."""
+    padded = np.zeros((len(tokens), max_tokens), np.uint16)
+    for row, ids in zip(padded, tokens, strict=True):
+        row[: len(ids)] = ids
+    return padded, np.array([len(ids) for ids in tokens], np.int32)
+
+
+def _encoded(encode: Encode, tokens: np.ndarray, num_tokens: np.ndarray) -> np.ndarray:
+    """The encoder's outputs (B, L, H) as float16, 0 behind the lyrics; it always sees the same number of rows."""
+    short = _ENCODED_AT_ONCE - len(tokens)
+    hidden = encode(np.pad(tokens, ((0, short), (0, 0))), np.pad(num_tokens, (0, short)))[: len(tokens)]
+    real = np.arange(tokens.shape[1]) < num_tokens[:, None]
+    return np.where(real[..., None], hidden, 0).astype(np.float16)
 
 
 def _report(

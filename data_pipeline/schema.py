@@ -16,6 +16,7 @@ Batch = dict[str, np.ndarray]
 
 - ``spectrogram`` (B, T, M) uint8: log-mel, 0 = 80 dB under the clip's maximum, 255 = the maximum.
 - ``tokens`` (B, L) int32: word-piece ids, padded with 0.
+- ``lyrics_features`` (B, L, H) float16: the frozen encoder's outputs, where they were stored.
 - ``num_tokens`` (B,) int32: real tokens in the row; 0 means a track without lyrics.
 - ``labels`` (B, G) uint8: multi-hot genres, in the vocabulary's order.
 - ``index`` (B,) int32: the example's place in its split (a row of ``tracks.tsv``); -1 for padding.
@@ -23,6 +24,8 @@ Batch = dict[str, np.ndarray]
 """
 
 BATCH_KEYS = ("spectrogram", "tokens", "num_tokens", "labels", "index", "weight")
+LYRICS_INPUTS = ("tokens", "features")
+"""Whether the lyrics encoder runs in every step, or ran once and for all when the data set was prepared."""
 SPLITS = ("train", "validation", "test")
 
 

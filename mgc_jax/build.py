@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,16 @@ from flax import nnx
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.lyrics import LyricsTokenizer
+from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
 from data_pipeline.prepare import PrepareOptions
+from mgc_jax.augment import Augmentation
 from mgc_jax.config import Config
+from mgc_jax.losses import genre_loss
 from mgc_jax.models import genre_graph
 from mgc_jax.models.baselines import Pandeya, Santana
 from mgc_jax.models.bert import Bert, BertConfig, load_bert, mean_pool
 from mgc_jax.models.classifier import GenreClassifier
+from mgc_jax.steps import Recipe
 
 
 def compute_dtype(config: Config) -> jnp.dtype:
@@ -39,6 +44,32 @@ def pretrained_bert(folder: Path, config: Config) -> Bert:
     """The frozen lyrics encoder; its weights are kept in bfloat16 where the computation is."""
     dtype = compute_dtype(config)
     return load_bert(folder, dtype=dtype, param_dtype=dtype)
+
+
+def lyrics_encoder(config: Config) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """What ``prepare`` stores of the lyrics: tokens (B, L), num_tokens (B,) -> the encoder's outputs (B, L, H)."""
+    graphdef, weights = nnx.split(pretrained_bert(locate_encoder(config.lyrics.encoder), config))
+
+    @jax.jit
+    def run(weights: nnx.State, tokens: jax.Array, num_tokens: jax.Array) -> jax.Array:
+        mask = jnp.arange(tokens.shape[1])[None] < jnp.maximum(num_tokens, 1)[:, None]
+        return nnx.merge(graphdef, weights)(tokens, mask).astype(jnp.float32)
+
+    return lambda tokens, num_tokens: np.asarray(run(weights, tokens.astype(np.int32), num_tokens))
+
+
+def step_recipe(config: Config) -> Recipe:
+    """What a training step does besides the model: losses and augmentation."""
+    a = config.augment
+    augment = Augmentation(a.time_masks, a.time_frames, a.mel_masks, a.mel_bands, a.mixup)
+    used = (a.time_masks and a.time_frames) or (a.mel_masks and a.mel_bands) or a.mixup
+    return Recipe(
+        seed=config.train.seed,
+        contrastive_weight=config.loss.contrastive_weight,
+        genre_loss=functools.partial(genre_loss, kind=config.loss.kind, reduction=config.loss.reduction),
+        same_lyrics=config.loss.same_lyrics,
+        augment=augment if used else None,
+    )
 
 
 def classifier(
@@ -155,5 +186,6 @@ def prepare_options(config: Config, *, workers: int = 0) -> PrepareOptions:
         audio=audio_spec(config),
         encoder=config.lyrics.encoder,
         max_tokens=config.lyrics.max_tokens,
+        lyrics_input=config.lyrics.input,
         workers=workers,
     )

@@ -208,11 +208,13 @@ def _prepare(options: argparse.Namespace) -> None:
     from mgc_jax.progress import Counter
 
     settings = config.load(options.config, options.overrides)
+    encode = build.lyrics_encoder(settings) if settings.lyrics.input == "features" else None
     with Counter("tracks") as counter:
         report = prepare(
             read_corpus(options.source),
             options.out,
             build.prepare_options(settings, workers=options.workers),
+            encode=encode,
             progress=counter,
         )
     splits = ", ".join(f"{n} {name}" for name, n in report["splits"].items())

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.errors import InputError
+from data_pipeline.schema import LYRICS_INPUTS
 
 
 class Config(dict):
@@ -61,6 +62,7 @@ def defaults() -> Config:
             "lyrics": {
                 "encoder": "google-bert/bert-base-uncased",  # minilm | a folder | a Hugging Face name
                 "max_tokens": 512,
+                "input": "tokens",  # tokens | features: the frozen encoder's outputs, computed once by prepare
             },
             "model": {
                 "architecture": "ru",  # ru (all settings below) | santana | pandeya (the paper's rivals)
@@ -77,7 +79,7 @@ def defaults() -> Config:
                 "adjacency": "both",  # both | cooccurrence | similarity | identity (the control)
                 "cooccurrence_direction": "given_column",  # given_column | given_row | symmetric
                 "similarity": "centred",  # raw (literal) | centred | topk
-                "adjacency_normalise": "row",  # row | symmetric | none
+                "adjacency_normalise": "reweight",  # reweight (.2 to neighbours) | row | symmetric | none (literal)
                 "gcn_hidden": 1024,
                 "gcn_depth": 2,
                 "contrastive_width": 4,  # of g_a and g_l
@@ -85,7 +87,19 @@ def defaults() -> Config:
                 "genre_bias": True,  # start each logit at the genre's training log-odds
                 "dropout": 0.1,
             },
-            "loss": {"contrastive_weight": 0.3},  # lambda of equation (7)
+            "loss": {
+                "contrastive_weight": 0.3,  # lambda of equation (7)
+                "kind": "bce",  # bce | focal | asymmetric
+                "reduction": "sum",  # over genres: sum | mean
+                "same_lyrics": False,  # True: tracks with the same words are no negatives in the A-L loss
+            },
+            "augment": {  # of the training batches, on the device; all off, as in the paper
+                "time_masks": 0,  # SpecAugment: masks a clip ...
+                "time_frames": 0,  # ... and the widest one, in frames
+                "mel_masks": 0,
+                "mel_bands": 0,  # widest
+                "mixup": 0.0,  # alpha of the Beta distribution; needs lyrics.input=features
+            },
             "train": {
                 "batch_size": 16,  # global
                 "epochs": 100,
@@ -94,6 +108,7 @@ def defaults() -> Config:
                 "halve_every_epochs": 50,
                 "weight_decay": 1e-4,
                 "clip_norm": 1.0,  # 0 = no clipping
+                "average_decay": 0.0,  # of the moving average of the weights, e.g. 0.999; 0 = none
                 "patience": 15,  # evaluations without a better validation score; 0 = never stop early
                 "evaluate_every_epochs": 1,
                 "checkpoint_every_steps": 1000,  # besides one at every evaluation
@@ -156,6 +171,7 @@ def validate(config: Config) -> Config:
     """
     choices = {
         "data.split": ("random", "artist"),
+        "lyrics.input": LYRICS_INPUTS,
         "model.architecture": ("ru", "santana", "pandeya"),
         "model.audio_preset": ("paper", "narrow", "fcn5"),
         "model.audio_tokens": ("time", "all"),
@@ -166,7 +182,9 @@ def validate(config: Config) -> Config:
         "model.adjacency": ("both", "cooccurrence", "similarity", "identity"),
         "model.cooccurrence_direction": ("given_column", "given_row", "symmetric"),
         "model.similarity": ("raw", "centred", "topk"),
-        "model.adjacency_normalise": ("row", "symmetric", "none"),
+        "model.adjacency_normalise": ("reweight", "row", "symmetric", "none"),
+        "loss.kind": ("bce", "focal", "asymmetric"),
+        "loss.reduction": ("sum", "mean"),
         "compute.dtype": ("auto", "float32", "bfloat16"),
     }
     positive = (
@@ -176,7 +194,10 @@ def validate(config: Config) -> Config:
         "train.checkpoint_every_steps train.log_every_steps compute.model_parallel compute.evaluation_batch_size "
         "compute.prefetch data.min_genre_tracks"
     ).split()
-    not_negative = "train.warmup_steps train.weight_decay train.clip_norm train.patience train.seed data.max_genres"
+    not_negative = (
+        "train.warmup_steps train.weight_decay train.clip_norm train.patience train.seed data.max_genres "
+        "augment.time_masks augment.time_frames augment.mel_masks augment.mel_bands augment.mixup"
+    )
     for name, allowed in choices.items():
         if _get(config, name) not in allowed:
             raise InputError(f"{name} is {_get(config, name)!r}, but must be one of {', '.join(allowed)}.")
@@ -198,6 +219,13 @@ def validate(config: Config) -> Config:
             f"loss.contrastive_weight is {config.loss.contrastive_weight}, but model.architecture "
             f"{config.model.architecture} has no A-L loss; set --config.loss.contrastive_weight=0.0."
         )
+    if config.augment.mixup and (config.lyrics.input != "features" or config.model.architecture == "pandeya"):
+        raise InputError(
+            "augment.mixup blends the lyrics encoder's outputs: it needs lyrics.input=features and a model that reads "
+            "them, which pandeya does not."
+        )
+    if not 0 <= config.train.average_decay < 1:
+        raise InputError(f"train.average_decay is {config.train.average_decay}, but must lie in [0, 1).")
     if not 0 <= config.model.dropout < 1:
         raise InputError(f"model.dropout is {config.model.dropout}, but must lie in [0, 1).")
     if not all(isinstance(language, str) for language in config.data.languages):

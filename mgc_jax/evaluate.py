@@ -62,6 +62,11 @@ def check_prepared_for(config: Config, data: PreparedData) -> None:
             f"{data.path} was prepared for {data.encoder} with {data.max_tokens} tokens, but the settings want "
             f"{config.lyrics.encoder} with {config.lyrics.max_tokens}."
         )
+    if data.lyrics_input != config.lyrics.input:
+        raise InputError(
+            f"{data.path} was prepared with lyrics.input={data.lyrics_input}, but the settings want "
+            f"{config.lyrics.input}."
+        )
 
 
 def evaluate(

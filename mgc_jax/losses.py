@@ -1,4 +1,4 @@
-"""The training losses, in float32: contrastive (5)(6), binary cross-entropy, and their weighted sum (7).
+"""The training losses, in float32: contrastive (5)(6), classification, and their weighted sum (7).
 
 Axis letters: B batch (global, not one device's share), D embedding width, G genres.
 """
@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 
 
-def contrastive_loss(audio: jax.Array, lyrics: jax.Array, log_scale: jax.Array, valid: jax.Array) -> jax.Array:
+def contrastive_loss(
+    audio: jax.Array, lyrics: jax.Array, log_scale: jax.Array, valid: jax.Array, same: jax.Array | None = None
+) -> jax.Array:
     """L_AL: InfoNCE from audio to lyrics and back, equations (5) and (6), averaged -> scalar.
 
     ``audio`` and ``lyrics`` are (B, D), s(A, L) their dot product, ``log_scale`` = -log tau. Rows where ``valid``
     (B,) is 0 (no lyrics, or padding) are neither anchors nor negatives. 0 with fewer than two valid rows: there is
-    nothing to contrast. Two tracks with the same lyrics still count as negatives of each other.
+    nothing to contrast. Two tracks with the same lyrics count as negatives of each other, unless ``same`` (B, B) bool
+    marks them as such.
     """
     valid = valid.astype(bool)
     # Zeroed before the product, so that whatever an invalid row holds cannot reach the loss or its gradient.
@@ -23,6 +26,8 @@ def contrastive_loss(audio: jax.Array, lyrics: jax.Array, log_scale: jax.Array, 
     similarity = jnp.matmul(audio, lyrics.T, precision=jax.lax.Precision.HIGHEST)
     logits = jnp.exp(log_scale.astype(jnp.float32)) * similarity
     pair = valid[:, None] & valid[None, :]
+    if same is not None:
+        pair = pair & ~same
     # A valid row sees valid columns only; an invalid one sees itself, to stay finite, and is not counted.
     logits = jnp.where(pair | jnp.eye(len(valid), dtype=bool), logits, -jnp.inf)
     own = jnp.diagonal(logits)
@@ -32,14 +37,53 @@ def contrastive_loss(audio: jax.Array, lyrics: jax.Array, log_scale: jax.Array, 
     return jnp.sum(jnp.where(valid, to_lyrics + to_audio, 0.0)) / (2.0 * count)
 
 
-def bce_loss(logits: jax.Array, labels: jax.Array, weight: jax.Array) -> jax.Array:
-    """L_BCE: sigmoid cross-entropy of logits (B, G) against labels (B, G), mean over tracks and genres -> scalar.
+def same_rows(tokens: jax.Array) -> jax.Array:
+    """Which rows of token ids (B, L) are equal -> (B, B) bool, by a 32-bit hash of each."""
+    weights = jax.random.bits(jax.random.key(0), (tokens.shape[1],), jnp.uint32)
+    digest = jnp.sum(tokens.astype(jnp.uint32) * weights, axis=1, dtype=jnp.uint32)
+    return digest[:, None] == digest[None, :]
 
-    ``weight`` (B,) is 0 for rows that only pad the batch; soft labels are allowed.
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Sigmoid cross-entropy of each genre, elementwise: (B, G), (B, G) -> (B, G)."""
+    return jax.nn.softplus(logits) - logits * labels
+
+
+def focal(logits: jax.Array, labels: jax.Array, *, gamma: float = 2.0) -> jax.Array:
+    """Focal loss (Lin et al., ICCV 2017, equation (4)) of each genre, without its alpha: (B, G) -> (B, G)."""
+    score = jax.nn.sigmoid(logits)
+    positive = labels * (1.0 - score) ** gamma * jax.nn.softplus(-logits)
+    return positive + (1.0 - labels) * score**gamma * jax.nn.softplus(logits)
+
+
+def asymmetric(
+    logits: jax.Array, labels: jax.Array, *, gamma: float = 4.0, gamma_positive: float = 1.0, margin: float = 0.05
+) -> jax.Array:
+    """Asymmetric loss (Ridnik et al., ICCV 2021, equation (7)) of each genre: negatives weigh less the surer they are,
+    and nothing under the score ``margin``: (B, G) -> (B, G)."""
+    score = jax.nn.sigmoid(logits)
+    shifted = jnp.maximum(score - margin, 0.0)
+    positive = labels * (1.0 - score) ** gamma_positive * jax.nn.softplus(-logits)
+    return positive - (1.0 - labels) * shifted**gamma * jnp.log1p(-shifted)
+
+
+GENRE_LOSSES = {"bce": cross_entropy, "focal": focal, "asymmetric": asymmetric}
+
+
+def genre_loss(
+    logits: jax.Array, labels: jax.Array, weight: jax.Array, *, kind: str = "bce", reduction: str = "sum"
+) -> jax.Array:
+    """L_BCE of logits (B, G) against labels (B, G), or another loss of ``GENRE_LOSSES`` in its place -> scalar.
+
+    The mean over tracks of the ``sum`` or the ``mean`` over genres. The paper does not say which; the sum is the log
+    likelihood of a track's genres, as in Chen et al. (CVPR 2019), and of the size of L_AL, so that lambda weighs two
+    comparable losses. The mean is G times smaller, and L_AL drowns it. ``weight`` (B,) is 0 for rows that only pad the
+    batch; soft labels are allowed.
     """
     logits, labels, weight = (x.astype(jnp.float32) for x in (logits, labels, weight))
     logits = jnp.where(weight[:, None] > 0, logits, 0.0)  # before the loss: NaN times 0 would reach the gradient
-    each = jnp.mean(jax.nn.softplus(logits) - logits * labels, axis=1)
+    each = GENRE_LOSSES[kind](logits, labels)
+    each = jnp.sum(each, axis=1) if reduction == "sum" else jnp.mean(each, axis=1)
     total = jnp.sum(weight)
     return jnp.sum(each * weight) / jnp.where(total > 0, total, 1.0)
 

@@ -1,6 +1,8 @@
-"""AdamW with warm-up and the paper's halving schedule."""
+"""AdamW with warm-up and the paper's halving schedule, and an average of the weights on the way."""
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,3 +24,33 @@ def adamw(schedule: optax.Schedule, *, weight_decay: float, clip_norm: float) ->
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
     decay_mask = lambda params: jax.tree.map(lambda p: p.ndim > 1, params)  # noqa: E731
     return optax.chain(clip, optax.adamw(schedule, weight_decay=weight_decay, mask=decay_mask))
+
+
+class AverageState(NamedTuple):
+    """``average``: the exponential moving average of the parameters after ``steps`` steps."""
+
+    steps: jax.Array
+    average: optax.Params
+
+
+def with_average(optimiser: optax.GradientTransformation, decay: float) -> optax.GradientTransformation:
+    """``optimiser``, and an exponential moving average of the parameters in its state (see :func:`average`).
+
+    The first steps decay faster, as (1 + n) / (10 + n), so that the start is soon forgotten.
+    """
+
+    def init(params: optax.Params) -> AverageState:
+        return AverageState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params))
+
+    def update(updates: optax.Updates, state: AverageState, params: optax.Params | None = None) -> Any:
+        now = jnp.minimum(decay, (1.0 + state.steps) / (10.0 + state.steps))
+        moved = optax.incremental_update(optax.apply_updates(params, updates), state.average, 1.0 - now)
+        return updates, AverageState(state.steps + 1, moved)
+
+    return optax.chain(optimiser, optax.GradientTransformation(init, update))
+
+
+def average(opt_state: optax.OptState, params: optax.Params) -> optax.Params:
+    """The averaged parameters that :func:`with_average` keeps, or ``params`` where there is no average."""
+    parts = opt_state if isinstance(opt_state, tuple) else ()
+    return next((part.average for part in parts if isinstance(part, AverageState)), params)

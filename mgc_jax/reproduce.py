@@ -19,7 +19,7 @@ from mgc_jax import config as configs
 from mgc_jax import inference
 from mgc_jax.config import Config
 from mgc_jax.progress import Progress
-from mgc_jax.sweeps import Row, Sweep
+from mgc_jax.sweeps import SWEEPS, Row, Sweep
 from mgc_jax.train import check_fits, train
 from mgc_jax.workdir import Workdir, write_json
 
@@ -39,22 +39,37 @@ class Run(NamedTuple):
 def plan(sweep: Sweep, base: Config, data: PreparedData, workdir: Path, seeds: int) -> list[Run]:
     """All runs, seed by seed, so that an interrupted sweep is a whole table with fewer seeds.
 
+    A run that several sweeps have is one folder, whatever they call it: in one workdir it is trained once.
+
     Raises:
         InputError: settings that do not fit the data, or a workdir that holds runs of other settings.
     """
     runs = []
     for seed in range(base.train.seed, base.train.seed + seeds):
         for row in sweep.rows:
-            config = Config.of(base)
-            for key, value in {**row.overrides, "train.seed": seed}.items():
-                section, _, name = key.partition(".")
-                configs.merge(config, {section: {name: value}}, origin=row.name)
+            config = settings(base, row, seed)
             check_fits(configs.validate(config), data)
-            folder = workdir / slug(row.name) / f"seed_{seed}"
+            folder = workdir / slug(first_name(base, row)) / f"seed_{seed}"
             # Stricter than resuming: a run that is done stays as it is, so its epochs count too.
             Workdir(folder).check_same(config, data.vocabulary, free=["compute."])
             runs.append(Run(row, seed, config, folder))
     return runs
+
+
+def settings(base: Config, row: Row, seed: int) -> Config:
+    """The base recipe with what the row changes."""
+    config = Config.of(base)
+    for key, value in {**row.overrides, "train.seed": seed}.items():
+        section, _, name = key.partition(".")
+        configs.merge(config, {section: {name: value}}, origin=row.name)
+    return config
+
+
+def first_name(base: Config, row: Row) -> str:
+    """What the first of all sweeps that has the row's settings calls it."""
+    same = settings(base, row, 0)
+    rows = (other for sweep in SWEEPS.values() for other in sweep.rows)
+    return next((other.name for other in rows if settings(base, other, 0) == same), row.name)
 
 
 def reproduce(

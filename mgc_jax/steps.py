@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,26 +18,41 @@ TrainStep = Callable[[TrainState, nnx.State, dict[str, jax.Array]], tuple[TrainS
 EvaluationStep = Callable[[TrainState, nnx.State, dict[str, jax.Array]], Metrics]
 
 
-def make_train_step(
-    network: Network, optimiser: optax.GradientTransformation, *, contrastive_weight: float, seed: int
-) -> TrainStep:
+class Recipe(NamedTuple):
+    """What a training step does besides the model. ``genre_loss`` and ``augment`` are functions of a batch's arrays;
+    ``same_lyrics`` keeps tracks with the same words from being each other's negatives in the A-L loss."""
+
+    seed: int
+    contrastive_weight: float
+    genre_loss: Callable[..., jax.Array] = losses.genre_loss
+    same_lyrics: bool = False
+    augment: Callable[..., dict[str, jax.Array]] | None = None
+
+
+def make_train_step(network: Network, optimiser: optax.GradientTransformation, recipe: Recipe) -> TrainStep:
     """Encoders, A-L loss over the global batch, fusion, genre graph, backward pass and optimiser in one program.
 
-    The state is donated. The dropout key is a function of (seed, step), so that a resumed run repeats itself.
+    The state is donated. The random key is a function of (seed, step), so that a resumed run repeats itself.
     """
 
     def loss_fn(params: nnx.State, state: TrainState, frozen: nnx.State, batch: Any) -> tuple[jax.Array, Any]:
         model = nnx.merge(network.graphdef, params, state.batch_stats, state.constants, frozen)
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        key = jax.random.fold_in(jax.random.key(recipe.seed), state.step)
+        if recipe.augment is not None:
+            key, for_augmentation = jax.random.split(key)
+            batch = recipe.augment(batch, for_augmentation)
         out = model(batch, train=True, dropout_key=key)
-        bce = losses.bce_loss(out.logits, batch["labels"], batch["weight"])
+        bce = recipe.genre_loss(out.logits, batch["labels"], batch["weight"])
         if out.log_scale is None:  # a rival, which has no A-L loss
             contrastive, scale = jnp.float32(0.0), {}
         else:
             has_lyrics = (batch["num_tokens"] > 0) & (batch["weight"] > 0)
-            contrastive = losses.contrastive_loss(out.audio_embedding, out.lyrics_embedding, out.log_scale, has_lyrics)
+            same = losses.same_rows(batch["tokens"]) if recipe.same_lyrics else None
+            contrastive = losses.contrastive_loss(
+                out.audio_embedding, out.lyrics_embedding, out.log_scale, has_lyrics, same
+            )
             scale = {"scale": jnp.exp(out.log_scale)}
-        loss = losses.total_loss(contrastive, bce, contrastive_weight)
+        loss = losses.total_loss(contrastive, bce, recipe.contrastive_weight)
         metrics = {"loss": loss, "bce": bce, "contrastive": contrastive, **scale}
         return loss, (nnx.pure(nnx.state(model, nnx.BatchStat)), metrics)
 
@@ -63,10 +78,9 @@ def make_evaluation_step(network: Network) -> EvaluationStep:
 
     def step(state: TrainState, frozen: nnx.State, batch: Any) -> Metrics:
         out = network.merge(state, frozen)(batch, train=False)
-        losses_per_genre = optax.sigmoid_binary_cross_entropy(out.logits, batch["labels"].astype(jnp.float32))
         return {
             "scores": jax.nn.sigmoid(out.logits),
-            "bce": losses_per_genre.mean(-1),
+            "bce": losses.cross_entropy(out.logits, batch["labels"].astype(jnp.float32)).sum(-1),
             "labels": batch["labels"],
             "index": batch["index"],
         }

@@ -86,6 +86,7 @@ GRAPH_CONTROL = Sweep(
         Row("co-occurrence only", {"model.adjacency": "cooccurrence"}),
         Row("similarity only", {"model.adjacency": "similarity"}),
         Row("both, raw cosine", {"model.similarity": "raw"}),
+        Row("divided by the row's degree", {"model.adjacency_normalise": "row"}),
         Row("A1 given row", {"model.cooccurrence_direction": "given_row"}),
         Row("A1 symmetric", {"model.cooccurrence_direction": "symmetric"}),
         Row(FULL, {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import time
@@ -97,9 +98,10 @@ def check_fits(config: Config, data: PreparedData) -> None:
 
 
 def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
-    """AdamW with the recipe's schedule."""
+    """AdamW with the recipe's schedule, and the average of the weights if it wants one."""
     t = config.train
-    return optim.adamw(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
+    adamw = optim.adamw(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
+    return optim.with_average(adamw, t.average_decay) if t.average_decay else adamw
 
 
 def learning_rate(config: Config, steps_per_epoch: int) -> Any:
@@ -135,9 +137,7 @@ class _Loop:
     ):
         self.config, self.data, self.network = config, data, network
         self.latest, self.best, self.log, self.progress = latest, best, log, progress
-        self.train_step = steps.make_train_step(
-            network, optimiser, contrastive_weight=config.loss.contrastive_weight, seed=config.train.seed
-        )
+        self.train_step = steps.make_train_step(network, optimiser, build.step_recipe(config))
         self.evaluation_step = steps.make_evaluation_step(network)
         self.pending: list[tuple[int, steps.Metrics]] = []
         self.since = (time.monotonic(), 0)
@@ -212,7 +212,11 @@ class _Loop:
         )
 
     def evaluate(self, state: TrainState, step: int, bar: Progress) -> None:
-        """Score the validation split, keep the best state, count towards early stopping."""
+        """Score the validation split, keep the best state, count towards early stopping.
+
+        What is scored and kept is the average of the weights, where there is one.
+        """
+        state = dataclasses.replace(state, params=optim.average(state.opt_state, state.params))
         scored = score_split(self.evaluation_step, self.network, state, self.data, "validation", self.config)
         result = metrics.evaluate_scores(scored.scores, scored.labels, 0.5)
         self.log.write(

@@ -37,7 +37,7 @@ import string
 
 import numpy as np
 
-TRACKS_PER_ARTIST, MIXED = 5.0, 0.65
+TRACKS_PER_ARTIST, AT_HOME, MIXED = 5.0, 0.8, 0.65
 DROPPED_LABEL, SPURIOUS_LABEL, ATYPICAL_SOUND, OFF_TOPIC = 0.08, 0.04, 0.15, 0.15
 
 DIRT_SHARE = 0.03
@@ -99,6 +99,8 @@ RULES: dict[str, dict[str, float]] = {
 """Genres that follow from the track's other genres, with the largest probability that applies."""
 
 ALL_GENRES = (*GENRES, *RULES)
+SOUNDING = tuple(name for name, genre in GENRES.items() if not genre.sounds)
+"""The genres with a sound of their own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +125,8 @@ class Plan:
     title: str
     album: str
     genres: tuple[str, ...]
+    own: tuple[str, ...]
+    """The one or two genres that it was made as, before parents, rules and noise; the stronger one first."""
     sounds: tuple[str, ...]
     """One or two genres with a sound of their own, the stronger one first."""
     topics: tuple[str, ...]
@@ -164,7 +168,7 @@ def _make_plan(index: int, artist: Artist, seed: int, dirt: str | None) -> Plan:
     letters = np.array(list(string.ascii_letters + string.digits))
     id_ = "".join(rng.choice(letters, 16))
 
-    first = artist.home if rng.random() < 0.8 else str(rng.choice(artist.also or list(GENRES)))
+    first = artist.home if rng.random() < AT_HOME else str(rng.choice(artist.also or list(GENRES)))
     own = [first]
     if artist.also and rng.random() < MIXED:
         own.append(str(rng.choice([name for name in (*artist.also, artist.home) if name != first])))
@@ -178,7 +182,7 @@ def _make_plan(index: int, artist: Artist, seed: int, dirt: str | None) -> Plan:
     sounds = [str(rng.choice(GENRES[name].sounds or [name])) for name in own]
     topics = [topic for name in own for topic in rng.permutation(GENRES[name].topics)[:2]]
     if rng.random() < ATYPICAL_SOUND:
-        sounds = [str(rng.choice([name for name, genre in GENRES.items() if not genre.sounds]))]
+        sounds = [str(rng.choice(SOUNDING))]
     if rng.random() < OFF_TOPIC:
         topics = list(GENRES[str(rng.choice(list(GENRES)))].topics)[:2]
     language = artist.language
@@ -202,6 +206,7 @@ def _make_plan(index: int, artist: Artist, seed: int, dirt: str | None) -> Plan:
         title=f"{place} No. {int(rng.integers(1, 99))}",
         album=f"{place} Songs",
         genres=tuple(map(str, rng.permutation(list(dict.fromkeys(labels))))),
+        own=tuple(own),
         sounds=tuple(dict.fromkeys(sounds)),
         topics=tuple(map(str, dict.fromkeys(topics))),
         language=language,

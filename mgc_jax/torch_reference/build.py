@@ -79,6 +79,7 @@ def trainer(config: Config, model: GenreClassifier, steps_per_epoch: int) -> Tra
         halve_every_steps=t.halve_every_epochs * steps_per_epoch,
         weight_decay=t.weight_decay,
         clip_norm=t.clip_norm,
+        reduction=config.loss.reduction,
     )
 
 

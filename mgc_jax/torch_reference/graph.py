@@ -14,7 +14,7 @@ def adjacency(
     kind: str = "both",
     direction: str = "given_column",
     similarity: str = "centred",
-    normalise: str = "row",
+    normalise: str = "reweight",
 ) -> Tensor:
     """A (G, G) from multi-hot labels (N, G) of the training tracks and name embeddings (G, H), both float.
 
@@ -32,6 +32,10 @@ def adjacency(
         "similarity": alike,
         "identity": torch.eye(len(alike), dtype=alike.dtype),
     }[kind]
+    if normalise == "reweight":  # Chen et al. (CVPR 2019), equation (8) with p = .2
+        others = edges.clone().fill_diagonal_(0.0)
+        shared = F.normalize(others, p=1.0, dim=1)
+        return 0.2 * shared + torch.diag(1.0 - 0.2 * shared.abs().sum(1))
     degree = edges.abs().sum(1)
     return {"row": edges / degree[:, None], "symmetric": edges / torch.outer(degree, degree).sqrt(), "none": edges}[
         normalise

@@ -27,6 +27,7 @@ class Trainer:
     Args:
         contrastive_weight: lambda of (7).
         clip_norm: of all gradients together; 0 for none.
+        reduction: of the cross-entropy over genres, ``sum`` or ``mean``.
     """
 
     def __init__(
@@ -39,9 +40,11 @@ class Trainer:
         halve_every_steps: int,
         weight_decay: float,
         clip_norm: float,
+        reduction: str = "sum",
         fused: bool = False,
     ):
         self.model, self.contrastive_weight, self.clip_norm = model.train(), contrastive_weight, clip_norm
+        self.reduction = reduction
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in self.parameters if p.ndim > 1], "weight_decay": weight_decay},
@@ -62,6 +65,8 @@ class Trainer:
             out.audio_embedding, out.lyrics_embedding, out.log_scale, (batch["num_tokens"] > 0) & real
         )
         bce = F.binary_cross_entropy_with_logits(out.logits[real], batch["labels"][real].float())
+        if self.reduction == "sum":
+            bce = bce * out.logits.shape[1]
         loss = self.contrastive_weight * contrastive + (1 - self.contrastive_weight) * bce
         return {"loss": loss, "bce": bce, "contrastive": contrastive}
 

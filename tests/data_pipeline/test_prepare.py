@@ -83,6 +83,29 @@ def test_the_stored_examples_are_the_corpus(corpus, prepared):
         assert (example["tokens"] > 0).sum() == words
 
 
+def test_the_encoders_outputs_are_stored_with_the_tokens(corpus, prepared, tmp_path):
+    def encode(tokens, num_tokens):
+        place = np.arange(tokens.shape[1])
+        return np.stack([tokens, np.broadcast_to(num_tokens[:, None], tokens.shape), tokens * 0 + place], axis=-1) / 8
+
+    prepare(corpus, tmp_path / "out", music.options(lyrics_input="features"), encode=encode)
+    plain = examples(prepared[0])
+    stored = examples(tmp_path / "out")
+    assert stored.keys() == plain.keys()
+    for id, example in stored.items():
+        real = np.arange(len(example["tokens"])) < example["num_tokens"]
+        expected = encode(example["tokens"][None], example["num_tokens"][None])[0] * real[:, None]
+        assert example["lyrics_features"].dtype == np.float16
+        np.testing.assert_allclose(example.pop("lyrics_features"), expected, rtol=1e-3)
+        for name, values in plain[id].items():
+            np.testing.assert_array_equal(values, example[name])
+
+
+def test_features_and_their_encoder_go_together(corpus, tmp_path):
+    with pytest.raises(ValueError, match="do not fit each other"):
+        prepare(corpus, tmp_path / "out", music.options(lyrics_input="features"))
+
+
 def test_cooccurrence_is_counted_on_the_training_split_only(corpus, prepared):
     data = PreparedData(prepared[0])
     tracks = {track.id: track for track in corpus.tracks}

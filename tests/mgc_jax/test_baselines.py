@@ -10,7 +10,7 @@ from flax import nnx
 from data_pipeline.errors import InputError
 from mgc_jax import config
 from mgc_jax.cli import main
-from mgc_jax.losses import bce_loss
+from mgc_jax.losses import genre_loss
 from mgc_jax.models import baselines, inception
 from mgc_jax.models.baselines import DenseResidualCNN, GenreHead, Pandeya, Santana
 from mgc_jax.models.hierarchical_attention import GRU, AttentiveGRU, HierarchicalAttention
@@ -150,7 +150,7 @@ def test_every_parameter_learns_and_nothing_else(name, dtype):
         def loss(params):
             model = nnx.merge(graph, params, stats, copy=True)
             logits = model(given, train=True, dropout_key=key).logits
-            return bce_loss(logits, given["labels"], given["weight"]), nnx.state(model, nnx.BatchStat)
+            return genre_loss(logits, given["labels"], given["weight"]), nnx.state(model, nnx.BatchStat)
 
         return jax.grad(loss, has_aux=True)(params)
 

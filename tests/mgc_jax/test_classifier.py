@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from mgc_jax.losses import bce_loss, contrastive_loss, total_loss
+from mgc_jax.losses import contrastive_loss, genre_loss, total_loss
 from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.bert import Bert, BertConfig, Frozen
 from mgc_jax.models.classifier import GenreClassifier
@@ -155,7 +155,7 @@ def test_every_parameter_learns_and_nothing_else(dtype):
             model = nnx.merge(graph, params, stats, frozen, constants, copy=True)
             out = model(given, train=True, dropout_key=key)
             contrastive = contrastive_loss(*out[1:], given["num_tokens"] > 0)
-            return total_loss(contrastive, bce_loss(out.logits, given["labels"], given["weight"]), 0.3)
+            return total_loss(contrastive, genre_loss(out.logits, given["labels"], given["weight"]), 0.3)
 
         return jax.grad(loss)(params)
 

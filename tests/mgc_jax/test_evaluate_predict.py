@@ -10,10 +10,12 @@ import pytest
 import soundfile
 
 import mgc_jax
+from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
 from mgc_jax.cli import main
 from mgc_jax.evaluate import summary
 from mgc_jax.workdir import write_json
+from tests.conftest import CONFIG, TINY
 
 KEYS = {
     *("jaccard", "f1_example", "f1_micro", "f1_macro", "exact_match", "hamming_loss", "map_macro", "map_micro"),
@@ -63,6 +65,18 @@ def test_evaluation_does_not_depend_on_the_batch_size(report: dict, run: Path, d
     again = model.evaluate(str(data), "test")
     for key in ("map_macro", "jaccard", "bce"):
         assert again[key] == pytest.approx(report[key], rel=1e-5)
+
+
+def test_stored_features_and_the_encoder_in_the_step_agree(report: dict, run: Path, corpus: Path, tmp_path: Path):
+    tokens = [*TINY, "--config.lyrics.input=tokens"]
+    assert main(["prepare", "--config", CONFIG, *tokens, "--source", str(corpus), "--out", str(tmp_path / "data")]) == 0
+    model = mgc_jax.load(str(run))
+    with pytest.raises(InputError, match=r"lyrics\.input=tokens"):
+        model.evaluate(str(tmp_path / "data"), "test")
+    model.config["lyrics"]["input"] = "tokens"
+    data = PreparedData(tmp_path / "data")
+    for key in ("bce", "map_macro", "jaccard"):
+        assert model.evaluate(data, "test")[key] == pytest.approx(report[key], rel=2e-3)  # float16 against float32
 
 
 @pytest.mark.usefixtures("report")

@@ -57,13 +57,18 @@ def test_combinations_and_normalisations():
     a1 = np.array([[1.0, 0.5], [0.0, 1.0]])
     a2 = np.array([[1.0, -0.9], [-0.9, 1.0]])
     np.testing.assert_allclose(combine(a1, a2, normalise="none"), [[1.0, -0.2], [-0.45, 1.0]], rtol=1e-6)
-    np.testing.assert_allclose(combine(a1, a2), [[1 / 1.2, -0.2 / 1.2], [-0.45 / 1.45, 1 / 1.45]], rtol=1e-6)
-    np.testing.assert_allclose(combine(a1, a2, "cooccurrence").sum(1), 1.0)
+    row = combine(a1, a2, normalise="row")
+    np.testing.assert_allclose(row, [[1 / 1.2, -0.2 / 1.2], [-0.45 / 1.45, 1 / 1.45]], rtol=1e-6)
+    np.testing.assert_allclose(combine(a1, a2, "cooccurrence", "row").sum(1), 1.0)
+    np.testing.assert_allclose(combine(a1, a2), [[0.8, -0.2], [-0.2, 0.8]], rtol=1e-6)
+    np.testing.assert_allclose(combine(a1, a2, "cooccurrence"), [[0.8, 0.2], [0.0, 1.0]], rtol=1e-6)
+    three = np.array([[1.0, 0.3, 0.1], [0.0, 1.0, 0.5], [0.2, 0.2, 1.0]])
+    np.testing.assert_allclose(combine(three, three), [[0.8, 0.15, 0.05], [0.0, 0.8, 0.2], [0.1, 0.1, 0.8]], rtol=1e-6)
     np.testing.assert_array_equal(combine(a1, a2, "identity"), np.eye(2))
     np.testing.assert_allclose(np.linalg.norm(combine(a1, a2, "similarity", "spectral"), 2), 1.0, rtol=1e-6)
     symmetric = combine(a1, a2, "similarity", "symmetric")
     np.testing.assert_allclose(symmetric, a2 / 1.9, rtol=1e-6)
-    for normalise in ("row", "symmetric", "spectral", "none"):
+    for normalise in ("reweight", "row", "symmetric", "spectral", "none"):
         assert np.isfinite(combine(np.zeros((3, 3)), np.zeros((3, 3)), "both", normalise)).all()
     for bad in ({"kind": "none"}, {"normalise": "column"}):
         with pytest.raises(ValueError, match="must be"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from mgc_jax.losses import bce_loss, contrastive_loss, total_loss
+from mgc_jax.losses import asymmetric, contrastive_loss, cross_entropy, focal, genre_loss, same_rows, total_loss
 
 B, D, G = 7, 4, 5
 
@@ -70,19 +70,64 @@ def test_bce_by_the_formula_and_in_range():
     weight = np.array([1, 1, 0, 1, 0, 1, 1], np.float32)
     p = 1 / (1 + np.exp(-logits))
     each = -(labels * np.log(p) + (1 - labels) * np.log(1 - p))[weight > 0]
-    assert float(bce_loss(jnp.asarray(logits), jnp.asarray(labels), weight)) == pytest.approx(each.mean(), rel=1e-5)
+    args = jnp.asarray(logits), jnp.asarray(labels), weight
+    assert float(genre_loss(*args)) == pytest.approx(each.sum(1).mean(), rel=1e-5)
+    assert float(genre_loss(*args, reduction="mean")) == pytest.approx(each.mean(), rel=1e-5)
     logits[2] = np.nan  # padding may hold anything
-    assert np.isfinite(bce_loss(jnp.asarray(logits), jnp.asarray(labels), weight))
-    extreme = bce_loss(jnp.array([[500.0, -500.0]]), jnp.array([[0, 1]]), jnp.ones(1))
-    assert float(extreme) == pytest.approx(500.0)
-    assert float(bce_loss(jnp.ones((2, 3)), jnp.ones((2, 3)), jnp.zeros(2))) == 0.0
-    low = bce_loss(jnp.asarray(logits, jnp.bfloat16), jnp.asarray(labels), weight)
+    assert np.isfinite(genre_loss(jnp.asarray(logits), jnp.asarray(labels), weight))
+    extreme = genre_loss(jnp.array([[500.0, -500.0]]), jnp.array([[0, 1]]), jnp.ones(1))
+    assert float(extreme) == pytest.approx(1000.0)
+    assert float(genre_loss(jnp.ones((2, 3)), jnp.ones((2, 3)), jnp.zeros(2))) == 0.0
+    low = genre_loss(jnp.asarray(logits, jnp.bfloat16), jnp.asarray(labels), weight)
     assert low.dtype == jnp.float32
+
+
+def test_focal_and_asymmetric_by_their_formulas():
+    rng = np.random.default_rng(1)
+    logits, labels = 3 * rng.normal(size=(B, G)), rng.integers(0, 2, (B, G)).astype(np.float64)
+    p = 1 / (1 + np.exp(-logits))
+    true = np.where(labels == 1, p, 1 - p)
+    x, y = jnp.asarray(logits, jnp.float32), jnp.asarray(labels, jnp.float32)
+    np.testing.assert_allclose(focal(x, y, gamma=2.0), -((1 - true) ** 2) * np.log(true), rtol=1e-4)
+    np.testing.assert_allclose(focal(x, y, gamma=0.0), cross_entropy(x, y), rtol=1e-4)
+    shifted = np.maximum(p - 0.05, 0)
+    want = np.where(labels == 1, -(1 - p) * np.log(p), -(shifted**4) * np.log(1 - shifted))
+    np.testing.assert_allclose(asymmetric(x, y), want, rtol=1e-4, atol=1e-7)
+    plain = asymmetric(x, y, gamma=0.0, gamma_positive=0.0, margin=0.0)
+    np.testing.assert_allclose(plain, cross_entropy(x, y), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["bce", "focal", "asymmetric"])
+def test_every_loss_is_finite_where_the_sigmoid_is_not_open(kind):
+    logits = jnp.array([[80.0, -80.0, 0.0, 80.0, -80.0]])
+    labels = jnp.array([[0.0, 1.0, 0.5, 1.0, 0.0]])
+    value, slope = jax.value_and_grad(genre_loss)(logits, labels, jnp.ones(1), kind=kind)
+    assert np.isfinite(value)
+    assert np.isfinite(slope).all()
+
+
+def test_tracks_with_the_same_words_need_not_be_negatives():
+    audio, lyrics = pairs()
+    tokens = np.random.default_rng(2).integers(0, 30_000, (B, 9))
+    tokens[4] = tokens[1]
+    same = same_rows(jnp.asarray(tokens))
+    want = np.eye(B, dtype=bool)
+    want[1, 4] = want[4, 1] = True
+    np.testing.assert_array_equal(same, want)
+    s = audio.astype(np.float64) @ lyrics.T
+    others = ~want | np.eye(B, dtype=bool)
+    directions = [
+        -np.log(np.exp(m[i, i]) / sum(np.exp(m[i, j]) for j in range(B) if others[i, j]))
+        for m in (s, s.T)
+        for i in range(B)
+    ]
+    got = contrastive_loss(audio, lyrics, jnp.float32(0.0), jnp.ones(B), same)
+    assert float(got) == pytest.approx(np.mean(directions), rel=1e-5)
 
 
 def test_padding_reaches_no_gradient():
     logits = jnp.array([[1.0, 2.0], [jnp.nan, jnp.inf]])
-    slope = jax.grad(bce_loss)(logits, jnp.ones((2, 2)), jnp.array([1.0, 0.0]))
+    slope = jax.grad(genre_loss)(logits, jnp.ones((2, 2)), jnp.array([1.0, 0.0]))
     assert np.isfinite(slope).all()
     assert not np.any(slope[1])
 

@@ -36,7 +36,7 @@ VARIANTS = {
     "default": "",
     "literal": "model.heads=1 model.residual_norm=False model.pooling=flatten model.genre_bias=False",
     "cosine": "model.audio_tokens=all model.contrastive_normalise=True model.gcn_depth=3",
-    "concat": "model.fusion=concat model.pool=window",
+    "concat": "model.fusion=concat model.pool=window loss.reduction=mean",
     "audio": "model.fusion=audio model.head=linear loss.contrastive_weight=0.0",
     "lyrics": "model.fusion=lyrics model.gcn_depth=1",
 }
@@ -164,9 +164,8 @@ def with_optimiser(pair: Pair, optimiser) -> tuple[Network, TrainState]:
 
 def test_losses_and_every_gradient(pair: Pair):
     given = batch(pair.settings)
-    weight = pair.settings.loss.contrastive_weight
     network, state = with_optimiser(pair, recorder())
-    step = steps.make_train_step(network, recorder(), contrastive_weight=weight, seed=0)
+    step = steps.make_train_step(network, recorder(), build.step_recipe(pair.settings))
     state, losses = step(state, network.frozen, given)
     trainer = torch_build.trainer(pair.settings, pair.twin, steps_per_epoch=1)
     theirs = trainer.losses(as_torch(given))
@@ -193,7 +192,7 @@ def test_twenty_steps_lose_the_same(encoder: Path):
     schedule = optim.halving_schedule(t.learning_rate, warmup_steps=t.warmup_steps, halve_every_steps=3 * 3)
     optimiser = optim.adamw(schedule, weight_decay=t.weight_decay, clip_norm=t.clip_norm)
     network, state = with_optimiser(pair, optimiser)
-    step = steps.make_train_step(network, optimiser, contrastive_weight=pair.settings.loss.contrastive_weight, seed=0)
+    step = steps.make_train_step(network, optimiser, build.step_recipe(pair.settings))
     trainer = torch_build.trainer(pair.settings, pair.twin, steps_per_epoch=3)
     curve = []
     for number in range(STEPS):
@@ -245,7 +244,7 @@ def test_a_trained_run_scores_the_same_in_pytorch(run: Path, data: Path):
 
 @pytest.mark.parametrize("kind", ["both", "cooccurrence", "similarity", "identity"])
 @pytest.mark.parametrize("direction", ["given_column", "given_row", "symmetric"])
-@pytest.mark.parametrize("normalise", ["row", "symmetric", "none"])
+@pytest.mark.parametrize("normalise", ["reweight", "row", "symmetric", "none"])
 @pytest.mark.parametrize("similarity", ["raw", "centred"])
 def test_the_graph_from_labels(kind, direction, normalise, similarity):
     features = np.random.default_rng(0).normal(size=(G, 11)) + 1.0

@@ -1,0 +1,73 @@
+"""Augmentation of a training batch on the device, inside the fused step.
+
+Axis letters: B batch, T frames, M mel bands, L lyric tokens, H encoder width, G genres.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from mgc_jax.models.audio_cnn import dequantise
+
+Batch = dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What to do to a batch, as a function of it and a key; everything is off by default.
+
+    ``time_masks`` masks of up to ``time_frames`` frames and ``mel_masks`` of up to ``mel_bands`` bands (SpecAugment,
+    Park et al., Interspeech 2019); ``mixup`` is the alpha of its Beta distribution (Zhang et al., ICLR 2018).
+    """
+
+    time_masks: int = 0
+    time_frames: int = 0
+    mel_masks: int = 0
+    mel_bands: int = 0
+    mixup: float = 0.0
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """The batch with its ``spectrogram`` (B, T, M) in [-1, 1], and labels that mixup made soft."""
+        mixing, masking = jax.random.split(key)
+        batch = {**batch, "spectrogram": dequantise(batch["spectrogram"])}
+        if self.mixup > 0.0:
+            batch = mixup(batch, mixing, self.mixup)
+        masks = ((1, self.time_masks, self.time_frames), (2, self.mel_masks, self.mel_bands))
+        for axis, count, widest in masks:
+            for number in range(count if widest else 0):
+                here = jax.random.fold_in(masking, 100 * axis + number)
+                batch["spectrogram"] = mask(batch["spectrogram"], here, axis, widest)
+        return batch
+
+
+def mask(spectrogram: jax.Array, key: jax.Array, axis: int, widest: int) -> jax.Array:
+    """Set one range of 0 to ``widest`` places along ``axis`` of every clip to the clip's mean."""
+    clips, places = len(spectrogram), spectrogram.shape[axis]
+    for_width, for_start = jax.random.split(key)
+    width = jax.random.randint(for_width, (clips, 1), 0, min(widest, places) + 1)
+    start = jax.random.randint(for_start, (clips, 1), 0, places - width + 1)
+    place = jnp.arange(places)[None]
+    inside = jnp.expand_dims((place >= start) & (place < start + width), 3 - axis)
+    return jnp.where(inside, jnp.mean(spectrogram, axis=(1, 2), keepdims=True), spectrogram)
+
+
+def mixup(batch: Batch, key: jax.Array, alpha: float) -> Batch:
+    """Blend every track with its mirror image in the batch: spectrogram, ``lyrics_features`` (B, L, H) and labels.
+
+    A track without lyrics, whose features are 0, thins its partner's. Rows that only pad the batch stay out.
+    """
+    real = batch["weight"] > 0
+    share = jax.random.beta(key, alpha, alpha, (len(real),))
+    share = jnp.where(real & real[::-1], jnp.maximum(share, 1.0 - share), 1.0)
+
+    def blend(x: jax.Array) -> jax.Array:
+        x = x.astype(jnp.float32)
+        part = share.reshape(-1, *(1,) * (x.ndim - 1))
+        return part * x + (1.0 - part) * x[::-1]
+
+    mixed = {name: blend(batch[name]) for name in ("spectrogram", "lyrics_features", "labels")}
+    longer = jnp.where(share < 1.0, jnp.maximum(batch["num_tokens"], batch["num_tokens"][::-1]), batch["num_tokens"])
+    return {**batch, **mixed, "num_tokens": longer}
