@@ -13,7 +13,7 @@ def get_config() -> ConfigDict:
             "data": {"min_genre_tracks": 8},
             "audio": {"seconds": 6.0, "n_mels": 80, "hop_length": 1024},
             "lyrics": {"encoder": "minilm", "max_tokens": 64, "input": "features"},
-            "model": {"audio_preset": "narrow", "width": 128, "heads": 4},
+            "model": {"audio_preset": "narrow", "width": 128, "heads": 4, "baseline_width": 0.25},
             "train": {
                 "epochs": 5,
                 "learning_rate": 1e-3,

@@ -19,14 +19,15 @@ Batch = dict[str, jax.Array]
 class Augmentation:
     """What to do to a batch, as a function of it and a key; everything is off by default.
 
-    ``time_masks`` masks of up to ``time_frames`` frames and ``mel_masks`` of up to ``mel_bands`` bands (SpecAugment,
-    Park et al., Interspeech 2019); ``mixup`` is the alpha of its Beta distribution (Zhang et al., ICLR 2018).
+    ``time_masks`` masks of up to ``time_share`` of the frames and ``mel_masks`` of up to ``mel_share`` of the bands
+    (SpecAugment, Park et al., Interspeech 2019); ``mixup`` is the alpha of its Beta distribution (Zhang et
+    al., ICLR 2018).
     """
 
     time_masks: int = 0
-    time_frames: int = 0
+    time_share: float = 0.0
     mel_masks: int = 0
-    mel_bands: int = 0
+    mel_share: float = 0.0
     mixup: float = 0.0
 
     def __call__(self, batch: Batch, key: jax.Array) -> Batch:
@@ -35,9 +36,9 @@ class Augmentation:
         batch = {**batch, "spectrogram": dequantise(batch["spectrogram"])}
         if self.mixup > 0.0:
             batch = mixup(batch, mixing, self.mixup)
-        masks = ((1, self.time_masks, self.time_frames), (2, self.mel_masks, self.mel_bands))
-        for axis, count, widest in masks:
-            for number in range(count if widest else 0):
+        for axis, count, share in ((1, self.time_masks, self.time_share), (2, self.mel_masks, self.mel_share)):
+            widest = round(share * batch["spectrogram"].shape[axis])
+            for number in range(count):
                 here = jax.random.fold_in(masking, 100 * axis + number)
                 batch["spectrogram"] = mask(batch["spectrogram"], here, axis, widest)
         return batch

@@ -61,14 +61,13 @@ def lyrics_encoder(config: Config) -> Callable[[np.ndarray, np.ndarray], np.ndar
 def step_recipe(config: Config) -> Recipe:
     """What a training step does besides the model: losses and augmentation."""
     a = config.augment
-    augment = Augmentation(a.time_masks, a.time_frames, a.mel_masks, a.mel_bands, a.mixup)
-    used = (a.time_masks and a.time_frames) or (a.mel_masks and a.mel_bands) or a.mixup
+    augment = Augmentation(**a)
     return Recipe(
         seed=config.train.seed,
         contrastive_weight=config.loss.contrastive_weight,
         genre_loss=functools.partial(genre_loss, kind=config.loss.kind, reduction=config.loss.reduction),
         same_lyrics=config.loss.same_lyrics,
-        augment=augment if used else None,
+        augment=augment if a.time_masks or a.mel_masks or a.mixup else None,
     )
 
 

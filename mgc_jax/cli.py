@@ -181,6 +181,8 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--data", type=Path, required=True, metavar="DIR", help="what mgc-jax prepare wrote")
     reproduce.add_argument("--workdir", type=Path, required=True, metavar="W", help="one folder for each row and seed")
     reproduce.add_argument("--seeds", type=_at_least(1), default=1, metavar="K", help="runs of each row")
+    split = "what is reported: validation or test (default %(default)s)"
+    reproduce.add_argument("--split", choices=("validation", "test"), default="test", metavar="SPLIT", help=split)
     rows = "train only these rows, by the names of their folders"
     reproduce.add_argument("--rows", nargs="+", default=[], metavar="ROW", help=rows)
     return parser
@@ -263,14 +265,16 @@ def _reproduce(options: argparse.Namespace) -> None:
     data.check_shards()
     options.workdir.mkdir(parents=True, exist_ok=True)
 
-    def save(report: dict[str, Any]) -> None:
-        write_json(options.workdir / f"{options.sweep}.json", report)
-        (options.workdir / f"{options.sweep}.md").write_text(tables.markdown(report), "utf-8")
-        tables.draw(report, options.workdir / f"{options.sweep}.png")
+    name = options.sweep if options.split == "test" else f"{options.sweep}_{options.split}"
 
-    report = reproduce(sweep, settings, data, options.workdir, options.seeds, save=save)
+    def save(report: dict[str, Any]) -> None:
+        write_json(options.workdir / f"{name}.json", report)
+        (options.workdir / f"{name}.md").write_text(tables.markdown(report), "utf-8")
+        tables.draw(report, options.workdir / f"{name}.png")
+
+    report = reproduce(sweep, settings, data, options.workdir, options.seeds, split=options.split, save=save)
     print(tables.markdown(report))
-    print(f"{options.workdir / options.sweep}.json, .md and .png")
+    print(f"{options.workdir / name}.json, .md and .png")
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -95,9 +95,9 @@ def defaults() -> Config:
             },
             "augment": {  # of the training batches, on the device; all off, as in the paper
                 "time_masks": 0,  # SpecAugment: masks a clip ...
-                "time_frames": 0,  # ... and the widest one, in frames
+                "time_share": 0.15,  # ... and the widest one, as a share of the frames
                 "mel_masks": 0,
-                "mel_bands": 0,  # widest
+                "mel_share": 0.15,
                 "mixup": 0.0,  # alpha of the Beta distribution; needs lyrics.input=features
             },
             "train": {
@@ -196,7 +196,7 @@ def validate(config: Config) -> Config:
     ).split()
     not_negative = (
         "train.warmup_steps train.weight_decay train.clip_norm train.patience train.seed data.max_genres "
-        "augment.time_masks augment.time_frames augment.mel_masks augment.mel_bands augment.mixup"
+        "augment.time_masks augment.mel_masks augment.mixup"
     )
     for name, allowed in choices.items():
         if _get(config, name) not in allowed:
@@ -224,6 +224,9 @@ def validate(config: Config) -> Config:
             "augment.mixup blends the lyrics encoder's outputs: it needs lyrics.input=features and a model that reads "
             "them, which pandeya does not."
         )
+    for name in ("augment.time_share", "augment.mel_share"):
+        if not 0 <= _get(config, name) <= 1:
+            raise InputError(f"{name} is {_get(config, name)}, but must lie in [0, 1].")
     if not 0 <= config.train.average_decay < 1:
         raise InputError(f"train.average_decay is {config.train.average_decay}, but must lie in [0, 1).")
     if not 0 <= config.model.dropout < 1:

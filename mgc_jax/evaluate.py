@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from math import isnan
 from typing import Any, NamedTuple
 
@@ -22,6 +23,14 @@ class Scored(NamedTuple):
     scores: np.ndarray
     labels: np.ndarray
     bce: np.ndarray
+
+    @classmethod
+    def mean(cls, parts: Sequence[Scored]) -> Scored:
+        """Several models' scores of one split averaged (late fusion)."""
+        scores = np.mean([part.scores for part in parts], axis=0)
+        labels = parts[0].labels
+        likelihood = np.clip(np.where(labels > 0, scores, 1.0 - scores), np.finfo(scores.dtype).tiny, 1.0)
+        return cls(scores, labels, -np.log(likelihood).sum(axis=1))
 
 
 def score_split(
@@ -72,10 +81,7 @@ def check_prepared_for(config: Config, data: PreparedData) -> None:
 def evaluate(
     network: Network, state: TrainState, config: Config, data: PreparedData, split: str
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """All metrics on a split, with thresholds calibrated on validation.
-
-    The headline figures use the calibrated thresholds; ``at_half`` holds those at 0.5, ``argmax_fallback`` those
-    where a track with no genre over its threshold gets its highest one, ``trivial`` the predictors that never look.
+    """All metrics on a split, with thresholds calibrated on validation: see :func:`report`.
 
     Returns:
         The report, and the thresholds (G,).
@@ -83,31 +89,45 @@ def evaluate(
     Raises:
         InputError: an unknown split, or settings that do not fit the data.
     """
-    if split not in data.split_sizes:
-        raise InputError(f"There is no split {split}; {data.path} has {', '.join(data.split_sizes)}.")
+    scored = score(network, state, config, data, ("validation", split))
+    result, thresholds = report(scored["validation"], scored[split], data, split)
+    return result | {"checkpoint_step": int(state.step)}, thresholds
+
+
+def score(
+    network: Network, state: TrainState, config: Config, data: PreparedData, splits: Iterable[str]
+) -> dict[str, Scored]:
+    """The scores of several splits by name; raises InputError as :func:`evaluate` does."""
+    if unknown := set(splits) - data.split_sizes.keys():
+        raise InputError(f"There is no split {unknown.pop()}; {data.path} has {', '.join(data.split_sizes)}.")
     check_prepared_for(config, data)
     sharding.check_batch_size(config.compute.evaluation_batch_size, network.mesh, "compute.evaluation_batch_size")
     step = steps.make_evaluation_step(network)
-
-    def scored(name: str) -> Scored:
-        bar = Progress(f"evaluate {name}", data.split_sizes[name], "tracks")
+    scored = {}
+    for split in dict.fromkeys(splits):
+        bar = Progress(f"evaluate {split}", data.split_sizes[split], "tracks")
         try:
-            return score_split(step, network, state, data, name, config, bar)
+            scored[split] = score_split(step, network, state, data, split, config, bar)
         finally:
             bar.close()
+    return scored
 
-    validation = scored("validation")
+
+def report(validation: Scored, result: Scored, data: PreparedData, split: str) -> tuple[dict[str, Any], np.ndarray]:
+    """The metrics of ``result``, and the thresholds (G,) that ``validation`` calibrates.
+
+    The headline figures use the calibrated thresholds; ``at_half`` holds those at 0.5, ``argmax_fallback`` those
+    where a track with no genre over its threshold gets its highest one, ``trivial`` the predictors that never look.
+    """
     thresholds = metrics.calibrate_thresholds(validation.scores, validation.labels)
-    result = validation if split == "validation" else scored(split)
     predictions = metrics.argmax_fallback(result.scores >= thresholds, result.scores)
     names = data.vocabulary.names
-    report: dict[str, Any] = {
+    return {
         **metrics.evaluate_scores(result.scores, result.labels, thresholds),
         "bce": float(result.bce.mean()),
         "split": split,
         "split_kind": data.split_kind,
         "threshold": "calibrated per genre on validation",
-        "checkpoint_step": int(state.step),
         "at_half": metrics.evaluate_scores(result.scores, result.labels, 0.5),
         "argmax_fallback": metrics.evaluate_sets(predictions, result.labels),
         "trivial": metrics.trivial_predictors(data.vocabulary.counts, data.vocabulary.num_tracks, result.labels),
@@ -115,8 +135,7 @@ def evaluate(
             {"name": names[row["genre"]], "threshold": float(thresholds[row["genre"]])} | row
             for row in metrics.per_genre(result.scores, result.labels, thresholds)
         ],
-    }
-    return report, thresholds
+    }, thresholds
 
 
 def summary(report: dict[str, Any]) -> str:

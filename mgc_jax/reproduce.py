@@ -16,8 +16,10 @@ from scipy import stats
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
 from mgc_jax import config as configs
+from mgc_jax import evaluate as evaluation
 from mgc_jax import inference
 from mgc_jax.config import Config
+from mgc_jax.evaluate import Scored, score
 from mgc_jax.progress import Progress
 from mgc_jax.sweeps import SWEEPS, Row, Sweep
 from mgc_jax.train import check_fits, train
@@ -28,12 +30,13 @@ CONFIDENCE = 0.95
 
 
 class Run(NamedTuple):
-    """One training: a row with a seed, in a workdir of its own."""
+    """One training: a row with a seed, in a workdir of its own; or the mean of ``parts``, the workdirs of others."""
 
     row: Row
     seed: int
     config: Config
     folder: Path
+    parts: tuple[Path, ...] = ()
 
 
 def plan(sweep: Sweep, base: Config, data: PreparedData, workdir: Path, seeds: int) -> list[Run]:
@@ -44,11 +47,15 @@ def plan(sweep: Sweep, base: Config, data: PreparedData, workdir: Path, seeds: i
     Raises:
         InputError: settings that do not fit the data, or a workdir that holds runs of other settings.
     """
-    runs = []
+    runs: list[Run] = []
     for seed in range(base.train.seed, base.train.seed + seeds):
         for row in sweep.rows:
             config = settings(base, row, seed)
             check_fits(configs.validate(config), data)
+            if row.mean_of:
+                parts = tuple(run.folder for run in runs if run.seed == seed and run.row.name in row.mean_of)
+                runs.append(Run(row, seed, config, workdir / slug(row.name) / f"seed_{seed}", parts))
+                continue
             folder = workdir / slug(first_name(base, row)) / f"seed_{seed}"
             # Stricter than resuming: a run that is done stays as it is, so its epochs count too.
             Workdir(folder).check_same(config, data.vocabulary, free=["compute."])
@@ -68,7 +75,7 @@ def settings(base: Config, row: Row, seed: int) -> Config:
 def first_name(base: Config, row: Row) -> str:
     """What the first of all sweeps that has the row's settings calls it."""
     same = settings(base, row, 0)
-    rows = (other for sweep in SWEEPS.values() for other in sweep.rows)
+    rows = (other for sweep in SWEEPS.values() for other in sweep.rows if not other.mean_of)
     return next((other.name for other in rows if settings(base, other, 0) == same), row.name)
 
 
@@ -108,8 +115,11 @@ def _scores(run: Run, data: PreparedData, split: str, done: Path) -> dict[str, A
     if not done.exists():
         start = time.monotonic()
         try:
-            train(run.config, data, run.folder)
-            result = inference.load(str(run.folder)).evaluate(data, split)
+            if run.row.mean_of:
+                result = _mean_of(run, data, split)
+            else:
+                train(run.config, data, run.folder)
+                result = inference.load(str(run.folder)).evaluate(data, split)
         except (InputError, MemoryError, jax.errors.JaxRuntimeError) as error:
             return {"seed": run.seed, "failed": " ".join(str(error).split())[:300]}
         finally:
@@ -122,6 +132,18 @@ def _scores(run: Run, data: PreparedData, split: str, done: Path) -> dict[str, A
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{done} cannot be read ({error}); remove it and run the same command again.") from None
     return {"seed": run.seed, **metrics, **half, "trivial": stored["trivial"]}
+
+
+def _mean_of(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
+    """The metrics of the mean of several runs' scores."""
+    if len(run.parts) < len(run.row.mean_of):
+        raise InputError(f"it needs the rows {' and '.join(run.row.mean_of)}")
+    models = [inference.load(str(folder)) for folder in run.parts]
+    both = [score(m.network, m.state, m.config, data, ("validation", split)) for m in models]
+    mean = {name: Scored.mean([scored[name] for scored in both]) for name in both[0]}
+    result, _ = evaluation.report(mean["validation"], mean[split], data, split)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    return result
 
 
 def report(

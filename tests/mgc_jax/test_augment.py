@@ -63,7 +63,7 @@ def test_mixup_blends_both_modalities_and_the_labels_alike():
 
 
 def test_the_same_key_repeats_itself_and_nothing_else_is_touched():
-    augment = Augmentation(time_masks=2, time_frames=9, mel_masks=1, mel_bands=5)
+    augment = Augmentation(time_masks=2, time_share=0.2, mel_masks=1, mel_share=0.25)
     given = batch()
     first, again, other = (augment(given, jax.random.key(k)) for k in (1, 1, 2))
     np.testing.assert_array_equal(first["spectrogram"], again["spectrogram"])
