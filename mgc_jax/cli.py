@@ -183,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--seeds", type=_at_least(1), default=1, metavar="K", help="runs of each row")
     split = "what is reported: validation or test (default %(default)s)"
     reproduce.add_argument("--split", choices=("validation", "test"), default="test", metavar="SPLIT", help=split)
-    rows = "train only these rows, by the names of their folders"
+    rows = "train only these rows, e.g. none a-l_scma; the others are reported as far as they are done"
     reproduce.add_argument("--rows", nargs="+", default=[], metavar="ROW", help=rows)
     return parser
 
@@ -259,8 +259,7 @@ def _reproduce(options: argparse.Namespace) -> None:
     from mgc_jax.workdir import write_json
 
     sweep = SWEEPS[options.sweep]
-    if options.rows:
-        sweep = select(sweep, options.rows)
+    only = select(sweep, options.rows) if options.rows else None
     settings, data = config.load(options.config, options.overrides), PreparedData(options.data)
     data.check_shards()
     options.workdir.mkdir(parents=True, exist_ok=True)
@@ -272,7 +271,7 @@ def _reproduce(options: argparse.Namespace) -> None:
         (options.workdir / f"{name}.md").write_text(tables.markdown(report), "utf-8")
         tables.draw(report, options.workdir / f"{name}.png")
 
-    report = reproduce(sweep, settings, data, options.workdir, options.seeds, split=options.split, save=save)
+    report = reproduce(sweep, settings, data, options.workdir, options.seeds, only=only, split=options.split, save=save)
     print(tables.markdown(report))
     print(f"{options.workdir / name}.json, .md and .png")
 

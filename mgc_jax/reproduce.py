@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,32 +86,42 @@ def reproduce(
     workdir: Path,
     seeds: int,
     *,
+    only: Collection[str] | None = None,
     split: str = "test",
     save: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
     """Train and evaluate every run that is not done yet; ``save`` gets the report after each.
 
-    A run that diverges or runs out of memory is reported as failed, and the others go on.
+    With ``only`` no other rows are trained; those that are done already are reported all the same. A run that
+    diverges or runs out of memory is reported as failed, and the others go on.
 
     Raises:
         InputError: see :func:`plan`.
     """
     runs = plan(sweep, base, data, workdir, seeds)
     scores: dict[tuple[str, int], dict[str, Any]] = {}
-    bar = Progress("runs", len(runs), "runs")
-    for number, run in enumerate(runs, 1):
-        done = run.folder / f"evaluation_{split}.json"
-        if not done.exists():
-            bar.say(f"\n[{number}/{len(runs)}] {run.row.name}, seed {run.seed}")
-        scores[run.row.name, run.seed] = _scores(run, data, split, done)
+    finished = [run for run in runs if _result(run, split).exists()]
+    todo = [run for run in runs if run not in finished and (only is None or run.row.name in only)]
+    for run in finished:
+        scores[run.row.name, run.seed] = _scores(run, data, split)
+    bar = Progress("runs", len(todo), "runs")
+    for number, run in enumerate(todo, 1):
+        bar.say(f"\n[{number}/{len(todo)}] {run.row.name}, seed {run.seed}")
+        scores[run.row.name, run.seed] = _scores(run, data, split)
         save(report(sweep, scores, data, split))
         bar.update(1)
     bar.close()
+    save(report(sweep, scores, data, split))
     return report(sweep, scores, data, split)
 
 
-def _scores(run: Run, data: PreparedData, split: str, done: Path) -> dict[str, Any]:
+def _result(run: Run, split: str) -> Path:
+    return run.folder / f"evaluation_{split}.json"
+
+
+def _scores(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
     """The run's metrics, or why it has none."""
+    done = _result(run, split)
     if not done.exists():
         start = time.monotonic()
         try:
@@ -195,8 +205,8 @@ def paired_difference(differences: Iterable[float]) -> dict[str, float | None]:
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
-def select(sweep: Sweep, names: Iterable[str]) -> Sweep:
-    """The sweep with the rows of these names only (as printed, or as their folders are called).
+def select(sweep: Sweep, names: Iterable[str]) -> list[str]:
+    """The sweep's rows of these names (as printed, or in the form of :func:`slug`), by their printed names.
 
     Raises:
         InputError: a name that the sweep does not have.
@@ -205,7 +215,7 @@ def select(sweep: Sweep, names: Iterable[str]) -> Sweep:
     if unknown := wanted - {slug(row.name) for row in sweep.rows}:
         known = ", ".join(slug(row.name) for row in sweep.rows)
         raise InputError(f"This sweep has no row {', '.join(sorted(unknown))}; it has {known}.")
-    return sweep._replace(rows=tuple(row for row in sweep.rows if slug(row.name) in wanted))
+    return [row.name for row in sweep.rows if slug(row.name) in wanted]
 
 
 def slug(name: str) -> str:

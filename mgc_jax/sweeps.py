@@ -92,6 +92,7 @@ GRAPH_CONTROL = Sweep(
         Row("similarity only", {"model.adjacency": "similarity"}),
         Row("both, raw cosine", {"model.similarity": "raw"}),
         Row("divided by the row's degree", {"model.adjacency_normalise": "row"}),
+        Row("literal: raw cosine, no scaling", {"model.similarity": "raw", "model.adjacency_normalise": "none"}),
         Row("A1 given row", {"model.cooccurrence_direction": "given_row"}),
         Row("A1 symmetric", {"model.cooccurrence_direction": "symmetric"}),
         Row(FULL, {}),

@@ -5,29 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-COLUMNS = {"jaccard": "accuracy (Jaccard)", "f1_example": "F-measure (example F1)", "map_macro": "macro-mAP"}
+COLUMNS = {"jaccard": "accuracy", "f1_example": "F-measure", "map_macro": "macro-mAP"}
+COMPARED = ("f1_example", "map_macro")
 NO_VALUE = "-"
 
 
 def markdown(report: dict[str, Any]) -> str:
     """The table: mean and standard deviation over seeds, the difference to the reference, the paper's figures."""
-    head = ["", *COLUMNS.values(), "F-measure against the reference", "paper: accuracy", "paper: F-measure", "seeds"]
+    against = [f"{COLUMNS[metric]} against the reference" for metric in COMPARED]
+    head = ["", *COLUMNS.values(), *against, "paper: accuracy", "paper: F-measure", "seeds"]
     lines = [f"## {report['title']}", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in report["rows"]:
         good = [run for run in row["runs"] if "failed" not in run]
         cells = [row["name"], *(_spread(row, metric) for metric in COLUMNS)]
-        cells.append("reference" if row["name"] == report["reference"] else _difference(row["difference"]))
+        is_reference = row["name"] == report["reference"]
+        cells += ["reference" if is_reference else _difference(row["difference"], metric) for metric in COMPARED]
         cells += [_figure((row["paper"] or {}).get(metric)) for metric in ("jaccard", "f1_example")]
         cells.append(f"{len(good)} of {len(row['runs'])}" if len(good) < len(row["runs"]) else str(len(good)))
         lines.append(f"| {' | '.join(cells)} |")
     if report["trivial"]:
         constant, prevalence = report["trivial"]["best_constant"], report["trivial"]["prevalence"]
         cells = [_figure(constant["jaccard"]), _figure(constant["f1_example"]), _figure(prevalence["map_macro"])]
-        lines.append(f"| never looks (best constant, prevalence) | {' | '.join(cells)} | | | | |")
+        lines.append(f"| never looks (best constant, prevalence) | {' | '.join(cells)} |{' |' * (len(head) - 4)}")
     lines += [
         "",
         f"{report['num_tracks']} {report['split']} tracks of {report['data']} ({report['split_kind']} split). "
-        "Thresholds calibrated on validation; mean ± standard deviation over seeds; difference paired by seed, with "
+        "Accuracy is the example-based Jaccard index, F-measure the example-based F1, thresholds calibrated on validation; mean ± standard deviation over seeds; difference paired by seed, with "
         "Student's 95 % interval. The paper's figures are from single runs on Music4All: unless that is your data, "
         "they stand for another task.",
     ]
@@ -51,10 +54,10 @@ def _spread(row: dict[str, Any], metric: str) -> str:
     return _figure(row["mean"][metric]) + spread
 
 
-def _difference(difference: dict[str, Any] | None) -> str:
+def _difference(difference: dict[str, Any] | None, metric: str) -> str:
     if difference is None:
         return NO_VALUE
-    value = difference["f1_example"]
+    value = difference[metric]
     interval = "" if value["low"] is None else f" ({value['low']:+.3f} to {value['high']:+.3f})"
     return f"{value['mean']:+.3f}{interval}"
 

@@ -7,7 +7,7 @@ config=configs/demo.py
 
 say() { printf '\n$ %s\n' "$*"; "$@"; }
 
-say "$bin/mgc-jax" corpus --out "$demo/corpus" --tracks 2000 --seconds 6
+say "$bin/mgc-jax" corpus --out "$demo/corpus" --tracks 4000 --seconds 6
 say "$bin/mgc-jax" prepare --config "$config" --source "$demo/corpus" --out "$demo/data"
 say "$bin/mgc-jax" train --config "$config" --data "$demo/data" --workdir "$demo/run"
 say "$bin/mgc-jax" evaluate --workdir "$demo/run" --data "$demo/data" --split test

@@ -219,6 +219,17 @@ WRONG = {
     "infinite": (lambda p: p.setting("train.learning_rate=1e999"), "train.learning_rate is inf"),
     "negative": (lambda p: p.setting("train.seed=-1"), "train.seed is -1, but must not be negative"),
     "unknown choice": (lambda p: p.setting("data.split=album"), "must be one of random, artist"),
+    "unknown loss": (lambda p: p.setting("loss.kind=hinge"), "must be one of bce, focal, asymmetric"),
+    "mask wider than the clip": (lambda p: p.setting("augment.time_share=1.5"), "augment.time_share is 1.5"),
+    "average that never moves": (lambda p: p.setting("train.average_decay=1.0"), "must lie in [0, 1)"),
+    "mixup of words": (
+        lambda p: p.train(more=("--config.augment.mixup=0.3", "--config.lyrics.input=tokens")),
+        "it needs lyrics.input=features",
+    ),
+    "other lyrics input": (
+        lambda p: p.train(more=("--config.lyrics.input=tokens",)),
+        "was prepared with lyrics.input=features, but the settings want tokens",
+    ),
     "clip too short": (lambda p: p.setting("audio.seconds=0.1"), "must lie between 1 and 3600 s"),
     "fractions": (lambda p: p.setting("data.fractions=[0.5,0.1,0.1]"), "three shares over 0 that add up to 1"),
     "heads and width": (lambda p: p.setting("model.heads=3"), "is not a multiple of model.heads 3"),

@@ -1,6 +1,8 @@
 """Sweeps: the paper's rows, the statistics over seeds, and a real sweep in which one row diverges."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,11 @@ from scipy import stats
 
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
-from mgc_jax import config, tables
+from mgc_jax import config, inference, tables
 from mgc_jax.cli import main
-from mgc_jax.reproduce import METRICS, paired_difference, plan, report, reproduce, select, slug
+from mgc_jax.evaluate import score
+from mgc_jax.metrics import evaluate_scores
+from mgc_jax.reproduce import METRICS, first_name, paired_difference, plan, report, reproduce, select, slug
 from mgc_jax.sweeps import FULL, SWEEPS, Row, Sweep
 from tests.conftest import CONFIG, TINY
 
@@ -96,7 +100,7 @@ def test_a_report_pairs_by_seed_and_says_what_failed(data: Path, tmp_path: Path)
 def test_rows_are_chosen_by_name():
     sweep = SWEEPS["table2"]
     assert slug("A-L + SCMA") == "a-l_scma"
-    assert [row.name for row in select(sweep, ["a-l_scma", "none"]).rows] == ["none", "A-L + SCMA"]
+    assert select(sweep, ["a-l_scma", "none"]) == ["none", "A-L + SCMA"]
     with pytest.raises(InputError, match="no row full; it has none, a-l, scma"):
         select(sweep, ["full"])
 
@@ -107,25 +111,65 @@ def test_a_row_that_diverges_does_not_stop_the_others(data: Path, tmp_path: Path
     sweep = Sweep("Two", (Row("explodes", explode), Row(FULL, {"model.fusion": "concat"})), FULL)
     saved = []
     result = reproduce(sweep, base(), PreparedData(data), tmp_path, 1, save=saved.append)
-    assert len(saved) == 2
+    assert len(saved) == 3  # after every run, and at the end
     exploded, full = result["rows"]
     assert "is not finite" in exploded["runs"][0]["failed"]
     assert full["mean"]["map_macro"] > 0
     evaluation = tmp_path / "a-l_gcem" / "seed_0" / "evaluation_test.json"  # what Table 2 calls these settings
     before = evaluation.stat().st_mtime_ns
-    only = select(sweep, [FULL])
     capsys.readouterr()
-    again = reproduce(only, base(), PreparedData(data), tmp_path, 1, save=saved.append)
-    assert again["rows"][0]["runs"] == full["runs"]
+    again = reproduce(sweep, base(), PreparedData(data), tmp_path, 1, only=[FULL], save=saved.append)
+    assert again["rows"][0]["mean"] is None
+    assert again["rows"][1]["runs"] == full["runs"]
     assert evaluation.stat().st_mtime_ns == before
     assert "training" not in capsys.readouterr().out
     changed = config.load(CONFIG, [*SETTINGS, "train.epochs=3"])
     with pytest.raises(InputError, match=r"other settings \(train\.epochs is 3 and was 1\)"):
-        reproduce(only, changed, PreparedData(data), tmp_path, 1, save=saved.append)
+        reproduce(sweep, changed, PreparedData(data), tmp_path, 1, save=saved.append)
     genres = evaluation.parent / "genres.json"
     genres.write_text(genres.read_text().replace('"rock"', '"polka"'))
     with pytest.raises(InputError, match="another genre vocabulary"):
-        reproduce(only, base(), PreparedData(data), tmp_path, 1, save=saved.append)
+        reproduce(sweep, base(), PreparedData(data), tmp_path, 1, save=saved.append)
+
+
+@pytest.mark.slow
+def test_late_fusion_is_the_mean_of_two_runs_and_sweeps_share_their_runs(data: Path, tmp_path: Path):
+    prepared, saved = PreparedData(data), []
+    only = ["audio only", "lyrics only", "late fusion"]
+    result = reproduce(SWEEPS["table1"], base(), prepared, tmp_path, 1, only=only, save=saved.append)
+    rows = {row["name"]: row for row in result["rows"]}
+    assert rows["late fusion"]["mean"]["map_macro"] > 0
+    assert rows[FULL]["mean"] is None
+    scored = []
+    for name in ("audio_only", "lyrics_only"):
+        model = inference.load(str(tmp_path / name / "seed_0"))
+        scored.append(score(model.network, model.state, model.config, prepared, ["test"])["test"])
+    want = evaluate_scores((scored[0].scores + scored[1].scores) / 2, scored[0].labels, 0.5)
+    assert rows["late fusion"]["mean"]["map_macro"] == pytest.approx(want["map_macro"])
+    assert rows["late fusion"]["runs"][0]["f1_example_at_half"] == pytest.approx(want["f1_example"])
+    assert first_name(base(), SWEEPS["graph_control"].rows[0]) == "A-L + SCMA"
+    assert first_name(base(), SWEEPS["figure2"].rows[0]) == "SCMA + GCEM"
+    assert first_name(base(), SWEEPS["figure2"].rows[3]) == FULL
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_between_two_runs_goes_on(data: Path, tmp_path: Path):
+    arguments = [sys.executable, "-m", "mgc_jax", "reproduce", "--sweep", "table2", "--config", CONFIG, *TINY]
+    arguments += [*(f"--config.{item}" for item in SETTINGS[len(TINY) :]), "--data", str(data)]
+    arguments += ["--workdir", str(tmp_path), "--rows", "none", "gcem"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("[2/2]"):
+                process.kill()
+    first = tmp_path / "none" / "seed_0" / "evaluation_test.json"
+    before = first.stat().st_mtime_ns
+    assert not (tmp_path / "gcem" / "seed_0" / "evaluation_test.json").exists()
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert "[1/1] GCEM, seed 0" in done.stdout + done.stderr
+    assert first.stat().st_mtime_ns == before
+    rows = {row["name"]: row for row in json.loads((tmp_path / "table2.json").read_text())["rows"]}
+    assert rows["none"]["mean"]["map_macro"] > 0 < rows["GCEM"]["mean"]["map_macro"]
+    assert rows["SCMA"]["mean"] is None
 
 
 def test_mistakes_are_found_before_the_first_run(data: Path, tmp_path: Path, capsys):
