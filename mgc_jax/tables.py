@@ -30,9 +30,9 @@ def markdown(report: dict[str, Any]) -> str:
     lines += [
         "",
         f"{report['num_tracks']} {report['split']} tracks of {report['data']} ({report['split_kind']} split). "
-        "Accuracy is the example-based Jaccard index, F-measure the example-based F1, thresholds calibrated on validation; mean ± standard deviation over seeds; difference paired by seed, with "
-        "Student's 95 % interval. The paper's figures are from single runs on Music4All: unless that is your data, "
-        "they stand for another task.",
+        "Accuracy is the example-based Jaccard index, F-measure the example-based F1, with thresholds calibrated on "
+        "validation. Mean ± standard deviation over seeds; difference paired by seed, with Student's 95 % interval. "
+        "The paper's figures are from single runs on Music4All: unless that is your data, they stand for another task.",
     ]
     lines += [
         f"- {row['name']}, seed {run['seed']} failed: {run['failed']}"
@@ -63,36 +63,46 @@ def _difference(difference: dict[str, Any] | None, metric: str) -> str:
 
 
 def draw(report: dict[str, Any], file: Path) -> None:
-    """The F-measure of every row with its spread, beside the paper's; a curve where the sweep has an axis."""
+    """The F-measure of every row: each seed a dot, their mean and standard deviation; a curve for a sweep with an axis.
+
+    The paper's figures get a panel and a scale of their own.
+    """
     from matplotlib.figure import Figure
 
     rows = [row for row in report["rows"] if row["mean"] is not None]
-    figure = Figure(
-        figsize=(7.5, 1.6 + 0.42 * len(rows)) if report["axis"] is None else (7.5, 4.5), layout="constrained"
-    )
-    axes = figure.subplots()
+    curve = report["axis"] is not None
+    with_paper = any(row["paper"] for row in rows)
+    figure = Figure(figsize=(8.5, 4.2 if curve else 1.6 + 0.38 * len(rows)), layout="constrained")
+    axes = figure.subplots(1, 1 + with_paper, sharey=not curve, squeeze=False)[0]
+    places = [row["overrides"][report["axis"]] for row in rows] if curve else list(range(len(rows)))[::-1]
+
+    def plot(panel: Any, at: list[float], values: list[float], **style: Any) -> None:
+        first, second = (at, values) if curve else (values, at)
+        panel.plot(first, second, **style)
+
+    for place, row in zip(places, rows, strict=True):
+        seeds = [run["f1_example"] for run in row["runs"] if "failed" not in run]
+        plot(axes[0], [place] * len(seeds), seeds, marker="o", linestyle="", color="#4c78a8", alpha=0.35, markersize=5)
     ours = [row["mean"]["f1_example"] for row in rows]
     spread = [row["std"]["f1_example"] if row["std"] else float("nan") for row in rows]  # one seed: no bar
-    paper = [row["paper"] and row["paper"]["f1_example"] for row in rows]
-    known = [i for i, value in enumerate(paper) if value is not None]
-    label = f"ours, on {Path(report['data']).name} ({report['split_kind']} split)"
-    if report["axis"] is None:
-        places = list(range(len(rows)))[::-1]
-        axes.barh(places, ours, xerr=spread, height=0.62, color="#4c78a8", capsize=3, label=label)
-        axes.plot(
-            [paper[i] for i in known], [places[i] for i in known], "D", color="#e45756", label="paper, on Music4All"
-        )
-        axes.set_yticks(places, [row["name"] for row in rows])
-        axes.set_xlabel("F-measure (example F1)")
-        axes.set_xlim(left=0)
+    bars: dict[str, Any] = {"yerr": spread} if curve else {"xerr": spread}
+    points = (places, ours) if curve else (ours, places)
+    axes[0].errorbar(*points, **bars, fmt="D-" if curve else "D", capsize=3, color="#4c78a8")
+    axes[0].set_title(f"ours: {Path(report['data']).name}, {report['split_kind']} split", fontsize=10)
+    if with_paper:
+        known = [(place, row["paper"]["f1_example"]) for place, row in zip(places, rows, strict=True) if row["paper"]]
+        style = {"marker": "D", "linestyle": "-" if curve else "", "color": "#e45756"}
+        plot(axes[1], [place for place, _ in known], [value for _, value in known], **style)
+        axes[1].set_title("the paper: Music4All, single runs", fontsize=10)
+    for panel in axes:
+        panel.grid(axis="both" if curve else "x", alpha=0.3)
+        if curve:
+            panel.set_xlabel(report["axis"])
+        else:
+            panel.set_xlabel("F-measure (example F1)")
+    if curve:
+        axes[0].set_ylabel("F-measure (example F1)")
     else:
-        at = [row["overrides"][report["axis"]] for row in rows]
-        axes.errorbar(at, ours, yerr=spread, marker="o", capsize=3, color="#4c78a8", label=label)
-        axes.plot(
-            [at[i] for i in known], [paper[i] for i in known], "D--", color="#e45756", label="paper, on Music4All"
-        )
-        axes.set_xlabel(report["axis"])
-        axes.set_ylabel("F-measure (example F1)")
-    axes.set_title(report["title"])
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        axes[0].set_yticks(places, [row["name"] for row in rows])
+    figure.suptitle(report["title"])
     figure.savefig(file, dpi=150)
