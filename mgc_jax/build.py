@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,11 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
 from data_pipeline.prepare import PrepareOptions
-from mgc_jax.augment import Augmentation
 from mgc_jax.config import Config
-from mgc_jax.losses import genre_loss
 from mgc_jax.models import genre_graph
 from mgc_jax.models.baselines import Pandeya, Santana
 from mgc_jax.models.bert import Bert, BertConfig, load_bert, mean_pool
 from mgc_jax.models.classifier import GenreClassifier
-from mgc_jax.steps import Recipe
 
 
 def compute_dtype(config: Config) -> jnp.dtype:
@@ -56,19 +52,6 @@ def lyrics_encoder(config: Config) -> Callable[[np.ndarray, np.ndarray], np.ndar
         return nnx.merge(graphdef, weights)(tokens, mask).astype(jnp.float32)
 
     return lambda tokens, num_tokens: np.asarray(run(weights, tokens.astype(np.int32), num_tokens))
-
-
-def step_recipe(config: Config) -> Recipe:
-    """What a training step does besides the model: losses and augmentation."""
-    a = config.augment
-    augment = Augmentation(**a)
-    return Recipe(
-        seed=config.train.seed,
-        contrastive_weight=config.loss.contrastive_weight,
-        genre_loss=functools.partial(genre_loss, kind=config.loss.kind, reduction=config.loss.reduction),
-        same_lyrics=config.loss.same_lyrics,
-        augment=augment if a.time_masks or a.mel_masks or a.mixup else None,
-    )
 
 
 def classifier(

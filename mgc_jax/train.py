@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import time
@@ -18,7 +19,8 @@ from data_pipeline import order
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import locate_encoder
-from mgc_jax import build, checkpoint, metrics, optim, sharding, steps
+from mgc_jax import build, checkpoint, losses, metrics, optim, sharding, steps
+from mgc_jax.augment import Augmentation
 from mgc_jax.config import Config
 from mgc_jax.evaluate import check_prepared_for, score_split
 from mgc_jax.logs import MetricLog
@@ -104,6 +106,19 @@ def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
     return optim.with_average(adamw, t.average_decay) if t.average_decay else adamw
 
 
+def step_recipe(config: Config) -> steps.Recipe:
+    """What a training step does besides the model: losses and augmentation."""
+    a = config.augment
+    augment = Augmentation(**a)
+    return steps.Recipe(
+        seed=config.train.seed,
+        contrastive_weight=config.loss.contrastive_weight,
+        genre_loss=functools.partial(losses.genre_loss, kind=config.loss.kind, reduction=config.loss.reduction),
+        same_lyrics=config.loss.same_lyrics,
+        augment=augment if a.time_masks or a.mel_masks or a.mixup else None,
+    )
+
+
 def learning_rate(config: Config, steps_per_epoch: int) -> Any:
     """The recipe's schedule, in steps."""
     t = config.train
@@ -137,7 +152,7 @@ class _Loop:
     ):
         self.config, self.data, self.network = config, data, network
         self.latest, self.best, self.log, self.progress = latest, best, log, progress
-        self.train_step = steps.make_train_step(network, optimiser, build.step_recipe(config))
+        self.train_step = steps.make_train_step(network, optimiser, step_recipe(config))
         self.evaluation_step = steps.make_evaluation_step(network)
         self.pending: list[tuple[int, steps.Metrics]] = []
         self.since = (time.monotonic(), 0)

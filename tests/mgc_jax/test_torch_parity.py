@@ -16,6 +16,7 @@ from data_pipeline.input import PreparedData
 from mgc_jax import build, config, optim, sharding, steps
 from mgc_jax.models import genre_graph
 from mgc_jax.state import Network, TrainState, initialise
+from mgc_jax.train import step_recipe
 from tests.mgc_jax import QUICK
 from tests.tiny_bert import TINY, save_encoder
 
@@ -165,7 +166,7 @@ def with_optimiser(pair: Pair, optimiser) -> tuple[Network, TrainState]:
 def test_losses_and_every_gradient(pair: Pair):
     given = batch(pair.settings)
     network, state = with_optimiser(pair, recorder())
-    step = steps.make_train_step(network, recorder(), build.step_recipe(pair.settings))
+    step = steps.make_train_step(network, recorder(), step_recipe(pair.settings))
     state, losses = step(state, network.frozen, given)
     trainer = torch_build.trainer(pair.settings, pair.twin, steps_per_epoch=1)
     theirs = trainer.losses(as_torch(given))
@@ -192,7 +193,7 @@ def test_twenty_steps_lose_the_same(encoder: Path):
     schedule = optim.halving_schedule(t.learning_rate, warmup_steps=t.warmup_steps, halve_every_steps=3 * 3)
     optimiser = optim.adamw(schedule, weight_decay=t.weight_decay, clip_norm=t.clip_norm)
     network, state = with_optimiser(pair, optimiser)
-    step = steps.make_train_step(network, optimiser, build.step_recipe(pair.settings))
+    step = steps.make_train_step(network, optimiser, step_recipe(pair.settings))
     trainer = torch_build.trainer(pair.settings, pair.twin, steps_per_epoch=3)
     curve = []
     for number in range(STEPS):

@@ -13,9 +13,11 @@ import jax
 import numpy as np
 import pytest
 
+from data_pipeline.lyrics import locate_encoder
 from mgc_jax import checkpoint, optim, sharding
 from mgc_jax.cli import main
-from mgc_jax.state import abstract
+from mgc_jax.state import TrainState, abstract
+from mgc_jax.train import make_optimiser
 from mgc_jax.workdir import Workdir
 from tests.conftest import CONFIG, QUICK_XLA, TINY
 
@@ -36,21 +38,22 @@ def lines(workdir: Path) -> list[dict]:
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def parameters(workdir: Path) -> dict[str, np.ndarray]:
-    """Every array of the newest checkpoint, by path."""
-    from data_pipeline.lyrics import locate_encoder
-
+def newest(store: checkpoint.Checkpoints, workdir: Path) -> TrainState:
+    """The newest state in a folder of checkpoints, on one device."""
     folder = Workdir(workdir)
     config = folder.config()
-    optimiser = optim.adamw(lambda _: 0.0, weight_decay=0.1, clip_norm=1.0)
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
-    size = folder.vocabulary().size
-    _, target = abstract(config, size, locate_encoder(config.lyrics.encoder), optimiser, mesh)
-    store = checkpoint.latest(workdir)
+    encoder = locate_encoder(config.lyrics.encoder)
+    _, target = abstract(config, folder.vocabulary().size, encoder, make_optimiser(config, 1), mesh)
     restored = store.restore(target)
     store.close()
     assert restored is not None
-    leaves = jax.tree_util.tree_flatten_with_path(restored[0])[0]
+    return restored[0]
+
+
+def parameters(workdir: Path) -> dict[str, np.ndarray]:
+    """Every array of the newest checkpoint, by path."""
+    leaves = jax.tree_util.tree_flatten_with_path(newest(checkpoint.latest(workdir), workdir))[0]
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
@@ -76,6 +79,7 @@ def test_loss_curve_does_not_depend_on_the_number_of_devices(data: Path, tmp_pat
 @pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_parameters(data: Path, tmp_path: Path):
     more = ["--config.train.epochs=3", "--config.train.checkpoint_every_steps=3", "--config.train.log_every_steps=2"]
+    more += ["--config.augment.mixup=0.3", "--config.augment.time_masks=1", "--config.train.average_decay=0.9"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = spawn(command(data, whole, *more), 2)
     output, _ = process.communicate(timeout=600)
@@ -105,6 +109,16 @@ def test_a_killed_run_ends_with_the_same_parameters(data: Path, tmp_path: Path):
     assert [line for line in untimed[0] if "validation/map_macro" in line] == [
         line for line in untimed[1] if "validation/map_macro" in line
     ]
+
+
+def test_what_is_scored_and_kept_is_the_average_of_the_weights(data: Path, tmp_path: Path):
+    more = ["--config.train.epochs=1", "--config.train.average_decay=0.9", "--config.loss.kind=asymmetric"]
+    assert main(command(data, tmp_path, *more, "--config.loss.same_lyrics=True")) == 0
+    last, best = newest(checkpoint.latest(tmp_path), tmp_path), newest(checkpoint.best(tmp_path), tmp_path)
+    average = optim.average(last.opt_state, last.params)
+    jax.tree.map(np.testing.assert_array_equal, best.params, average)
+    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), best.params, last.params)
+    assert max(jax.tree.leaves(moved)) > 1e-4
 
 
 def test_a_finished_run_leaves_its_files_and_is_not_trained_again(run: Path, data: Path, capsys):
