@@ -137,6 +137,8 @@ def _scores(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
         write_json(done, result | {"seconds": time.monotonic() - start})
     try:
         stored = json.loads(done.read_text("utf-8"))
+        if undefined := [name for name in METRICS if stored[name] is None]:
+            return {"seed": run.seed, "failed": f"{', '.join(undefined)} cannot be computed on {split}"}
         metrics = {name: float(stored[name]) for name in METRICS}
         half = {f"{name}_at_half": float(stored["at_half"][name]) for name in ("jaccard", "f1_example")}
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -12,7 +12,7 @@ NO_VALUE = "-"
 
 def markdown(report: dict[str, Any]) -> str:
     """The table: mean and standard deviation over seeds, the difference to the reference, the paper's figures."""
-    against = [f"{COLUMNS[metric]} against the reference" for metric in COMPARED]
+    against = [f"{COLUMNS[metric]}, difference" for metric in COMPARED]
     head = ["", *COLUMNS.values(), *against, "paper: accuracy", "paper: F-measure", "seeds"]
     lines = [f"## {report['title']}", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in report["rows"]:
@@ -31,7 +31,8 @@ def markdown(report: dict[str, Any]) -> str:
         "",
         f"{report['num_tracks']} {report['split']} tracks of {report['data']} ({report['split_kind']} split). "
         "Accuracy is the example-based Jaccard index, F-measure the example-based F1, with thresholds calibrated on "
-        "validation. Mean ± standard deviation over seeds; difference paired by seed, with Student's 95 % interval. "
+        "validation. Mean ± standard deviation over seeds; difference to the reference paired by seed, with Student's "
+        "95 % interval. "
         "The paper's figures are from single runs on Music4All: unless that is your data, they stand for another task.",
     ]
     lines += [

@@ -38,7 +38,8 @@ def main() -> None:
     try:
         rows = ceiling(options.corpus, PreparedData(options.data))
     except InputError as error:
-        sys.exit(f"measure_ceiling: {error}")
+        print(f"measure_ceiling: {error}", file=sys.stderr)
+        sys.exit(2)
     print(f"| {'observer':<16} | " + " | ".join(COLUMNS.values()) + " |")
     print("|---" * (len(COLUMNS) + 1) + "|")
     for name, scores in rows.items():
