@@ -277,7 +277,10 @@ WRONG = {
         lambda p: p.train(workdir=p.run(genres=p.other_genres())),
         "holds a run with another genre vocabulary; give another --workdir",
     ),
-    "run of other settings": (lambda p: p.train(workdir=p.run()), "holds a run with other settings (audio.n_mels is"),
+    "run of other settings": (
+        lambda p: p.train(workdir=p.run()),
+        "holds a run with other settings (audio.hop_length is",
+    ),
     "evaluate without a run": (
         lambda p: ["evaluate", "--workdir", str(p.empty()), "--data", str(p.data)],
         "holds no run (config.json is missing)",
