@@ -9,15 +9,12 @@ corpus is not in our reach. ``min_genre_tracks=400`` stands for the unpublished 
 
 from ml_collections import ConfigDict
 
-BEYOND: dict[str, dict] = {}
 
-
-def get_config(name: str = "paper") -> ConfigDict:
-    """What differs from the defaults of mgc_jax/config.py; ``name`` is what stands behind the colon of --config."""
-    if name not in ("paper", "beyond"):
-        raise ValueError(f"{name!r} is no recipe for Music4All; write paper or beyond as in music4all.py:beyond")
-    recipe = {
-        "data": {"languages": ["en"], "require_lyrics": True, "min_genre_tracks": 400},
-        "lyrics": {"encoder": "google-bert/bert-base-uncased", "max_tokens": 512},
-    }
-    return ConfigDict(recipe if name == "paper" else recipe | BEYOND)
+def get_config() -> ConfigDict:
+    """What differs from the defaults of mgc_jax/config.py."""
+    return ConfigDict(
+        {
+            "data": {"languages": ["en"], "require_lyrics": True, "min_genre_tracks": 400},
+            "lyrics": {"encoder": "google-bert/bert-base-uncased", "max_tokens": 512},
+        }
+    )
