@@ -183,7 +183,8 @@ def report(
                 ),
             }
         )
-    trivial = next((s["trivial"] for s in scores.values() if "failed" not in s), None)
+    finished = {run: s for run, s in scores.items() if "failed" not in s}
+    trivial = next((s["trivial"] for s in finished.values()), None)
     return {
         "title": sweep.title,
         "reference": sweep.reference,
@@ -194,7 +195,26 @@ def report(
         "num_tracks": data.split_sizes[split],
         "trivial": trivial,
         "rows": rows,
+        "effects": {name: effect for name, off in sweep.parts.items() if (effect := _effect(sweep, off, finished))},
     }
+
+
+def _effect(
+    sweep: Sweep, off: Mapping[str, Any], good: Mapping[tuple[str, int], dict[str, Any]]
+) -> dict[str, dict[str, float | None]] | None:
+    """What a part changes: the mean over all pairs of rows that differ by it alone, for each seed that has them all."""
+    pairs = [
+        (with_it.name, without.name)
+        for with_it in sweep.rows
+        for without in sweep.rows
+        if with_it.overrides != without.overrides == {**with_it.overrides, **off}
+    ]
+    seeds = {seed for _, seed in good}
+    whole = [seed for seed in sorted(seeds) if all((name, seed) in good for pair in pairs for name in pair)]
+    if not whole:
+        return None
+    means = {m: [np.mean([good[a, s][m] - good[b, s][m] for a, b in pairs]) for s in whole] for m in METRICS}
+    return {metric: paired_difference(values) for metric, values in means.items()}
 
 
 def paired_difference(differences: Iterable[float]) -> dict[str, float | None]:

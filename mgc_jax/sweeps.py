@@ -22,12 +22,16 @@ class Row(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """Rows to be compared with the row ``reference``; ``axis`` names a numeric setting that orders them, if any."""
+    """Rows to be compared with the row ``reference``; ``axis`` names a numeric setting that orders them, if any.
+
+    ``parts`` are what the rows switch on and off in all combinations: a name, and the overrides that switch it off.
+    """
 
     title: str
     rows: tuple[Row, ...]
     reference: str
     axis: str | None = None
+    parts: Mapping[str, Mapping[str, Any]] = {}
 
 
 NO_AL = {"loss.contrastive_weight": 0.0}
@@ -61,6 +65,7 @@ TABLE2 = Sweep(
         Row(FULL, {}, (0.456, 0.534)),
     ),
     FULL,
+    parts={"A-L": NO_AL, "SCMA": NO_SCMA, "GCEM": NO_GCEM},
 )
 
 _FIGURE2 = {

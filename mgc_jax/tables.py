@@ -27,6 +27,12 @@ def markdown(report: dict[str, Any]) -> str:
         constant, prevalence = report["trivial"]["best_constant"], report["trivial"]["prevalence"]
         cells = [_figure(constant["jaccard"]), _figure(constant["f1_example"]), _figure(prevalence["map_macro"])]
         lines.append(f"| never looks (best constant, prevalence) | {' | '.join(cells)} |{' |' * (len(head) - 4)}")
+    if report["effects"]:
+        lines += ["", f"| what a part changes | {' | '.join(COLUMNS.values())} |", "|" + "---|" * (1 + len(COLUMNS))]
+        lines += [
+            f"| {name} | {' | '.join(_difference(effect, metric) for metric in COLUMNS)} |"
+            for name, effect in report["effects"].items()
+        ]
     lines += [
         "",
         f"{report['num_tracks']} {report['split']} tracks of {report['data']} ({report['split_kind']} split). "

@@ -97,6 +97,22 @@ def test_a_report_pairs_by_seed_and_says_what_failed(data: Path, tmp_path: Path)
         assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_parts_effect_is_the_mean_over_the_pairs_that_differ_by_it(data: Path):
+    sweep = SWEEPS["table2"]
+    rng = np.random.default_rng(0)
+    runs = {(row.name, seed): scored(seed, rng.random()) for row in sweep.rows for seed in range(3)}
+    result = report(sweep, runs, PreparedData(data), "test")
+    pairs = [("A-L", "none"), ("A-L + SCMA", "SCMA"), ("A-L + GCEM", "GCEM"), (FULL, "SCMA + GCEM")]
+    by_seed = [np.mean([runs[a, s]["jaccard"] - runs[b, s]["jaccard"] for a, b in pairs]) for s in range(3)]
+    assert result["effects"].keys() == {"A-L", "SCMA", "GCEM"}
+    assert result["effects"]["A-L"]["jaccard"] == pytest.approx(paired_difference(by_seed))
+    assert f"| A-L | {np.mean(by_seed):+.3f} (" in tables.markdown(result)
+    runs["GCEM", 1] = {"seed": 1, "failed": "out of memory"}
+    effects = report(sweep, runs, PreparedData(data), "test")["effects"]
+    assert effects["SCMA"]["jaccard"] != result["effects"]["SCMA"]["jaccard"]  # the seed is left out whole
+    assert effects["SCMA"]["jaccard"]["low"] is not None
+
+
 def test_rows_are_chosen_by_name():
     sweep = SWEEPS["table2"]
     assert slug("A-L + SCMA") == "a-l_scma"
