@@ -20,6 +20,7 @@ os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 TINY = [
     "--config.audio.seconds=3.0",
+    "--config.audio.hop_length=512",  # Santana wants a picture of 75 frames
     "--config.lyrics.max_tokens=16",
     "--config.data.min_genre_tracks=3",
     "--config.model.width=16",
