@@ -107,6 +107,7 @@ def draw(report: dict[str, Any], file: Path) -> None:
             panel.set_xlabel(report["axis"])
         else:
             panel.set_xlabel("F-measure (example F1)")
+            panel.locator_params(axis="x", nbins=6)
     if curve:
         axes[0].set_ylabel("F-measure (example F1)")
     else:
