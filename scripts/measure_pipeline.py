@@ -57,7 +57,7 @@ def read_rates(folder: Path, data: Path, records: int) -> list[float]:
             }
 
     sizes = {"train": records, "validation": 1, "test": 1}
-    shape = (spec.num_frames, spec.n_mels, NUM_TOKENS, NUM_GENRES)
+    shape = builder.Shape(spec.num_frames, spec.n_mels, NUM_TOKENS, NUM_GENRES, width=0)
     shards = builder.write(folder, shape=shape, splits={name: (n, examples(n)) for name, n in sizes.items()})
     meta = json.loads((data / "dataset.json").read_text("utf-8"))
     meta |= {"shards": shards, "splits": sizes, "num_genres": NUM_GENRES}
