@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import optax
 
 
 def contrastive_loss(
@@ -49,13 +50,6 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return jax.nn.softplus(logits) - logits * labels
 
 
-def focal(logits: jax.Array, labels: jax.Array, *, gamma: float = 2.0) -> jax.Array:
-    """Focal loss (Lin et al., ICCV 2017, equation (4)) of each genre, without its alpha: (B, G) -> (B, G)."""
-    score = jax.nn.sigmoid(logits)
-    positive = labels * (1.0 - score) ** gamma * jax.nn.softplus(-logits)
-    return positive + (1.0 - labels) * score**gamma * jax.nn.softplus(logits)
-
-
 def asymmetric(
     logits: jax.Array, labels: jax.Array, *, gamma: float = 4.0, gamma_positive: float = 1.0, margin: float = 0.05
 ) -> jax.Array:
@@ -67,7 +61,8 @@ def asymmetric(
     return positive - (1.0 - labels) * shifted**gamma * jnp.log1p(-shifted)
 
 
-GENRE_LOSSES = {"bce": cross_entropy, "focal": focal, "asymmetric": asymmetric}
+GENRE_LOSSES = {"bce": cross_entropy, "focal": optax.losses.sigmoid_focal_loss, "asymmetric": asymmetric}
+"""Elementwise (B, G), (B, G) -> (B, G); ``focal`` is Lin et al. (ICCV 2017), equation (4), gamma 2, no alpha."""
 
 
 def genre_loss(

@@ -26,6 +26,9 @@ from mgc_jax.train import check_fits, train
 from mgc_jax.workdir import Workdir, write_json
 
 METRICS = ("jaccard", "f1_example", "map_macro", "f1_micro", "f1_macro")
+DECISIONS = ("at_half", "argmax_fallback")
+"""Other ways to turn scores into genres than calibrated thresholds, as an evaluation reports them."""
+DECIDED = ("jaccard", "f1_example", "f1_macro")
 CONFIDENCE = 0.95
 
 
@@ -111,8 +114,9 @@ def reproduce(
         save(report(sweep, scores, data, split))
         bar.update(1)
     bar.close()
-    save(report(sweep, scores, data, split))
-    return report(sweep, scores, data, split)
+    whole = report(sweep, scores, data, split)
+    save(whole)
+    return whole
 
 
 def _result(run: Run, split: str) -> Path:
@@ -140,10 +144,10 @@ def _scores(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
         if undefined := [name for name in METRICS if stored[name] is None]:
             return {"seed": run.seed, "failed": f"{', '.join(undefined)} cannot be computed on {split}"}
         metrics = {name: float(stored[name]) for name in METRICS}
-        half = {f"{name}_at_half": float(stored["at_half"][name]) for name in ("jaccard", "f1_example")}
+        decisions = {way: {name: float(stored[way][name]) for name in DECIDED} for way in DECISIONS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{done} cannot be read ({error}); remove it and run the same command again.") from None
-    return {"seed": run.seed, **metrics, **half, "trivial": stored["trivial"]}
+    return {"seed": run.seed, **metrics, **decisions, "trivial": stored["trivial"]}
 
 
 def _mean_of(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
@@ -196,6 +200,11 @@ def report(
         "trivial": trivial,
         "rows": rows,
         "effects": {name: effect for name, off in sweep.parts.items() if (effect := _effect(sweep, off, finished))},
+        "decisions": {
+            way: {m: paired_difference([s[way][m] - s[m] for s in of_reference.values()]) for m in DECIDED}
+            for way in DECISIONS
+            if of_reference
+        },
     }
 
 

@@ -74,7 +74,7 @@ def make_train_step(network: Network, optimiser: optax.GradientTransformation, r
 
 
 def make_evaluation_step(network: Network) -> EvaluationStep:
-    """Scores (B, G), each track's loss (B,) and both embeddings, replicated so that every host can read them."""
+    """Scores (B, G), labels, index and each track's cross-entropy (B,), replicated so that every host can read them."""
 
     def step(state: TrainState, frozen: nnx.State, batch: Any) -> Metrics:
         out = network.merge(state, frozen)(batch, train=False)

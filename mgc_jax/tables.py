@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 COLUMNS = {"jaccard": "accuracy", "f1_example": "F-measure", "map_macro": "macro-mAP"}
 COMPARED = ("f1_example", "map_macro")
+DECIDED = {"jaccard": "accuracy", "f1_example": "F-measure", "f1_macro": "macro-F1"}
+DECISIONS = {"at_half": "threshold 0.5", "argmax_fallback": "calibrated thresholds, and at least one genre"}
 NO_VALUE = "-"
 
 
 def markdown(report: dict[str, Any]) -> str:
     """The table: mean and standard deviation over seeds, the difference to the reference, the paper's figures."""
     against = [f"{COLUMNS[metric]}, difference" for metric in COMPARED]
-    head = ["", *COLUMNS.values(), *against, "paper: accuracy", "paper: F-measure", "seeds"]
+    printed = ("jaccard", "f1_example") if any(row["paper"] for row in report["rows"]) else ()
+    head = ["", *COLUMNS.values(), *against, *(f"paper: {COLUMNS[metric]}" for metric in printed), "seeds"]
     lines = [f"## {report['title']}", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in report["rows"]:
         good = [run for run in row["runs"] if "failed" not in run]
         cells = [row["name"], *(_spread(row, metric) for metric in COLUMNS)]
         is_reference = row["name"] == report["reference"]
         cells += ["reference" if is_reference else _difference(row["difference"], metric) for metric in COMPARED]
-        cells += [_figure((row["paper"] or {}).get(metric)) for metric in ("jaccard", "f1_example")]
+        cells += [_figure((row["paper"] or {}).get(metric)) for metric in printed]
         cells.append(f"{len(good)} of {len(row['runs'])}" if len(good) < len(row["runs"]) else str(len(good)))
         lines.append(f"| {' | '.join(cells)} |")
     if report["trivial"]:
@@ -28,19 +32,23 @@ def markdown(report: dict[str, Any]) -> str:
         cells = [_figure(constant["jaccard"]), _figure(constant["f1_example"]), _figure(prevalence["map_macro"])]
         lines.append(f"| never looks (best constant, prevalence) | {' | '.join(cells)} |{' |' * (len(head) - 4)}")
     if report["effects"]:
-        lines += ["", f"| what a part changes | {' | '.join(COLUMNS.values())} |", "|" + "---|" * (1 + len(COLUMNS))]
-        lines += [
-            f"| {name} | {' | '.join(_difference(effect, metric) for metric in COLUMNS)} |"
-            for name, effect in report["effects"].items()
-        ]
+        lines += _differences("what a part changes", COLUMNS, report["effects"])
+    if report["decisions"]:
+        ways = {DECISIONS[way]: change for way, change in report["decisions"].items()}
+        lines += _differences(f"{report['reference']} decided otherwise", DECIDED, ways)
     lines += [
         "",
         f"{report['num_tracks']} {report['split']} tracks of {report['data']} ({report['split_kind']} split). "
         "Accuracy is the example-based Jaccard index, F-measure the example-based F1, with thresholds calibrated on "
-        "validation. Mean ± standard deviation over seeds; difference to the reference paired by seed, with Student's "
-        "95 % interval. "
-        "The paper's figures are from single runs on Music4All: unless that is your data, they stand for another task.",
+        + ("these very tracks, which flatters both. " if report["split"] == "validation" else "validation. ")
+        + "Mean ± standard deviation over seeds; difference to the reference paired by seed, with Student's 95 % "
+        "interval.",
     ]
+    if printed:
+        lines[-1] += (
+            " The paper's figures are from single runs on Music4All: unless that is your data, they stand for another "
+            "task."
+        )
     lines += [
         f"- {row['name']}, seed {run['seed']} failed: {run['failed']}"
         for row in report["rows"]
@@ -48,6 +56,13 @@ def markdown(report: dict[str, Any]) -> str:
         if "failed" in run
     ]
     return "\n".join(lines) + "\n"
+
+
+def _differences(title: str, columns: Mapping[str, str], rows: Mapping[str, Any]) -> list[str]:
+    """A table of differences with their intervals."""
+    head = ["", f"| {title} | {' | '.join(columns.values())} |", "|" + "---|" * (1 + len(columns))]
+    cells = {name: " | ".join(_difference(change, metric) for metric in columns) for name, change in rows.items()}
+    return head + [f"| {name} | {text} |" for name, text in cells.items()]
 
 
 def _figure(value: float | None) -> str:

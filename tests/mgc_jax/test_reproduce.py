@@ -15,7 +15,7 @@ from mgc_jax import config, inference, tables
 from mgc_jax.cli import main
 from mgc_jax.evaluate import score
 from mgc_jax.metrics import evaluate_scores
-from mgc_jax.reproduce import METRICS, first_name, paired_difference, plan, report, reproduce, select, slug
+from mgc_jax.reproduce import DECIDED, METRICS, first_name, paired_difference, plan, report, reproduce, select, slug
 from mgc_jax.sweeps import FULL, SWEEPS, Row, Sweep
 from tests.conftest import CONFIG, TINY
 
@@ -72,7 +72,9 @@ def test_the_paired_interval_is_scipys():
 
 def scored(seed: int, value: float) -> dict:
     trivial = {"best_constant": {"jaccard": 0.1, "f1_example": 0.2}, "prevalence": {"map_macro": 0.05}}
-    return {"seed": seed, **dict.fromkeys(METRICS, value), "trivial": trivial}
+    half, at_least_one = dict.fromkeys(DECIDED, value - 0.01 * seed), dict.fromkeys(DECIDED, value + 0.25)
+    decisions = {"at_half": half, "argmax_fallback": at_least_one}
+    return {"seed": seed, **dict.fromkeys(METRICS, value), **decisions, "trivial": trivial}
 
 
 def test_a_report_pairs_by_seed_and_says_what_failed(data: Path, tmp_path: Path):
@@ -91,6 +93,11 @@ def test_a_report_pairs_by_seed_and_says_what_failed(data: Path, tmp_path: Path)
     assert "| .425 | .513 | 2 |" in text
     assert "- other, seed 0 failed: out of memory" in text
     assert "0 of 1" in text
+    assert "| threshold 0.5 | -0.005 (" in text
+    assert "and at least one genre | +0.250 (+0.250 to +0.250) |" in text
+    without = tables.markdown({**result, "rows": [other, full], "split": "validation"})
+    assert "paper" not in without.lower()
+    assert "these very tracks" in without
     for axis in (None, "x"):
         shown = {**result, "axis": axis, "rows": result["rows"][:1]}
         tables.draw(shown, tmp_path / "picture.png")
@@ -162,7 +169,7 @@ def test_late_fusion_is_the_mean_of_two_runs_and_sweeps_share_their_runs(data: P
         scored.append(score(model.network, model.state, model.config, prepared, ["test"])["test"])
     want = evaluate_scores((scored[0].scores + scored[1].scores) / 2, scored[0].labels, 0.5)
     assert rows["late fusion"]["mean"]["map_macro"] == pytest.approx(want["map_macro"])
-    assert rows["late fusion"]["runs"][0]["f1_example_at_half"] == pytest.approx(want["f1_example"])
+    assert rows["late fusion"]["runs"][0]["at_half"]["f1_example"] == pytest.approx(want["f1_example"])
     assert first_name(base(), SWEEPS["graph_control"].rows[0]) == "A-L + SCMA"
     assert first_name(base(), SWEEPS["figure2"].rows[0]) == "SCMA + GCEM"
     assert first_name(base(), SWEEPS["figure2"].rows[3]) == FULL
