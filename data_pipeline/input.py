@@ -82,6 +82,17 @@ class PreparedData:
         rows = order.host_slice(batch_size, host, num_hosts)
         return self._batches(split, lambda step: batches[step][rows], 0, len(batches))
 
+    def whole(self, split: str, *, multiple: int, host: int = 0, num_hosts: int = 1) -> Batch:
+        """This host's share of all tracks of the split, in order, as one batch.
+
+        Rows of weight 0 fill the split up to a ``multiple``; the hosts' shares concatenated are the split.
+        """
+        index = np.concatenate(order.evaluation_indices(self._num_examples(split), multiple))
+        try:
+            return self._read(self._source(split), index[order.host_slice(len(index), host, num_hosts)])
+        except (ValueError, IndexError) as error:
+            raise self._broken_record(split, str(error)) from error
+
     def num_evaluation_batches(self, split: str, batch_size: int) -> int:
         """How many batches ``evaluation_batches`` gives, on every host."""
         return -(-self._num_examples(split) // batch_size)
@@ -130,13 +141,14 @@ class PreparedData:
             try:
                 yield from dataset.as_numpy_iterator()
             except tf.errors.OpError as error:
-                shards = ", ".join(shard["file"] for shard in self.meta["shards"][split])
-                reason = str(error.message).strip().split("\n")[0]
-                raise InputError(
-                    f"A record of {shards} in {self.path} is broken ({reason}); prepare it again."
-                ) from error
+                raise self._broken_record(split, str(error.message)) from error
 
         return run()
+
+    def _broken_record(self, split: str, reason: str) -> InputError:
+        shards = ", ".join(shard["file"] for shard in self.meta["shards"][split])
+        reason = reason.strip().split("\n")[0]
+        return InputError(f"A record of {shards} in {self.path} is broken ({reason}); prepare it again.")
 
     def _read(self, source: Any, index: np.ndarray) -> Batch:
         """The batch of the examples ``index`` (B,); -1 becomes a row that repeats the first track, with weight 0."""

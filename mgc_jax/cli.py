@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from data_pipeline.errors import InputError
+from data_pipeline.schema import LYRICS_INPUTS
+from mgc_jax.benchmark.sizes import SIZES
 from mgc_jax.sweeps import SWEEPS
 
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
@@ -42,6 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a name too long, a folder of somebody else
         where = f"{error.filename}: " if error.filename is not None else ""
         return _refuse(f"{where}{error.strerror or error}.")
+    except (MemoryError, RuntimeError) as error:  # of the host, of a device
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return _refuse(f"There is not enough memory ({str(error)[:200]}); a smaller train.batch_size needs less.")
     except KeyboardInterrupt:
         print("mgc-jax: interrupted; run the same command again to continue.", file=sys.stderr)
         return 130
@@ -185,6 +191,21 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--split", choices=("validation", "test"), default="test", metavar="SPLIT", help=split)
     rows = "train only these rows, e.g. none a-l_scma; the others are reported as far as they are done"
     reproduce.add_argument("--rows", nargs="+", default=[], metavar="ROW", help=rows)
+
+    benchmark = command(
+        "benchmark",
+        _benchmark,
+        "time the training step on arrays of the true shapes, alone or side by side with PyTorch",
+        "mgc-jax benchmark --size paper --against torch --json benchmark.json",
+    )
+    add_config(benchmark, required=False)
+    benchmark.add_argument("--size", choices=SIZES, default="paper", metavar="SIZE", help=", ".join(SIZES))
+    lyrics = "which rows (default: both)"
+    benchmark.add_argument("--lyrics", choices=LYRICS_INPUTS, nargs="+", default=LYRICS_INPUTS, help=lyrics)
+    benchmark.add_argument("--against", choices=("torch",), metavar="torch", help="the twin, on the same device")
+    benchmark.add_argument("--rounds", type=_at_least(2), default=7, metavar="N", help="default %(default)s")
+    benchmark.add_argument("--steps", type=_at_least(1), default=10, metavar="N", help="a round (default %(default)s)")
+    benchmark.add_argument("--json", type=_writable, metavar="FILE")
     return parser
 
 
@@ -274,6 +295,30 @@ def _reproduce(options: argparse.Namespace) -> None:
     report = reproduce(sweep, settings, data, options.workdir, options.seeds, only=only, split=options.split, save=save)
     print(tables.markdown(report))
     print(f"{options.workdir / name}.json, .md and .png")
+
+
+def _benchmark(options: argparse.Namespace) -> None:
+    from mgc_jax import build
+    from mgc_jax.benchmark import contenders, race, report, workload
+    from mgc_jax.workdir import write_json
+
+    if options.against:
+        try:
+            from mgc_jax.torch_reference import contenders as rivals
+        except ImportError as error:
+            raise InputError(f"--against torch needs the extra torch ({error}); pip install -e '.[torch]'.") from None
+    rows: list[dict[str, Any]] = []
+    for lyrics in options.lyrics:
+        load = workload.make(options.size, lyrics, options.config, options.overrides)
+        racers = contenders.ours(load)
+        if options.against:
+            racers += [rivals.SameWork(load), rivals.AsAUser(load)]
+        rows += race.race(load, racers, rounds=options.rounds, steps=options.steps)
+        settings = load.config
+    result = report.of(options.size, build.compute_dtype(settings), options.rounds, options.steps, rows)
+    if options.json:
+        write_json(options.json, result)
+    print(report.markdown(result))
 
 
 def _predict(options: argparse.Namespace) -> None:

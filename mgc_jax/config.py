@@ -120,19 +120,21 @@ def defaults() -> Config:
                 "fsdp": False,  # shard parameters and optimiser over "data"
                 "model_parallel": 1,  # size of the mesh axis "model"
                 "evaluation_batch_size": 64,  # global
+                "placement": "stream",  # of the training split: stream | device (sent to the devices' memory once)
                 "prefetch": 2,  # batches placed on the devices ahead of the step
             },
         }
     )
 
 
-def load(spec: str | None = None, overrides: Iterable[str] = ()) -> Config:
-    """Read ``FILE[:ARG]`` and apply ``key=value`` overrides over the defaults.
+def load(spec: str | None = None, overrides: Iterable[str] = (), base: Mapping[str, Any] | None = None) -> Config:
+    """Read ``FILE[:ARG]`` and apply ``key=value`` overrides over the defaults (changed by ``base``, if given).
 
     Raises:
         InputError: the file is missing or broken, a key is unknown or a value has another type.
     """
     config = defaults()
+    merge(config, base or {}, origin="the base settings")
     if spec is not None:
         merge(config, _read_recipe(spec), origin=spec)
     for item in overrides:
@@ -185,6 +187,7 @@ def validate(config: Config) -> Config:
         "model.adjacency_normalise": ("reweight", "row", "symmetric", "none"),
         "loss.kind": ("bce", "focal", "asymmetric"),
         "loss.reduction": ("sum", "mean"),
+        "compute.placement": ("stream", "device"),
         "compute.dtype": ("auto", "float32", "bfloat16"),
     }
     positive = (

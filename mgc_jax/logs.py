@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
-
 
 class MetricLog:
     """Appends one JSON object a line, with ``step``, and the same scalars for TensorBoard.
@@ -17,6 +15,8 @@ class MetricLog:
     """
 
     def __init__(self, workdir: Path, resume_step: int):
+        from tensorboardX import SummaryWriter
+
         path = workdir / "metrics.jsonl"
         kept = [line for line in _read_lines(path) if json.loads(line)["step"] <= resume_step]
         path.write_text("".join(f"{line}\n" for line in kept), "utf-8")

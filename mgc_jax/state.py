@@ -56,8 +56,21 @@ def initialise(
     """
     bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
     graph = build.graph_constants(config, vocabulary, bert, encoder) if bert else ()
-    network, init = _define(config, vocabulary.size, encoder, bert, optimiser, mesh)
+    network, init = _define(config, vocabulary.size, _bert_config(encoder, bert), bert, optimiser, mesh)
     return network, init(build.prior_logits(vocabulary), *graph)
+
+
+def untrained(
+    config: Config, num_genres: int, bert_config: BertConfig, optimiser: optax.GradientTransformation, mesh: Mesh
+) -> tuple[Network, TrainState]:
+    """Like :func:`initialise` without any file: the lyrics encoder is random, and no two genres are related."""
+    dtype = build.compute_dtype(config)
+    bert = Bert(bert_config, dtype=dtype, param_dtype=dtype, rngs=nnx.Rngs(0)) if build.uses_bert(config) else None
+    network, init = _define(config, num_genres, bert_config, bert, optimiser, mesh)
+    names = np.random.default_rng(0).normal(size=(num_genres, bert_config.hidden_size)).astype(np.float32)
+    return network, init(
+        np.zeros(num_genres, np.float32), *((np.eye(num_genres, dtype=np.float32), names) if bert else ())
+    )
 
 
 def abstract(
@@ -65,10 +78,14 @@ def abstract(
 ) -> tuple[Network, TrainState]:
     """Like :func:`initialise`, but with shapes and shardings only: the target that a checkpoint is restored into."""
     bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
-    network, init = _define(config, num_genres, encoder, bert, optimiser, mesh)
+    network, init = _define(config, num_genres, _bert_config(encoder, bert), bert, optimiser, mesh)
     shapes = jax.eval_shape(init, *_shapes(num_genres, bert))
     with_shardings = lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s)  # noqa: E731
     return network, jax.tree.map(with_shardings, shapes, network.state_shardings)
+
+
+def _bert_config(encoder: Path, bert: Bert | None) -> BertConfig:
+    return bert.config if bert else BertConfig.from_json(encoder / "config.json")
 
 
 def _shapes(num_genres: int, bert: Bert | None) -> list[jax.ShapeDtypeStruct]:
@@ -80,13 +97,12 @@ def _shapes(num_genres: int, bert: Bert | None) -> list[jax.ShapeDtypeStruct]:
 def _define(
     config: Config,
     num_genres: int,
-    encoder: Path,
+    bert_config: BertConfig,
     bert: Bert | None,
     optimiser: optax.GradientTransformation,
     mesh: Mesh,
 ) -> tuple[Network, Any]:
     num_frames = build.audio_spec(config).num_frames
-    bert_config = bert.config if bert else BertConfig.from_json(encoder / "config.json")
 
     def split(prior: jax.Array, adjacency: Any = None, features: Any = None) -> tuple[Any, ...]:
         model = build.classifier(

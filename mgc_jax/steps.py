@@ -11,10 +11,11 @@ import optax
 from flax import nnx
 
 from mgc_jax import losses, sharding
+from mgc_jax.resident import Resident, gather
 from mgc_jax.state import Network, TrainState
 
 Metrics = dict[str, jax.Array]
-TrainStep = Callable[[TrainState, nnx.State, dict[str, jax.Array]], tuple[TrainState, Metrics]]
+TrainStep = Callable[[TrainState, nnx.State, dict[str, jax.Array] | Resident], tuple[TrainState, Metrics]]
 EvaluationStep = Callable[[TrainState, nnx.State, dict[str, jax.Array]], Metrics]
 
 
@@ -32,7 +33,8 @@ class Recipe(NamedTuple):
 def make_train_step(network: Network, optimiser: optax.GradientTransformation, recipe: Recipe) -> TrainStep:
     """Encoders, A-L loss over the global batch, fusion, genre graph, backward pass and optimiser in one program.
 
-    The state is donated. The random key is a function of (seed, step), so that a resumed run repeats itself.
+    The state is donated. The random key is a function of (seed, step), so that a resumed run repeats itself. The
+    batch is one, or the rows of a split that is in the devices' memory already.
     """
 
     def loss_fn(params: nnx.State, state: TrainState, frozen: nnx.State, batch: Any) -> tuple[jax.Array, Any]:
@@ -57,6 +59,8 @@ def make_train_step(network: Network, optimiser: optax.GradientTransformation, r
         return loss, (nnx.pure(nnx.state(model, nnx.BatchStat)), metrics)
 
     def step(state: TrainState, frozen: nnx.State, batch: Any) -> tuple[TrainState, Metrics]:
+        if isinstance(batch, Resident):
+            batch = gather(batch, network.mesh)
         gradients, (batch_stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.params, state, frozen, batch)
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -37,6 +37,8 @@ class Sweep(NamedTuple):
 NO_AL = {"loss.contrastive_weight": 0.0}
 NO_SCMA = {"model.fusion": "concat"}
 NO_GCEM = {"model.head": "linear"}
+MIXUP = {"augment.mixup": 0.3}
+AVERAGE = {"train.average_decay": 0.998}
 FULL = "full model"
 
 TABLE1 = Sweep(
@@ -110,8 +112,9 @@ RECIPES = Sweep(
     (
         Row(FULL, {}),
         Row("SpecAugment", {"augment.time_masks": 2, "augment.mel_masks": 2}),
-        Row("mixup", {"augment.mixup": 0.3}),
-        Row("average of the weights", {"train.average_decay": 0.998}),
+        Row("mixup", MIXUP),
+        Row("average of the weights", AVERAGE),
+        Row("mixup + average of the weights", {**MIXUP, **AVERAGE}),
         Row("focal loss", {"loss.kind": "focal"}),
         Row("asymmetric loss", {"loss.kind": "asymmetric"}),
         Row("same lyrics are no negatives", {"loss.same_lyrics": True}),

@@ -25,6 +25,7 @@ from mgc_jax.config import Config
 from mgc_jax.evaluate import check_prepared_for, score_split
 from mgc_jax.logs import MetricLog
 from mgc_jax.progress import Progress
+from mgc_jax.resident import Resident
 from mgc_jax.state import Network, TrainState, initialise, parameter_table
 from mgc_jax.workdir import Workdir
 
@@ -160,19 +161,12 @@ class _Loop:
     def run(self, state: TrainState, start: int, total: int, steps_per_epoch: int) -> TrainState:
         t = self.config.train
         schedule = learning_rate(self.config, steps_per_epoch)
-        batches = self.data.train_batches(
-            batch_size=t.batch_size,
-            seed=t.seed,
-            start_step=start,
-            num_steps=total - start,
-            host=jax.process_index(),
-            num_hosts=jax.process_count(),
-        )
+        batches = self.batches(start, total)
         evaluate_every = t.evaluate_every_epochs * steps_per_epoch
         bar = Progress("train", total * t.batch_size, "tracks", initial=start * t.batch_size)
         self.since = (time.monotonic(), start)
         note = ""
-        for step, batch in enumerate(prefetch(batches, self.network.mesh, self.config.compute.prefetch), start + 1):
+        for step, batch in enumerate(batches, start + 1):
             state, step_metrics = self.train_step(state, self.network.frozen, batch)
             self.pending.append((step, step_metrics))
             evaluate_now = step % evaluate_every == 0 or step == total
@@ -190,6 +184,22 @@ class _Loop:
                 break
         bar.close()
         return state
+
+    def batches(self, start: int, total: int) -> Iterator[dict[str, jax.Array] | Resident]:
+        """The batches after step ``start`` up to ``total``, the same whether they are streamed or on the devices."""
+        t, c, mesh = self.config.train, self.config.compute, self.network.mesh
+        hosts = {"host": jax.process_index(), "num_hosts": jax.process_count()}
+        if c.placement == "stream":
+            streamed = self.data.train_batches(
+                batch_size=t.batch_size, seed=t.seed, start_step=start, num_steps=total - start, **hosts
+            )
+            return prefetch(streamed, mesh, c.prefetch)
+        stage("sending the training split to the devices")
+        split = sharding.place_batch(self.data.whole("train", multiple=mesh.shape["data"], **hosts), mesh)
+        mine = order.host_slice(t.batch_size, **hosts)
+        tracks = self.data.split_sizes["train"]
+        rows = ({"rows": order.batch_indices(tracks, t.batch_size, t.seed, step)[mine]} for step in range(start, total))
+        return (Resident(split, batch["rows"]) for batch in prefetch(rows, mesh, c.prefetch))
 
     def flush(self, keep: int, schedule: Any) -> str:
         """Log the steps whose metrics are due; returns the progress bar's note.

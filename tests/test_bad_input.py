@@ -277,6 +277,25 @@ WRONG = {
         lambda p: p.train(workdir=p.run(genres=p.other_genres())),
         "holds a run with another genre vocabulary; give another --workdir",
     ),
+    "placement": (lambda p: p.setting("compute.placement=disk"), "must be one of stream, device"),
+    "benchmark of another size": (lambda p: ["benchmark", "--size", "huge"], "invalid choice: 'huge'"),
+    "benchmark of one round": (lambda p: ["benchmark", "--rounds", "1"], "1 is less than 2"),
+    "benchmark of a rival": (
+        lambda p: ["benchmark", "--config.model.architecture=pandeya", "--config.loss.contrastive_weight=0.0"],
+        "The benchmark is for the paper's own model",
+    ),
+    "benchmark of an unknown encoder": (
+        lambda p: ["benchmark", "--config.lyrics.encoder=gpt"],
+        "lyrics.encoder must be minilm or google-bert/bert-base-uncased here",
+    ),
+    "benchmark of a batch that devices cannot share": (
+        lambda p: ["benchmark", "--size", "demo", "--config.train.batch_size=12"],
+        "which 8 data-parallel devices cannot share evenly",
+    ),
+    "benchmark of a batch larger than the memory": (
+        lambda p: ["benchmark", "--size", "demo", "--config.train.batch_size=8000000000000"],
+        "There is not enough memory",
+    ),
     "run of other settings": (
         lambda p: p.train(workdir=p.run()),
         "holds a run with other settings (audio.hop_length is",

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import csv
+import importlib.util
 import io
 import os
 import re
@@ -37,6 +38,7 @@ SMALL = {
     "evaluate": [],
     "predict": [],
     "reproduce": ["--seeds", "1", *(f"--config.{item}" for item in TINY)],
+    "benchmark": ["--rounds", "2", "--steps", "1", "--lyrics", "features", "--config.audio.seconds=1.5"],
     "--help": [],
     "scripts/measure_pipeline.py": ["--tracks", "20", "--records", "32"],
     "scripts/measure_ceiling.py": [],
@@ -91,6 +93,10 @@ def small(arguments: list[str]) -> list[str]:
     extra = SMALL[arguments[0]]
     if arguments[0] == "reproduce":  # one row for each table
         extra = [*extra, "--rows", ROWS[arguments[arguments.index("--sweep") + 1]]]
+    if arguments[0] == "benchmark":
+        if importlib.util.find_spec("torch") is None:
+            arguments = [word for word in arguments if word not in ("--against", "torch")]
+        return [*arguments, *extra]
     if extra and arguments[0] != "corpus" and not any(a.startswith("--config.lyrics.encoder=") for a in arguments):
         extra = [*extra, f"--config.lyrics.encoder={LOCAL_BERT}"]
     return [*arguments, *extra]
@@ -119,6 +125,10 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
     (folder / "configs").symlink_to(ROOT / "configs")
     save_encoder(folder / LOCAL_BERT)
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.compiler.set_stance("force_eager")  # compiling takes a minute
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         done = run(["corpus", "--out", "music4all", "--tracks", "70", "--seconds", "3"])

@@ -1,4 +1,4 @@
 """The PyTorch twin: the same method in another framework, written from the paper, to check and to race against.
 
-Needs the extra ``torch``. Nothing else in the project imports it.
+Needs the extra ``torch``. Only the command line knows it, for a race.
 """

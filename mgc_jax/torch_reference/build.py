@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from transformers import BertModel
 
 from data_pipeline.errors import InputError
@@ -23,15 +26,16 @@ def classifier(
     config: Config,
     *,
     num_frames: int,
-    encoder: Path,
+    bert: BertModel,
     adjacency: np.ndarray,
     name_features: np.ndarray,
     prior_logits: np.ndarray,
 ) -> GenreClassifier:
-    """The twin that ``config`` describes, in float32, with the pretrained encoder of the folder ``encoder``.
+    """The twin that ``config`` describes, in float32.
 
     Args:
         num_frames: T of one clip.
+        bert: the lyrics encoder, to be frozen; see :func:`pretrained`.
         adjacency: (G, G), as propagated by the genre graph.
         name_features: (G, H), the encoder's embedding of each genre's name.
         prior_logits: (G,), the training log-odds of each genre.
@@ -42,7 +46,6 @@ def classifier(
     m = config.model
     if m.architecture != "ru":
         raise InputError(f"model.architecture {m.architecture} has no PyTorch twin; only the paper's own model has.")
-    bert = BertModel.from_pretrained(encoder, add_pooling_layer=False)
     return GenreClassifier(
         lyrics_encoder=bert,
         lyrics_features=bert.config.hidden_size,
@@ -68,8 +71,29 @@ def classifier(
     )
 
 
-def trainer(config: Config, model: GenreClassifier, steps_per_epoch: int) -> Trainer:
-    """AdamW with the recipe's schedule around ``model``."""
+def pretrained(encoder: Path) -> BertModel:
+    """The lyrics encoder of a folder."""
+    return BertModel.from_pretrained(encoder, add_pooling_layer=False)
+
+
+def untrained(config: Config, num_genres: int, encoder: BertConfig, *, attention: str) -> GenreClassifier:
+    """The twin without any file: the lyrics encoder is random, and no two genres are related.
+
+    ``attention`` is what ``transformers`` calls its implementation: ``eager`` or ``sdpa``.
+    """
+    shapes = transformers.BertConfig(**dataclasses.asdict(encoder), attn_implementation=attention)  # type: ignore[call-arg]
+    return classifier(
+        config,
+        num_frames=build.audio_spec(config).num_frames,
+        bert=BertModel(shapes, add_pooling_layer=False),
+        adjacency=np.eye(num_genres),
+        name_features=np.random.default_rng(0).normal(size=(num_genres, encoder.hidden_size)),
+        prior_logits=np.zeros(num_genres),
+    )
+
+
+def trainer(config: Config, model: GenreClassifier, steps_per_epoch: int, **speed: Any) -> Trainer:
+    """AdamW with the recipe's schedule around ``model``; ``speed`` goes to :class:`Trainer`."""
     t = config.train
     return Trainer(
         model,
@@ -80,6 +104,7 @@ def trainer(config: Config, model: GenreClassifier, steps_per_epoch: int) -> Tra
         weight_decay=t.weight_decay,
         clip_norm=t.clip_norm,
         reduction=config.loss.reduction,
+        **speed,
     )
 
 
@@ -95,7 +120,7 @@ def of_run(workdir: str) -> GenreClassifier:
     twin = classifier(
         run.config,
         num_frames=build.audio_spec(run.config).num_frames,
-        encoder=encoder,
+        bert=pretrained(encoder),
         # The graph and the biases come with the weights.
         adjacency=np.ones((genres, genres)),
         name_features=np.ones((genres, BertConfig.from_json(encoder / "config.json").hidden_size)),

@@ -181,12 +181,15 @@ class GenreClassifier(nn.Module):
         features = self.audio_encoder(image).permute(0, 3, 2, 1)  # (B, T', M', C)
         return self.audio_projection(features.flatten(1, 2) if self.every_position else features.flatten(2))
 
-    def read(self, tokens: Tensor, num_tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, lyrics: Tensor, num_tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Lyric tokens (B, L, D) and which of them are real (B, L); a track without lyrics has one, the null token."""
-        position = torch.arange(tokens.shape[1], device=tokens.device)
+        position = torch.arange(lyrics.shape[1], device=lyrics.device)
         mask = position < num_tokens.clamp(min=1)[:, None]
-        with torch.no_grad():
-            hidden = self.lyrics_encoder(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
+        if lyrics.is_floating_point():
+            hidden = lyrics.float()
+        else:
+            with torch.no_grad():
+                hidden = self.lyrics_encoder(input_ids=lyrics, attention_mask=mask.long()).last_hidden_state
         return torch.where((num_tokens > 0)[:, None, None], self.lyrics_projection(hidden), self.null_token), mask
 
     def contrast(self, audio: Tensor, lyrics: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,10 +213,11 @@ class GenreClassifier(nn.Module):
             logits = fused @ self.genre_graph().T / math.sqrt(self.width)
         return logits if self.genre_bias is None else logits + self.genre_bias
 
-    def forward(self, spectrogram: Tensor, tokens: Tensor, num_tokens: Tensor) -> Outputs:
-        """A batch: spectrogram (B, T, M) uint8, tokens (B, L) int64, num_tokens (B,), 0 for no lyrics."""
+    def forward(self, spectrogram: Tensor, lyrics: Tensor, num_tokens: Tensor) -> Outputs:
+        """A batch: spectrogram (B, T, M) uint8, lyrics as tokens (B, L) or as the encoder's outputs (B, L, H), and
+        num_tokens (B,), 0 for no lyrics."""
         audio = self.hear(spectrogram)
-        lyrics, mask = self.read(tokens, num_tokens)
+        lyrics, mask = self.read(lyrics, num_tokens)
         embeddings = self.contrast(audio, lyrics, mask)
         logits = self.classify(self.dropout(self.fuse(audio, lyrics, mask)))
         return Outputs(logits, *embeddings, self.log_scale.clamp(max=MAX_LOG_SCALE))

@@ -11,14 +11,19 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mgc_jax.torch_reference.model import GenreClassifier
 
+IGNORED = -100
+
 
 def contrastive_loss(audio: Tensor, lyrics: Tensor, log_scale: Tensor, has_lyrics: Tensor) -> Tensor:
-    """L_AL (5)(6) over the tracks that have lyrics: audio and lyrics (B, D), has_lyrics (B,) bool."""
-    similarity = log_scale.exp() * audio[has_lyrics] @ lyrics[has_lyrics].T
-    if len(similarity) < 2:
-        return similarity.sum() * 0.0
-    own = torch.arange(len(similarity), device=similarity.device)
-    return (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2
+    """L_AL (5)(6) over the tracks that have lyrics: audio and lyrics (B, D), has_lyrics (B,) bool.
+
+    Without indexing by a mask, for which a GPU would have to wait.
+    """
+    similarity = log_scale.exp() * audio @ lyrics.T
+    similarity = similarity.masked_fill(~(has_lyrics[:, None] & has_lyrics), -1e9)
+    own = torch.arange(len(similarity), device=similarity.device).masked_fill(~has_lyrics, IGNORED)
+    both = sum(F.cross_entropy(s, own, ignore_index=IGNORED, reduction="sum") for s in (similarity, similarity.T))
+    return both / (2 * has_lyrics.sum().clamp(min=1))
 
 
 class Trainer:
@@ -28,6 +33,8 @@ class Trainer:
         contrastive_weight: lambda of (7).
         clip_norm: of all gradients together; 0 for none.
         reduction: of the cross-entropy over genres, ``sum`` or ``mean``.
+        fused: one kernel for AdamW.
+        autocast: what the model computes in, or None for the weights' own float32.
     """
 
     def __init__(
@@ -42,9 +49,10 @@ class Trainer:
         clip_norm: float,
         reduction: str = "sum",
         fused: bool = False,
+        autocast: torch.dtype | None = None,
     ):
         self.model, self.contrastive_weight, self.clip_norm = model.train(), contrastive_weight, clip_norm
-        self.reduction = reduction
+        self.reduction, self.autocast = reduction, autocast
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in self.parameters if p.ndim > 1], "weight_decay": weight_decay},
@@ -59,19 +67,21 @@ class Trainer:
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The batch's ``loss`` (7), ``bce`` and ``contrastive``; rows of ``weight`` 0 only pad it."""
-        real = batch["weight"] > 0
-        out = self.model(batch["spectrogram"], batch["tokens"], batch["num_tokens"])
-        contrastive = contrastive_loss(
-            out.audio_embedding, out.lyrics_embedding, out.log_scale, (batch["num_tokens"] > 0) & real
-        )
-        bce = F.binary_cross_entropy_with_logits(out.logits[real], batch["labels"][real].float())
-        if self.reduction == "sum":
-            bce = bce * out.logits.shape[1]
+        weight = batch["weight"]
+        with torch.autocast(weight.device.type, self.autocast, enabled=self.autocast is not None):
+            lyrics = batch["lyrics_features"] if "lyrics_features" in batch else batch["tokens"]
+            out = self.model(batch["spectrogram"], lyrics, batch["num_tokens"])
+        has_lyrics = (batch["num_tokens"] > 0) & (weight > 0)
+        heard, read = out.audio_embedding.float(), out.lyrics_embedding.float()
+        contrastive = contrastive_loss(heard, read, out.log_scale, has_lyrics)
+        each = F.binary_cross_entropy_with_logits(out.logits.float(), batch["labels"].float(), reduction="none")
+        each = each.sum(1) if self.reduction == "sum" else each.mean(1)
+        bce = (each * weight).sum() / weight.sum().clamp(min=1)
         loss = self.contrastive_weight * contrastive + (1 - self.contrastive_weight) * bce
         return {"loss": loss, "bce": bce, "contrastive": contrastive}
 
-    def step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
-        """One update; returns the losses before it."""
+    def update(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One update; returns the losses before it, on the device."""
         self.optimiser.zero_grad(set_to_none=True)
         losses = self.losses(batch)
         losses["loss"].backward()
@@ -79,4 +89,8 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
         self.optimiser.step()
         self.schedule.step()
-        return {name: value.item() for name, value in losses.items()}
+        return losses
+
+    def step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
+        """:meth:`update`, with the losses as numbers."""
+        return {name: value.item() for name, value in self.update(batch).items()}

@@ -93,6 +93,15 @@ def test_evaluation_pads_with_weight_zero(data, num_hosts):
     assert len(data.track_ids("test")) == size
 
 
+@pytest.mark.parametrize("num_hosts", [1, 2])
+def test_a_whole_split_is_its_evaluation_batches(data, num_hosts):
+    parts = [data.whole("train", multiple=8, host=host, num_hosts=num_hosts) for host in range(num_hosts)]
+    batches = list(data.evaluation_batches("train", batch_size=8))
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    assert_equal(joined, {name: np.concatenate([batch[name] for batch in batches]) for name in joined})
+    assert joined["weight"].sum() == data.split_sizes["train"]
+
+
 def test_impossible_requests_are_said(data):
     with pytest.raises(InputError, match="larger than"):
         batches(data, batch_size=1000)

@@ -86,7 +86,7 @@ def make_pair(encoder: Path, variant: str) -> Pair:
     twin = torch_build.classifier(
         settings,
         num_frames=build.audio_spec(settings).num_frames,
-        encoder=encoder,
+        bert=torch_build.pretrained(encoder),
         adjacency=constants.get("adjacency", np.eye(G)),
         name_features=constants.get("node_features", np.ones((G, TINY.hidden_size))),
         prior_logits=np.zeros(G),
@@ -229,7 +229,12 @@ def test_a_rival_has_no_twin(encoder: Path):
     nothing = np.ones((G, G))
     with pytest.raises(InputError, match="pandeya has no PyTorch twin"):
         torch_build.classifier(
-            settings, num_frames=100, encoder=encoder, adjacency=nothing, name_features=nothing, prior_logits=nothing
+            settings,
+            num_frames=100,
+            bert=torch_build.pretrained(encoder),
+            adjacency=nothing,
+            name_features=nothing,
+            prior_logits=nothing,
         )
 
 

@@ -1,0 +1,49 @@
+"""The arithmetic that the model needs, counted from its shapes: what a machine is measured by.
+
+A multiplication and an addition count as 2. A trained weight is used three times (forward, gradient of its input,
+gradient of itself), the first convolution twice (nobody asks for the spectrogram's gradient), a frozen one once.
+Element-wise work, norms and pooling are left out, as is usual for model FLOPs utilisation (MFU).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from mgc_jax import build
+from mgc_jax.config import Config
+from mgc_jax.models.audio_cnn import PRESETS
+from mgc_jax.models.bert import BertConfig
+
+FROZEN, TRAINED = 1, 3
+
+
+def training(config: Config, encoder: BertConfig, num_genres: int) -> dict[str, float]:
+    """FLOPs of one training step for one track, by part of the paper's full model."""
+    m = config.model
+    spec = build.audio_spec(config)
+    frames, mels, tokens, width = spec.num_frames, spec.n_mels, config.lyrics.max_tokens, m.width
+    preset = PRESETS[m.audio_preset]
+    cnn, before = 0.0, 1
+    for channels, (time, mel) in zip(preset["widths"], preset["pools"], strict=True):
+        cnn += (TRAINED if before > 1 else TRAINED - 1) * 2 * 9 * before * channels * frames * mels
+        frames, mels, before = frames // time, mels // mel, channels
+    heard = frames * (mels if m.audio_tokens == "all" else 1)
+    features = before * (1 if m.audio_tokens == "all" else mels)
+    hidden = encoder.hidden_size
+    projections = 2 * width * (heard * features + tokens * hidden)
+    attention = 2 * (2 * heard + 2 * tokens) * width**2 + 2 * 4 * heard * tokens * width  # Q, K, V; scores, values
+    attention += 2 * (heard + tokens) * width**2 * (2 if m.heads > 1 else 1)
+    widths = [hidden, *[m.gcn_hidden] * (m.gcn_depth - 1), width]
+    graph = sum(
+        2 * num_genres * (a * b + num_genres * b) for a, b in itertools.pairwise(widths)
+    )  # once for the whole batch
+    parts = {
+        "audio CNN": cnn,
+        "projections": TRAINED * projections,
+        "cross-attention": TRAINED * attention,
+        "genre graph": TRAINED * (graph / config.train.batch_size + 2 * num_genres * width),
+    }
+    if config.lyrics.input == "tokens":
+        layer = 2 * tokens * (4 * hidden**2 + 2 * hidden * encoder.intermediate_size) + 4 * tokens**2 * hidden
+        parts["lyrics encoder"] = FROZEN * encoder.num_hidden_layers * layer
+    return parts

@@ -1,0 +1,91 @@
+"""What is timed: settings and examples of the true shapes.
+
+Axis letters: N examples, T frames, M mel bands, L lyric tokens, H encoder width, G genres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from data_pipeline.errors import InputError
+from data_pipeline.schema import Batch
+from mgc_jax import build, config
+from mgc_jax.benchmark.sizes import SIZES
+from mgc_jax.config import Config
+from mgc_jax.models.bert import BertConfig
+
+ENCODERS = {
+    "minilm": BertConfig(30522, 384, 6, 12, 1536),
+    "google-bert/bert-base-uncased": BertConfig(30522, 768, 12, 12, 3072),
+}
+"""The shapes of the lyrics encoders that a size may name; their weights are random here."""
+
+
+class Workload(NamedTuple):
+    """One model and the examples that it is fed; all contenders of a benchmark share it."""
+
+    config: Config
+    encoder: BertConfig
+    examples: Batch
+    """N examples by name, as a prepared data set holds them; ``lyrics_features`` (N, L, H) where the settings want
+    features."""
+
+    @property
+    def num_genres(self) -> int:
+        """G."""
+        return self.examples["labels"].shape[1]
+
+    def rows(self, step: int) -> np.ndarray:
+        """The examples (B,) int32 of a step's batch, in another order in every pass over the N examples."""
+        count, size = len(self.examples["index"]), self.config.train.batch_size
+        return (
+            np.random.default_rng([count, step * size // count])
+            .permutation(count)[step * size % count : step * size % count + size]
+            .astype(np.int32)
+        )
+
+
+def make(
+    size: str, lyrics_input: str, spec: str | None = None, overrides: Iterable[str] = (), batches: int = 4
+) -> Workload:
+    """The workload of a size, changed by a recipe ``spec`` and by ``overrides``; ``batches`` is N / B.
+
+    Raises:
+        InputError: they make no valid settings, or name an encoder whose shapes are not known.
+    """
+    chosen = SIZES[size]
+    base = {**chosen.settings, "train": {"batch_size": chosen.device_batch * jax.device_count()}}
+    settings = config.load(spec, overrides, base=base)
+    settings.lyrics["input"] = lyrics_input
+    if settings.model.architecture != "ru":
+        raise InputError(
+            f"The benchmark is for the paper's own model, not model.architecture={settings.model.architecture}."
+        )
+    encoder = ENCODERS.get(settings.lyrics.encoder)
+    if encoder is None:
+        raise InputError(f"lyrics.encoder must be {' or '.join(ENCODERS)} here, not {settings.lyrics.encoder}.")
+    return Workload(settings, encoder, _examples(settings, encoder, chosen.num_genres, batches))
+
+
+def _examples(settings: Config, encoder: BertConfig, num_genres: int, batches: int) -> Batch:
+    rng = np.random.default_rng(0)
+    count, length = batches * settings.train.batch_size, settings.lyrics.max_tokens
+    num_tokens = rng.integers(length // 4, length + 1, count).astype(np.int32)
+    real = np.arange(length) < num_tokens[:, None]
+    spec = build.audio_spec(settings)
+    examples = {
+        "spectrogram": rng.integers(0, 256, (count, spec.num_frames, spec.n_mels), np.uint8),
+        "tokens": np.where(real, rng.integers(1, encoder.vocab_size, (count, length)), 0).astype(np.int32),
+        "num_tokens": num_tokens,
+        "labels": (rng.random((count, num_genres)) < 2.3 / num_genres).astype(np.uint8),
+        "index": np.arange(count, dtype=np.int32),
+        "weight": np.ones(count, np.float32),
+    }
+    if settings.lyrics.input == "features":
+        drawn = rng.standard_normal((count, length, encoder.hidden_size), np.float32)
+        examples["lyrics_features"] = np.where(real[..., None], drawn, 0).astype(np.float16)
+    return examples

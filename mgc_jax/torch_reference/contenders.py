@@ -1,0 +1,121 @@
+"""The twin as a contender of the benchmark: once as fast as PyTorch can, once as a user writes it."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mgc_jax import build
+from mgc_jax.benchmark.workload import Workload
+from mgc_jax.torch_reference.build import trainer, untrained
+from mgc_jax.torch_reference.training import Trainer
+
+
+class SameWork:
+    """The same arithmetic as ours with PyTorch's best means: torch.compile, channels last, fused AdamW, and on a GPU
+    bfloat16 autocast; batches come from pinned memory."""
+
+    name = "PyTorch, same work"
+
+    def __init__(self, workload: Workload):
+        start = time.monotonic()
+        self._device = _device()
+        low = torch.bfloat16 if build.compute_dtype(workload.config).name == "bfloat16" else None
+        model = untrained(workload.config, workload.num_genres, workload.encoder, attention="sdpa").to(self._device)
+        model.audio_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.compile()
+        self._trainer = trainer(workload.config, model, steps_per_epoch=1000, fused=True, autocast=low)
+        self._batches = self._feed(workload)
+        self.run(1)
+        self.start_seconds = time.monotonic() - start
+
+    def _feed(self, workload: Workload) -> Iterator[dict[str, Tensor]]:
+        host = {name: torch.from_numpy(x) for name, x in workload.examples.items()}
+        gpu = self._device.type == "cuda"
+        for step in itertools.count():
+            rows = torch.from_numpy(workload.rows(step))
+            batch = {name: x[rows] for name, x in host.items()}
+            yield {n: (x.pin_memory() if gpu else x).to(self._device, non_blocking=True) for n, x in batch.items()}
+
+    def run(self, count: int) -> None:
+        """See :class:`mgc_jax.benchmark.contenders.Contender`."""
+        _run(self._trainer, self._batches, count)
+
+    def facts(self) -> dict[str, float]:
+        """PyTorch counts nothing."""
+        return {}
+
+
+class AsAUser:
+    """The same model as most people write it: eager, float32, a DataLoader over files of one array each, and losses
+    fetched after every step."""
+
+    name = "PyTorch, as a user would"
+
+    def __init__(self, workload: Workload, workers: int = 2):
+        start = time.monotonic()
+        self._folder = tempfile.TemporaryDirectory(prefix="mgc_jax_benchmark_")
+        self._device = _device()
+        model = untrained(workload.config, workload.num_genres, workload.encoder, attention="eager").to(self._device)
+        self._trainer = trainer(workload.config, model, steps_per_epoch=1000)
+        loader = DataLoader(
+            _Files(workload, Path(self._folder.name)),
+            batch_size=workload.config.train.batch_size,
+            shuffle=True,
+            drop_last=True,
+            num_workers=workers,
+            persistent_workers=True,
+            multiprocessing_context="spawn",  # JAX is in this process, and its threads do not survive a fork
+        )
+        self._batches = (
+            {name: x.to(self._device) for name, x in batch.items()} for _ in itertools.count() for batch in loader
+        )
+        self.run(1)
+        self.start_seconds = time.monotonic() - start
+
+    def run(self, count: int) -> None:
+        """See :class:`mgc_jax.benchmark.contenders.Contender`."""
+        for _ in range(count):
+            self._trainer.step(next(self._batches))
+
+    def facts(self) -> dict[str, float]:
+        """PyTorch counts nothing."""
+        return {}
+
+
+class _Files(Dataset):
+    """The examples in a folder, an array a file."""
+
+    def __init__(self, workload: Workload, folder: Path):
+        self._folder = folder
+        self._names = tuple(workload.examples)
+        self._count = len(workload.examples["index"])
+        for name, array in workload.examples.items():
+            for place, value in enumerate(array):
+                np.save(folder / f"{place}_{name}.npy", value)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place: int) -> dict[str, np.ndarray]:
+        return {name: np.load(self._folder / f"{place}_{name}.npy") for name in self._names}
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _run(steps: Trainer, batches: Iterator[dict[str, Tensor]], count: int) -> None:
+    losses: dict[str, Tensor] = {}
+    for _ in range(count):
+        losses = steps.update(next(batches))
+    if not losses["loss"].isfinite().item():  # waits for the device
+        raise FloatingPointError("the loss is not finite")

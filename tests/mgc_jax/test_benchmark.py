@@ -1,0 +1,121 @@
+"""The benchmark: the count of its arithmetic, and real races on a small size."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from mgc_jax import config
+from mgc_jax.benchmark import chips, contenders, flops, race, report, workload
+from mgc_jax.benchmark.sizes import SIZES
+from mgc_jax.cli import main
+
+SMALL = ["audio.seconds=1.5", "lyrics.max_tokens=8", "model.width=16", "model.heads=2", "model.gcn_hidden=16"]
+FLAGS = [f"--config.{item}" for item in SMALL]
+WITHOUT = "tensorflow tensorflow_datasets librosa ml_collections soundfile iterstrat tensorboardX array_record torch"
+
+
+def test_the_arithmetic_of_the_papers_model_is_what_its_shapes_say():
+    settings = config.load(None, base=SIZES["paper"].settings)
+    encoder = workload.ENCODERS[settings.lyrics.encoder]
+    parts = flops.training(settings, encoder, 87)
+    # BERT-base: 12 layers with 7.08 M weights each, twice a token, and two products of 512 x 512 x 768.
+    assert parts["lyrics encoder"] == pytest.approx(512 * 12 * (2 * 7_077_888 + 2 * 2 * 512 * 768))
+    # The second block alone, by hand: 64 -> 128 channels on 646 x 64 positions, three times.
+    first, second = 2 * 9 * 64 * 1292 * 128, 2 * 9 * 64 * 128 * 646 * 64
+    later = ((128, 256, 323, 32), (256, 512, 161, 16), (512, 512, 80, 8))
+    third, fourth, fifth = (2 * 9 * a * b * t * m for a, b, t, m in later)
+    assert parts["audio CNN"] == pytest.approx(2 * first + 3 * (second + third + fourth + fifth))
+    stored = config.Config.of({**settings, "lyrics": {**settings.lyrics, "input": "features"}})
+    assert flops.training(stored, encoder, 87) == {
+        name: value for name, value in parts.items() if name != "lyrics encoder"
+    }
+
+
+def test_the_count_is_near_the_compilers():
+    # The compiler also counts norms and the optimiser, and leaves out the taps of a kernel that fall on padding.
+    more = ["audio.seconds=3.0", "model.audio_preset=paper", "train.batch_size=8", "compute.dtype=float32"]
+    load = workload.make("demo", "features", None, more, batches=1)
+    ours = sum(flops.training(load.config, load.encoder, load.num_genres).values()) * 8 / jax.device_count()
+    step = contenders.FusedStep(load, "stream", contenders.mesh_for(load))
+    assert 0.8 < ours / step.facts()["compiler_flops"] < 1.2
+
+
+def test_every_pass_sees_every_example_once():
+    load = workload.make("demo", "features", None, ["train.batch_size=8", *SMALL], batches=3)
+    rows = [load.rows(step) for step in range(6)]
+    assert sorted(x for part in rows[:3] for x in part.tolist()) == list(range(24))
+    assert sorted(x for part in rows[3:] for x in part.tolist()) == list(range(24))
+    assert [x.tolist() for x in rows[:3]] != [x.tolist() for x in rows[3:]]
+
+
+@pytest.mark.slow
+def test_the_command_times_ours_and_the_twin_side_by_side(tmp_path: Path, capsys):
+    torch = pytest.importorskip("torch")
+    torch.compiler.set_stance("force_eager")  # what is tested is the race; compiling takes a minute
+    file = tmp_path / "benchmark.json"
+    arguments = ["benchmark", "--size", "demo", "--against", "torch", "--lyrics", "features", "--json", str(file)]
+    assert main([*arguments, "--rounds", "2", "--steps", "2", *FLAGS]) == 0
+    result = json.loads(file.read_text())
+    names = ["mgc-jax, stream", "mgc-jax, device", "PyTorch, same work", "PyTorch, as a user would"]
+    assert [row["name"] for row in result["rows"]] == names
+    for row in result["rows"]:
+        step = row["step_seconds"]
+        assert 0 < step["low"] <= step["median"] <= step["high"]
+        assert row["tracks_per_second"] == pytest.approx(row["batch_size"] / step["median"])
+        assert row["mfu"] is None  # of a CPU nothing is claimed
+    assert result["rows"][0]["ratio"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert "| features | PyTorch, as a user would |" in capsys.readouterr().out
+
+
+def test_shares_of_a_known_chip(monkeypatch):
+    class Paced:
+        name, start_seconds = "paced", 1.0
+
+        def __init__(self, seconds):
+            self.clock, self.seconds = 0.0, seconds
+
+        def run(self, count):
+            clock[0] += count * self.seconds
+
+        def facts(self):
+            return {"compiler_bytes": 2e9}
+
+    clock = [0.0]
+    monkeypatch.setattr(race.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(race.jax, "device_count", lambda: 1)
+    monkeypatch.setattr(chips, "of", lambda device: chips.Chip(1e12, 8e9))
+    load = workload.make("demo", "features", None, ["train.batch_size=8", *SMALL], batches=1)
+    rows = race.race(load, [Paced(0.5), Paced(1.0)], rounds=3, steps=4)
+    assert [row["step_seconds"]["median"] for row in rows] == [0.5, 1.0]
+    assert [row["ratio"]["median"] for row in rows] == [1.0, 2.0]
+    needed = sum(flops.training(load.config, load.encoder, load.num_genres).values())
+    assert rows[0]["mfu"] == pytest.approx(needed * 8 / 0.5 / 1e12)
+    assert rows[1]["bandwidth_share"] == pytest.approx(2e9 / 1.0 / 8e9)
+    text = report.markdown(report.of("demo", "float32", 3, 4, rows))
+    assert "| features | paced | 16 | 500.0 (500.0 to 500.0) | 1.00 (1.00 to 1.00) | 1.0 |" in text
+
+
+@pytest.mark.slow
+def test_it_needs_neither_tensorflow_nor_a_decoder_nor_pytorch():
+    program = f"""
+import sys
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {WITHOUT.split()}:
+            raise ImportError(f"no {{name}} here")
+sys.meta_path.insert(0, Nothing())
+from mgc_jax.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+    arguments = ["benchmark", "--size", "demo", "--lyrics", "features", "--rounds", "2", "--steps", "1", *FLAGS]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "mgc-jax, device" in done.stdout
+    refused = [*arguments, "--against", "torch"]
+    done = subprocess.run([sys.executable, "-c", program, *refused], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "needs the extra torch" in done.stderr.splitlines()[-1]
