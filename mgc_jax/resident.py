@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,10 @@ class Resident(NamedTuple):
     """A batch by reference: ``split`` holds the arrays (N, ...) of all tracks, ``rows`` (B,) the batch's places.
 
     Both are cut over "data", so a device holds N / devices tracks and receives the rows of its share of the batch
-    from wherever they are.
+    from wherever they are. Shapes stand for the arrays where nothing is computed yet.
     """
 
-    split: dict[str, jax.Array]
+    split: Mapping[str, Any]
     rows: jax.Array
 
 

@@ -80,6 +80,17 @@ def place_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Ar
     return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
 
 
+def batch_shapes(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
+    """What ``place_batch`` would give, without placing it."""
+    hosts, sharding = jax.process_count(), batch_sharding(mesh)
+
+    def shape(x: np.ndarray) -> jax.ShapeDtypeStruct:
+        dtype = jax.dtypes.canonicalize_dtype(x.dtype)
+        return jax.ShapeDtypeStruct((len(x) * hosts, *x.shape[1:]), dtype, sharding=sharding)
+
+    return {name: shape(x) for name, x in batch.items()}
+
+
 def check_batch_size(batch_size: int, mesh: Mesh, name: str) -> None:
     """Raise InputError where a global batch cannot be cut evenly over the mesh."""
     if batch_size % mesh.shape["data"]:

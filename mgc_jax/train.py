@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import math
 import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from data_pipeline import order
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import locate_encoder
-from mgc_jax import build, checkpoint, losses, metrics, optim, sharding, steps
+from mgc_jax import build, checkpoint, feed, losses, memory, metrics, optim, sharding, steps
 from mgc_jax.augment import Augmentation
 from mgc_jax.config import Config
 from mgc_jax.evaluate import check_prepared_for, score_split
@@ -128,15 +126,6 @@ def learning_rate(config: Config, steps_per_epoch: int) -> Any:
     )
 
 
-def prefetch(batches: Iterator[Any], mesh: jax.sharding.Mesh, size: int) -> Iterator[dict[str, jax.Array]]:
-    """Place batches on the mesh ``size`` steps ahead of their use."""
-    placed = (sharding.place_batch(batch, mesh) for batch in batches)
-    queue = deque(itertools.islice(placed, size))
-    while queue:
-        yield queue.popleft()
-        queue.extend(itertools.islice(placed, 1))
-
-
 class _Loop:
     """The steps between two interruptions."""
 
@@ -161,13 +150,13 @@ class _Loop:
     def run(self, state: TrainState, start: int, total: int, steps_per_epoch: int) -> TrainState:
         t = self.config.train
         schedule = learning_rate(self.config, steps_per_epoch)
-        batches = self.batches(start, total)
+        train_step, batches = self.compile(state, start, total)
         evaluate_every = t.evaluate_every_epochs * steps_per_epoch
         bar = Progress("train", total * t.batch_size, "tracks", initial=start * t.batch_size)
         self.since = (time.monotonic(), start)
         note = ""
         for step, batch in enumerate(batches, start + 1):
-            state, step_metrics = self.train_step(state, self.network.frozen, batch)
+            state, step_metrics = train_step(state, self.network.frozen, batch)
             self.pending.append((step, step_metrics))
             evaluate_now = step % evaluate_every == 0 or step == total
             if step % t.log_every_steps == 0 or evaluate_now:
@@ -185,21 +174,33 @@ class _Loop:
         bar.close()
         return state
 
-    def batches(self, start: int, total: int) -> Iterator[dict[str, jax.Array] | Resident]:
-        """The batches after step ``start`` up to ``total``, the same whether they are streamed or on the devices."""
-        t, c, mesh = self.config.train, self.config.compute, self.network.mesh
-        hosts = {"host": jax.process_index(), "num_hosts": jax.process_count()}
-        if c.placement == "stream":
-            streamed = self.data.train_batches(
-                batch_size=t.batch_size, seed=t.seed, start_step=start, num_steps=total - start, **hosts
+    def compile(self, state: TrainState, start: int, total: int) -> tuple[Any, Iterator[Any]]:
+        """The compiled step and the batches after step ``start`` up to ``total``.
+
+        The batches are the same whether they are streamed or on the devices; a split that does not fit there is
+        streamed.
+
+        Raises:
+            InputError: a batch does not fit into the devices' memory.
+        """
+        mesh, frozen = self.network.mesh, self.network.frozen
+        source = (self.config, self.data, mesh, start, total)
+        stage("compiling the training step")
+        if self.config.compute.placement == "device":
+            split = self.data.whole("train", multiple=mesh.shape["data"], **feed.hosts())
+            shapes = sharding.batch_shapes(split, mesh)
+            first, rows = feed.peek(feed.rows(*source))
+            if step := memory.compile_if_it_fits(self.train_step, state, frozen, Resident(shapes, first)):
+                stage("sending the training split to the devices")
+                placed = sharding.place_batch(split, mesh)
+                return step, (Resident(placed, batch) for batch in rows)
+            share = sum(x.size * x.dtype.itemsize for x in shapes.values()) / mesh.shape["data"]
+            print(
+                f"the training split ({share / memory.GIB:.2f} GiB a device) does not fit into the devices' memory "
+                f"({memory.capacity() / memory.GIB:.2f} GiB) beside the step; its batches are streamed"
             )
-            return prefetch(streamed, mesh, c.prefetch)
-        stage("sending the training split to the devices")
-        split = sharding.place_batch(self.data.whole("train", multiple=mesh.shape["data"], **hosts), mesh)
-        mine = order.host_slice(t.batch_size, **hosts)
-        tracks = self.data.split_sizes["train"]
-        rows = ({"rows": order.batch_indices(tracks, t.batch_size, t.seed, step)[mine]} for step in range(start, total))
-        return (Resident(split, batch["rows"]) for batch in prefetch(rows, mesh, c.prefetch))
+        first, batches = feed.peek(feed.streamed(*source))
+        return memory.compile_step(self.train_step, state, frozen, first, mesh.shape["data"]), batches
 
     def flush(self, keep: int, schedule: Any) -> str:
         """Log the steps whose metrics are due; returns the progress bar's note.

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from mgc_jax import resident, sharding, state, steps
+from mgc_jax import memory, resident, sharding, state, steps
 from mgc_jax.benchmark.workload import Workload
-from mgc_jax.train import make_optimiser, prefetch, step_recipe
+from mgc_jax.feed import prefetch
+from mgc_jax.train import make_optimiser, step_recipe
 
 
 class Contender(Protocol):
@@ -40,7 +41,7 @@ class FusedStep:
         first = next(batches)
         start = time.monotonic()
         step = steps.make_train_step(self._network, optimiser, step_recipe(config))
-        self._step = step.lower(self._state, self._network.frozen, first).compile()  # type: ignore[attr-defined]
+        self._step = memory.compile_step(step, self._state, self._network.frozen, first, mesh.shape["data"])
         self.start_seconds = time.monotonic() - start
         self._batches_left = batches
 
@@ -63,12 +64,11 @@ class FusedStep:
 
     def facts(self) -> dict[str, float]:
         """The compiler's count of FLOPs and bytes of a step, and the memory it needs on each device."""
-        cost, memory = self._step.cost_analysis(), self._step.memory_analysis()
-        used = memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes
+        cost: Any = self._step.cost_analysis()
         return {
             "compiler_flops": cost["flops"],
             "compiler_bytes": cost["bytes accessed"],
-            "device_bytes": float(used - memory.alias_size_in_bytes),
+            "device_bytes": memory.needed(self._step),
         }
 
 

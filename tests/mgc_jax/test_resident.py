@@ -9,7 +9,7 @@ import pytest
 
 from data_pipeline import order
 from data_pipeline.input import PreparedData
-from mgc_jax import sharding
+from mgc_jax import memory, sharding
 from mgc_jax.cli import main
 from mgc_jax.resident import Resident, gather
 from tests.conftest import CONFIG, TINY
@@ -40,9 +40,23 @@ def validation_and_losses(workdir: Path) -> list[float]:
 
 
 @pytest.mark.slow
-def test_training_is_the_same_from_the_devices_memory(run: Path, data: Path, tmp_path: Path):
+def test_training_is_the_same_from_the_devices_memory(run: Path, data: Path, tmp_path: Path, monkeypatch, capsys):
+    needs: list[float] = []
+
+    def needed(step, real=memory.needed):
+        needs.append(real(step))
+        return needs[-1]
+
+    monkeypatch.setattr(memory, "needed", needed)
     arguments = ["train", "--config", CONFIG, *TINY, "--config.train.epochs=2", "--config.compute.placement=device"]
-    assert main([*arguments, "--data", str(data), "--workdir", str(tmp_path)]) == 0
+    assert main([*arguments, "--data", str(data), "--workdir", str(tmp_path / "resident")]) == 0
     streamed = validation_and_losses(run)
     assert len(set(streamed)) == 8
-    np.testing.assert_allclose(validation_and_losses(tmp_path), streamed, rtol=1e-5)
+    np.testing.assert_allclose(validation_and_losses(tmp_path / "resident"), streamed, rtol=1e-5)
+    assert "its batches are streamed" not in capsys.readouterr().out
+
+    monkeypatch.setattr(memory, "capacity", lambda: needs[0] - 1)
+    assert main([*arguments, "--data", str(data), "--workdir", str(tmp_path / "too_small")]) == 0
+    assert "its batches are streamed" in capsys.readouterr().out
+    np.testing.assert_allclose(validation_and_losses(tmp_path / "too_small"), streamed, rtol=1e-5)
+    assert needs[2] < needs[1] == needs[0]
