@@ -92,14 +92,13 @@ def classifier(
         if m.architecture == "santana":
             return Santana(width=m.baseline_width, **common)
         if m.architecture == "pandeya":
-            return Pandeya(vocab_size=bert_config.vocab_size, width=m.baseline_width, pool=m.pool, **common)
+            return Pandeya(vocab_size=bert_config.vocab_size, width=m.baseline_width, **common)
         return GenreClassifier(
             max_tokens=config.lyrics.max_tokens,
             bert=Bert(bert_config, dtype=dtype, param_dtype=dtype, rngs=rngs),
             lyrics_features=bert_config.hidden_size,
             audio_preset=m.audio_preset,
             audio_tokens=m.audio_tokens,
-            pool=m.pool,
             width=m.width,
             fusion=m.fusion,
             heads=m.heads,

@@ -69,7 +69,6 @@ def defaults() -> Config:
                 "baseline_width": 1.0,  # multiplies the published channels and units of santana and pandeya
                 "audio_preset": "paper",  # paper | narrow | fcn5
                 "audio_tokens": "time",  # time: frequency folded into channels | all: every position
-                "pool": "auto",  # window | views | auto (views on CPU): same values, other speed
                 "width": 512,  # D, of the fused vector and of the genre vectors
                 "fusion": "scma",  # scma | concat (no cross-attention) | audio | lyrics (one modality)
                 "heads": 8,
@@ -177,7 +176,6 @@ def validate(config: Config) -> Config:
         "model.architecture": ("ru", "santana", "pandeya"),
         "model.audio_preset": ("paper", "narrow", "fcn5"),
         "model.audio_tokens": ("time", "all"),
-        "model.pool": ("auto", "window", "views"),
         "model.fusion": ("scma", "concat", "audio", "lyrics"),
         "model.pooling": ("mean", "flatten"),
         "model.head": ("graph", "linear"),

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from mgc_jax.models.norm_relu_pool import NormReluPool
+
 PRESETS: dict[str, dict[str, Any]] = {
     # The paper gives "five blocks" only; pooling by 2 keeps time a sequence, without which (1) has a single key.
     "paper": {"widths": (64, 128, 256, 512, 512), "pools": ((2, 2),) * 5},
@@ -31,36 +33,10 @@ def dequantise(spectrogram: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Ar
     return spectrogram.astype(dtype)
 
 
-def pool_method(pool: str) -> str:
-    """``window`` or ``views`` for :func:`max_pool`; ``auto`` is views on CPU. Raises ValueError for another name."""
-    if pool not in ("window", "views", "auto"):
-        raise ValueError(f"pool must be 'window', 'views' or 'auto', not {pool!r}")
-    if pool == "auto":
-        return "views" if jax.default_backend() == "cpu" else "window"
-    return pool
-
-
-def max_pool(x: jax.Array, pool: tuple[int, int], method: str = "window") -> jax.Array:
-    """Max-pool (B, T, M, C) by ``pool`` (time, mel) with equal strides; edges that fill no window are dropped.
-
-    ``window`` is XLA's reduce-window; ``views`` is the elementwise maximum of strided views: equal in value, and
-    with a cheaper gradient on CPUs (it shares a tie where ``window`` picks one side). A reduction over folded axes
-    would be cheaper still, but its gradient divides by the number of maxima found when its input is computed again
-    in another fusion, which rounding can make zero.
-    """
-    time, mel = pool
-    if method == "window":
-        return nnx.max_pool(x, window_shape=pool, strides=pool)
-    x = x[:, : x.shape[1] // time * time, : x.shape[2] // mel * mel]
-    return functools.reduce(jnp.maximum, [x[:, i::time, j::mel] for i in range(time) for j in range(mel)])
-
-
 class ConvBlock(nnx.Module):
     """Conv 3x3 (same, no bias), BatchNorm with float32 statistics, ReLU, MaxPool: (B, T, M, C) -> pooled."""
 
-    def __init__(
-        self, features_in: int, features: int, pool: tuple[int, int], method: str, dtype: DTypeLike, rngs: nnx.Rngs
-    ):
+    def __init__(self, features_in: int, features: int, pool: tuple[int, int], dtype: DTypeLike, rngs: nnx.Rngs):
         self.conv = nnx.Conv(
             features_in,
             features,
@@ -71,20 +47,17 @@ class ConvBlock(nnx.Module):
             rngs=rngs,
         )
         # Momentum .9 rather than flax's .99: runs of a few hundred steps need usable statistics too.
-        self.norm = nnx.BatchNorm(features, momentum=0.9, dtype=dtype, rngs=rngs)
-        self.pool = pool
-        self.method = method
+        self.norm = NormReluPool(features, pool, momentum=0.9, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        x = self.norm(self.conv(x), use_running_average=not train)
-        return max_pool(jax.nn.relu(x), self.pool, self.method)
+        return self.norm(self.conv(x), train=train)
 
 
 class AudioCNN(nnx.Module):
     """Five convolutional blocks: spectrogram (B, T, M) in [-1, 1] -> audio tokens (B, S, ``out_features``).
 
     ``tokens="time"`` folds the pooled mel axis into the channels (S = T/32 for the paper preset), ``"all"`` makes
-    every pooled position a token (S = T/32 * M/32). ``pool`` is ``window``, ``views`` or ``auto`` (views on CPU).
+    every pooled position a token (S = T/32 * M/32).
 
     Raises ValueError when the pools leave no mel band (here) or no frame (when called).
     """
@@ -96,7 +69,6 @@ class AudioCNN(nnx.Module):
         widths: Sequence[int] = PRESETS["paper"]["widths"],
         pools: Sequence[tuple[int, int]] = PRESETS["paper"]["pools"],
         tokens: str = "time",
-        pool: str = "window",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -104,7 +76,6 @@ class AudioCNN(nnx.Module):
             raise ValueError(f"{len(widths)} widths but {len(pools)} pools: give one pool (time, mel) per block")
         if tokens not in ("time", "all"):
             raise ValueError(f"audio tokens must be 'time' or 'all', not {tokens!r}")
-        pool = pool_method(pool)
         self.num_mels = num_mels
         self.dtype = dtype
         self.tokens = tokens
@@ -115,7 +86,7 @@ class AudioCNN(nnx.Module):
         self.out_bands = bands
         self.out_features = widths[-1] * (bands if tokens == "time" else 1)
         self.blocks = nnx.List(
-            ConvBlock(before, after, p, pool, dtype, rngs)
+            ConvBlock(before, after, p, dtype, rngs)
             for before, after, p in zip((1, *widths[:-1]), widths, self.pools, strict=True)
         )
 

@@ -66,7 +66,6 @@ class GenreClassifier(nnx.Module):
         width: int = 512,
         audio_preset: str = "paper",
         audio_tokens: str = "time",
-        pool: str = "auto",
         fusion: str = "scma",
         heads: int = 8,
         residual_norm: bool = True,
@@ -89,7 +88,7 @@ class GenreClassifier(nnx.Module):
         self.scale = 1.0 / math.sqrt(width)
         # Music representation.
         self.audio_cnn = AudioCNN(
-            num_mels=num_mels, **PRESETS[audio_preset], tokens=audio_tokens, pool=pool, dtype=dtype, rngs=rngs
+            num_mels=num_mels, **PRESETS[audio_preset], tokens=audio_tokens, dtype=dtype, rngs=rngs
         )
         self.bert = bert
         self.audio_projection = nnx.Linear(self.audio_cnn.out_features, width, dtype=dtype, rngs=rngs)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from mgc_jax.models.audio_cnn import PRESETS, AudioCNN, dequantise, max_pool
+from mgc_jax.models.audio_cnn import PRESETS, AudioCNN, dequantise
 
 
 def small(**options):
@@ -40,14 +40,6 @@ def test_presets_on_thirty_seconds(preset, tokens, shape):
     assert out.shape == shape
 
 
-@pytest.mark.parametrize("pool", [(2, 2), (3, 5), (4, 1)])
-def test_pooling_by_views_equals_the_window(pool):
-    x = jax.random.normal(jax.random.key(0), (2, 23, 17, 3))  # continuous, so without ties
-    np.testing.assert_array_equal(max_pool(x, pool, "views"), max_pool(x, pool, "window"))
-    slopes = [jax.grad(lambda x, m=m: jnp.sum(jnp.sin(max_pool(x, pool, m))))(x) for m in ("views", "window")]
-    np.testing.assert_allclose(*slopes, atol=1e-6)
-
-
 def test_training_normalises_and_moves_the_running_statistics():
     model = small()
     x = jax.random.normal(jax.random.key(0), (7, 23, 13))
@@ -73,6 +65,6 @@ def test_what_does_not_fit_is_refused():
         small()(jnp.zeros((1, 3, 13)), train=False)
     with pytest.raises(ValueError, match="mel bands"):
         small()(jnp.zeros((1, 23, 11)), train=False)
-    for bad in ({"pool": "mean"}, {"tokens": "mel"}, {"widths": (3,)}):
+    for bad in ({"tokens": "mel"}, {"widths": (3,)}):
         with pytest.raises(ValueError, match=r"pool|tokens"):
             small(**bad)

@@ -39,7 +39,7 @@ VARIANTS = {
     "literal": "model.heads=1 model.residual_norm=False model.pooling=flatten model.genre_bias=False "
     "model.adjacency_normalise=row",
     "cosine": "model.audio_tokens=all model.contrastive_normalise=True model.gcn_depth=3",
-    "concat": "model.fusion=concat model.pool=window loss.reduction=mean",
+    "concat": "model.fusion=concat loss.reduction=mean",
     "audio": "model.fusion=audio model.head=linear loss.contrastive_weight=0.0",
     "lyrics": "model.fusion=lyrics model.gcn_depth=1",
 }

@@ -1,0 +1,135 @@
+"""BatchNorm, ReLU and max-pooling as one operation that reads its input as few times as it can.
+
+The audio encoder is bound by memory traffic, and these three are most of it. With A the bytes of the convolution's
+output y, what the backward pass of the plain formulation moves (ReLU's output stored, select-and-scatter, two
+reductions, both gradients of the convolution reading y and the scattered gradient) is about 9 A. Here the forward
+pass keeps each window's winner and its place, which is A / 4 and A / 8; scale's and bias's gradients need no more than
+those; dy is written once and both gradients of the convolution read it. Predicted 5.6 A; the compiler's count for a
+TPU v5e, paper preset, 128 tracks a chip: 506 -> 320 MB a track. Twice the tracks a second of the plain one on a CPU.
+
+Axis letters: B batch, T frames, M mel bands, C channels; N = B T M.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+
+Pool = tuple[int, int]
+
+
+class NormReluPool(nnx.BatchNorm):
+    """BatchNorm with float32 statistics, ReLU, MaxPool: (B, T, M, C) -> (B, T // time, M // mel, C).
+
+    ``pool`` is (time, mel), with equal strides; edges that fill no window are dropped. Parameters and statistics are
+    BatchNorm's.
+    """
+
+    def __init__(self, features: int, pool: Pool, **batch_norm: Any):
+        super().__init__(features, **batch_norm)
+        self.pool = pool
+
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:  # type: ignore[override]
+        """Normalise by the batch's statistics and take them into the running ones, or by the running ones alone."""
+        if not train:
+            return _windows(jax.nn.relu(super().__call__(x, use_running_average=True)), self.pool).max((2, 4))
+        assert self.scale is not None
+        assert self.bias is not None
+        pooled, mean, variance = norm_relu_pool(x, self.scale[...], self.bias[...], self.pool, self.epsilon)
+        for running, value in ((self.mean, mean), (self.var, variance)):
+            running[...] = self.momentum * running[...] + (1 - self.momentum) * value
+        return pooled
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def norm_relu_pool(
+    y: jax.Array, scale: jax.Array, bias: jax.Array, pool: Pool, epsilon: float = 1e-5
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """``max_pool(relu(batch_norm(y)))`` with the batch's own statistics.
+
+    Of equal values in a window the first one takes the gradient.
+
+    Args:
+        y: (B, T, M, C).
+        scale, bias: (C,) float32.
+
+    Returns:
+        The pooled values (B, T // time, M // mel, C) in y's dtype; mean and biased variance (C,) of y in float32,
+        which pass no gradient on.
+    """
+    return _forward(y, scale, bias, pool, epsilon)[0]
+
+
+def _forward(y: jax.Array, scale: jax.Array, bias: jax.Array, pool: Pool, epsilon: float) -> tuple[Any, Any]:
+    y32 = y.astype(jnp.float32)
+    mean = y32.mean((0, 1, 2))
+    variance = jnp.maximum((y32 * y32).mean((0, 1, 2)) - mean * mean, 0.0)
+    inverse = lax.rsqrt(variance + epsilon)
+    # Under a negative scale the lowest y wins.
+    sign = jnp.where(scale < 0, -1, 1).astype(y.dtype)
+    windows = _windows(y, pool) * sign
+    outside = (jnp.array(-jnp.inf, y.dtype), jnp.array(pool[0] * pool[1], jnp.uint8))
+    best, place = lax.reduce((windows, jnp.broadcast_to(_places(pool), windows.shape)), outside, _first_best, (2, 4))
+    winner = best * sign
+    pooled = jax.nn.relu((winner.astype(jnp.float32) - mean) * (inverse * scale) + bias).astype(y.dtype)
+    return (pooled, mean, variance), (y, winner, place, mean, inverse, scale, bias)
+
+
+def _backward(pool: Pool, epsilon: float, kept: Any, gradients: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """With x = (y - mean) / deviation: dy = scale / deviation (dz - sum(dz) / N - x sum(dz x) / N)."""
+    y, winner, place, mean, inverse, scale, bias = kept
+    # Without this barrier y is kept in float32, for the forward pass's statistics and for here.
+    y = lax.optimization_barrier(y)
+    batch, frames, mels, channels = y.shape
+    size = batch * frames * mels
+
+    at_winner = (winner.astype(jnp.float32) - mean) * inverse
+    gradient = jnp.where(at_winner * scale + bias > 0, gradients[0].astype(jnp.float32), 0.0)
+    d_bias = gradient.sum((0, 1, 2))
+    d_scale = (gradient * at_winner).sum((0, 1, 2))
+
+    def d_y(y: jax.Array, dz: jax.Array) -> jax.Array:
+        x = (y.astype(jnp.float32) - mean) * inverse
+        return ((inverse * scale) * (dz - d_bias / size - x * (d_scale / size))).astype(y.dtype)
+
+    dz = jnp.where(_places(pool) == _over_windows(place), _over_windows(gradient.astype(y.dtype)), 0)
+    # Without this one the windows are joined before the sum, and what was spread over them is written to memory.
+    dy = lax.optimization_barrier(d_y(_windows(y, pool), dz.astype(jnp.float32)))
+    t, m = frames // pool[0] * pool[0], mels // pool[1] * pool[1]
+    dy = dy.reshape(batch, t, m, channels)
+    if m < mels:
+        dy = jnp.concatenate([dy, d_y(y[:, :t, m:], jnp.float32(0.0))], axis=2)
+    if t < frames:
+        dy = jnp.concatenate([dy, d_y(y[:, t:], jnp.float32(0.0))], axis=1)
+    return dy, d_scale, d_bias
+
+
+norm_relu_pool.defvjp(_forward, _backward)
+
+
+def _windows(x: jax.Array, pool: Pool) -> jax.Array:
+    """(B, T, M, C) -> (B, T // time, time, M // mel, mel, C)."""
+    batch, frames, mels, channels = x.shape
+    t, m = frames // pool[0], mels // pool[1]
+    return x[:, : t * pool[0], : m * pool[1]].reshape(batch, t, pool[0], m, pool[1], channels)
+
+
+def _over_windows(x: jax.Array) -> jax.Array:
+    """Pooled values, to be spread over their windows."""
+    return x[:, :, None, :, None, :]
+
+
+def _places(pool: Pool) -> jax.Array:
+    """Number the places of a window, row by row: (1, 1, time, 1, mel, 1) uint8."""
+    return jnp.arange(pool[0] * pool[1], dtype=jnp.uint8).reshape(1, 1, pool[0], 1, pool[1], 1)
+
+
+def _first_best(a: tuple[jax.Array, jax.Array], b: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    (x, i), (y, j) = a, b
+    take = (x > y) | ((x == y) & (i < j))
+    return jnp.where(take, x, y), jnp.where(take, i, j)
