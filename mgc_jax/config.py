@@ -67,7 +67,7 @@ def defaults() -> Config:
             "model": {
                 "architecture": "ru",  # ru (all settings below) | santana | pandeya (the paper's rivals)
                 "baseline_width": 1.0,  # multiplies the published channels and units of santana and pandeya
-                "audio_preset": "paper",  # paper | narrow | fcn5
+                "audio_preset": "paper",  # paper | narrow | fcn5; paper_patches | narrow_patches: a faster first block
                 "audio_tokens": "time",  # time: frequency folded into channels | all: every position
                 "width": 512,  # D, of the fused vector and of the genre vectors
                 "fusion": "scma",  # scma | concat (no cross-attention) | audio | lyrics (one modality)
@@ -174,7 +174,7 @@ def validate(config: Config) -> Config:
         "data.split": ("random", "artist"),
         "lyrics.input": LYRICS_INPUTS,
         "model.architecture": ("ru", "santana", "pandeya"),
-        "model.audio_preset": ("paper", "narrow", "fcn5"),
+        "model.audio_preset": ("paper", "narrow", "fcn5", "paper_patches", "narrow_patches"),
         "model.audio_tokens": ("time", "all"),
         "model.fusion": ("scma", "concat", "audio", "lyrics"),
         "model.pooling": ("mean", "flatten"),

@@ -8,6 +8,7 @@ Element-wise work, norms and pooling are left out, as is usual for model FLOPs u
 from __future__ import annotations
 
 import itertools
+import math
 
 from mgc_jax import build
 from mgc_jax.config import Config
@@ -23,9 +24,11 @@ def training(config: Config, encoder: BertConfig, num_genres: int) -> dict[str, 
     spec = build.audio_spec(config)
     frames, mels, tokens, width = spec.num_frames, spec.n_mels, config.lyrics.max_tokens, m.width
     preset = PRESETS[m.audio_preset]
-    cnn, before = 0.0, 1
+    patch = preset.get("patch", (1, 1))
+    cnn, before = 0.0, 0
+    frames, mels = frames // patch[0], mels // patch[1]
     for channels, (time, mel) in zip(preset["widths"], preset["pools"], strict=True):
-        cnn += (TRAINED if before > 1 else TRAINED - 1) * 2 * 9 * before * channels * frames * mels
+        cnn += (TRAINED if before else TRAINED - 1) * 2 * 9 * (before or math.prod(patch)) * channels * frames * mels
         frames, mels, before = frames // time, mels // mel, channels
     heard = frames * (mels if m.audio_tokens == "all" else 1)
     features = before * (1 if m.audio_tokens == "all" else mels)

@@ -20,10 +20,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The paper gives "five blocks" only; pooling by 2 keeps time a sequence, without which (1) has a single key.
     "paper": {"widths": (64, 128, 256, 512, 512), "pools": ((2, 2),) * 5},
     "narrow": {"widths": (8, 16, 32, 64, 128), "pools": ((2, 2),) * 5},
+    # The same with a stem for machines that memory holds up: patches of 2 x 2 are folded into channels before the
+    # first convolution, which then works at the size that the first pooling would leave. Not the paper's.
+    "paper_patches": {"widths": (64, 128, 256, 512, 512), "pools": ((1, 1), *((2, 2),) * 4), "patch": (2, 2)},
+    "narrow_patches": {"widths": (8, 16, 32, 64, 128), "pools": ((1, 1), *((2, 2),) * 4), "patch": (2, 2)},
     # Choi et al.'s FCN-5 with pools as (time, mel): 30 s collapse into one position, so for audio-only use.
     "fcn5": {"widths": (64, 128, 128, 128, 64), "pools": ((4, 2), (4, 2), (4, 2), (5, 3), (4, 4))},
 }
-"""Named choices of ``widths`` and ``pools`` (time, mel) for :class:`AudioCNN`."""
+"""Named choices of ``widths``, ``pools`` and ``patch`` (time, mel) for :class:`AudioCNN`."""
 
 
 def dequantise(spectrogram: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Array:
@@ -31,6 +35,17 @@ def dequantise(spectrogram: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Ar
     if spectrogram.dtype == jnp.uint8:
         return (spectrogram.astype(jnp.float32) / 127.5 - 1.0).astype(dtype)
     return spectrogram.astype(dtype)
+
+
+def fold_patches(x: jax.Array, patch: tuple[int, int]) -> jax.Array:
+    """(B, T, M) -> (B, T // time, M // mel, mel * time): one channel for each place in a patch, time changing first.
+
+    Edges that fill no patch are dropped.
+    """
+    time, mel = patch
+    batch, frames, mels = x.shape[0], x.shape[1] // time, x.shape[2] // mel
+    x = x[:, : frames * time, : mels * mel].reshape(batch, frames, time, mels, mel)
+    return x.transpose(0, 1, 3, 4, 2).reshape(batch, frames, mels, mel * time)
 
 
 class ConvBlock(nnx.Module):
@@ -68,6 +83,7 @@ class AudioCNN(nnx.Module):
         num_mels: int,
         widths: Sequence[int] = PRESETS["paper"]["widths"],
         pools: Sequence[tuple[int, int]] = PRESETS["paper"]["pools"],
+        patch: tuple[int, int] = (1, 1),
         tokens: str = "time",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
@@ -80,19 +96,20 @@ class AudioCNN(nnx.Module):
         self.dtype = dtype
         self.tokens = tokens
         self.pools = tuple((int(time), int(mel)) for time, mel in pools)
-        bands = functools.reduce(lambda size, p: size // p[1], self.pools, num_mels)
+        self.patch = patch
+        bands = functools.reduce(lambda size, p: size // p[1], (patch, *self.pools), num_mels)
         if bands == 0:
             raise ValueError(f"the pools {self.pools} leave no mel band of {num_mels}: use more bands or smaller pools")
         self.out_bands = bands
         self.out_features = widths[-1] * (bands if tokens == "time" else 1)
         self.blocks = nnx.List(
             ConvBlock(before, after, p, dtype, rngs)
-            for before, after, p in zip((1, *widths[:-1]), widths, self.pools, strict=True)
+            for before, after, p in zip((patch[0] * patch[1], *widths[:-1]), widths, self.pools, strict=True)
         )
 
     def num_tokens(self, num_frames: int) -> int:
         """S for a spectrogram of ``num_frames`` frames."""
-        frames = functools.reduce(lambda size, p: size // p[0], self.pools, num_frames)
+        frames = functools.reduce(lambda size, p: size // p[0], (self.patch, *self.pools), num_frames)
         return frames * (self.out_bands if self.tokens == "all" else 1)
 
     def __call__(self, spectrogram: jax.Array, *, train: bool) -> jax.Array:
@@ -101,7 +118,7 @@ class AudioCNN(nnx.Module):
             raise ValueError(f"the spectrogram has {mels} mel bands, the encoder was built for {self.num_mels}")
         if self.num_tokens(frames) == 0:
             raise ValueError(f"{frames} frames are too few for the pools {self.pools}: nothing is left of time")
-        x = spectrogram.astype(self.dtype)[..., None]
+        x = fold_patches(spectrogram.astype(self.dtype), self.patch)
         for block in self.blocks:
             x = block(x, train=train)
         return x.reshape(batch, -1, self.out_features)

@@ -31,7 +31,7 @@ class Outputs(NamedTuple):
 class AudioEncoder(nn.Sequential):
     """Convolutional blocks: spectrogram (B, 1, M, T) in [-1, 1] -> feature map (B, C, M', T')."""
 
-    def __init__(self, widths: Sequence[int], pools: Sequence[tuple[int, int]]):
+    def __init__(self, widths: Sequence[int], pools: Sequence[tuple[int, int]], patch: tuple[int, int]):
         def block(before: int, after: int, pool: tuple[int, int]) -> nn.Module:
             time, mel = pool
             return nn.Sequential(
@@ -43,7 +43,18 @@ class AudioEncoder(nn.Sequential):
                 )
             )
 
-        super().__init__(*map(block, (1, *widths[:-1]), widths, pools))
+        super().__init__(*map(block, (math.prod(patch), *widths[:-1]), widths, pools))
+        self.patch = patch
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        """As above; patches become channels, whole ones only."""
+        time, mel = self.patch
+        if (time, mel) != (1, 1):
+            _, _, bands, frames = spectrogram.shape
+            whole = spectrogram[:, :, : bands // mel * mel, : frames // time * time]
+            columns = F.unfold(whole, (mel, time), stride=(mel, time))
+            spectrogram = columns.unflatten(-1, (bands // mel, frames // time))
+        return super().forward(spectrogram)
 
 
 class CrossModalAttention(nn.Module):
@@ -126,6 +137,7 @@ class GenreClassifier(nn.Module):
         max_tokens: int,
         widths: Sequence[int],
         pools: Sequence[tuple[int, int]],
+        patch: tuple[int, int] = (1, 1),
         adjacency: Tensor,
         name_features: Tensor,
         prior_logits: Tensor | None,
@@ -143,11 +155,11 @@ class GenreClassifier(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        bands = num_mels // math.prod(mel for _, mel in pools)
-        frames = num_frames // math.prod(time for time, _ in pools)
+        bands = num_mels // math.prod(mel for _, mel in (patch, *pools))
+        frames = num_frames // math.prod(time for time, _ in (patch, *pools))
         self.every_position = audio_tokens == "all"
         self.width, self.fusion, self.normalise = width, fusion, normalise
-        self.audio_encoder = AudioEncoder(widths, pools)
+        self.audio_encoder = AudioEncoder(widths, pools, patch)
         self.audio_projection = nn.Linear(widths[-1] * (1 if self.every_position else bands), width)
         self.lyrics_encoder = lyrics_encoder.requires_grad_(False).eval()
         self.lyrics_projection = nn.Linear(lyrics_features, width)

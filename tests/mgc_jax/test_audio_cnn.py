@@ -31,6 +31,7 @@ def test_shapes(tokens):
 @pytest.mark.parametrize(
     ("preset", "tokens", "shape"),
     [("paper", "time", (1, 40, 2048)), ("paper", "all", (1, 160, 512)), ("narrow", "time", (1, 40, 512)),
+     ("paper_patches", "time", (1, 40, 2048)), ("narrow_patches", "all", (1, 160, 128)),
      ("fcn5", "time", (1, 1, 64))],
 )  # fmt: skip
 def test_presets_on_thirty_seconds(preset, tokens, shape):

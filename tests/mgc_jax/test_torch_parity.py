@@ -38,6 +38,7 @@ VARIANTS = {
     # Without norms the logits grow, and with them what float32 loses in the first kernel's gradient: rows of sum 1.
     "literal": "model.heads=1 model.residual_norm=False model.pooling=flatten model.genre_bias=False "
     "model.adjacency_normalise=row",
+    "patches": "model.audio_preset=narrow_patches",
     "cosine": "model.audio_tokens=all model.contrastive_normalise=True model.gcn_depth=3",
     "concat": "model.fusion=concat loss.reduction=mean",
     "audio": "model.fusion=audio model.head=linear loss.contrastive_weight=0.0",
