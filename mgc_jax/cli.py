@@ -206,6 +206,19 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--rounds", type=_at_least(2), default=7, metavar="N", help="default %(default)s")
     benchmark.add_argument("--steps", type=_at_least(1), default=10, metavar="N", help="a round (default %(default)s)")
     benchmark.add_argument("--json", type=_writable, metavar="FILE")
+
+    compile_ = command(
+        "compile",
+        _compile,
+        "compile the training step for TPUs that are not there: arithmetic, memory traffic, memory",
+        "mgc-jax compile --topology v5e:2x2 v5e:16x16 --size pod --lyrics features",
+    )
+    add_config(compile_, required=False)
+    topologies = "one or more, e.g. v5e:16x16, v5p:4x4x4, v6e:2x2"
+    compile_.add_argument("--topology", required=True, nargs="+", metavar="T", help=topologies)
+    compile_.add_argument("--size", choices=SIZES, default="pod", metavar="SIZE", help=", ".join(SIZES))
+    compile_.add_argument("--lyrics", choices=LYRICS_INPUTS, nargs="+", default=LYRICS_INPUTS, help=lyrics)
+    compile_.add_argument("--json", type=_writable, metavar="FILE")
     return parser
 
 
@@ -319,6 +332,27 @@ def _benchmark(options: argparse.Namespace) -> None:
     if options.json:
         write_json(options.json, result)
     print(report.markdown(result))
+
+
+def _compile(options: argparse.Namespace) -> None:
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # no chip is asked for
+
+    from mgc_jax.benchmark import report, topology
+    from mgc_jax.progress import Progress
+    from mgc_jax.workdir import write_json
+
+    wanted = [(name, lyrics) for name in options.topology for lyrics in options.lyrics]
+    progress = Progress("compile", len(wanted), "programs")
+    rows = []
+    for name, lyrics in wanted:
+        rows.append(topology.compile_for(name, options.size, lyrics, options.config, options.overrides))
+        progress.update(1, f"{name}, {lyrics}")
+        if options.json:
+            write_json(options.json, {"size": options.size, "rows": rows})
+    progress.close()
+    print(report.compiled_markdown(options.size, rows))
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -36,38 +36,41 @@ def needed(step: Compiled) -> float:
     return float(used - memory.alias_size_in_bytes)
 
 
-def compile_if_it_fits(step: Any, *arguments: Any) -> Compiled | None:
-    """``step``, jitted, compiled for ``arguments`` (arrays or their shapes); None where a device cannot hold it."""
+def compile_if_it_fits(step: Any, *arguments: Any, limit: float | None = None) -> Compiled | None:
+    """``step``, jitted, compiled for ``arguments`` (arrays or their shapes); None where a device cannot hold it.
+
+    ``limit`` is in bytes; without it the :func:`capacity` of the devices here.
+    """
     try:
         compiled = step.lower(*arguments).compile()
     except jax.errors.JaxRuntimeError as error:  # a TPU's compiler refuses by itself
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         return None
-    return compiled if needed(compiled) <= capacity() else None
+    return compiled if needed(compiled) <= (capacity() if limit is None else limit) else None
 
 
-def compile_step(step: Any, state: Any, frozen: Any, batch: Any, multiple: int) -> Compiled:
-    """The training step compiled for ``batch``.
+def compile_step(step: Any, state: Any, frozen: Any, batch: Any, multiple: int, limit: float | None = None) -> Compiled:
+    """The training step compiled for ``batch``; ``limit`` as above.
 
     Raises:
         InputError: it does not fit; names the largest batch that does, among the multiples of ``multiple``.
     """
-    if compiled := compile_if_it_fits(step, state, frozen, batch):
+    limit = capacity() if limit is None else limit
+    if compiled := compile_if_it_fits(step, state, frozen, batch, limit=limit):
         return compiled
     size = _size(batch)
     print(f"a batch of {size} does not fit; looking for the largest that does", flush=True)
     fits, too_many = 0, size // multiple
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
-        if compile_if_it_fits(step, state, frozen, _resized(batch, middle * multiple)):
+        if compile_if_it_fits(step, state, frozen, _resized(batch, middle * multiple), limit=limit):
             fits = middle
         else:
             too_many = middle
     advice = f"the largest that does is {fits * multiple}" if fits else f"not even one of {multiple} does"
     raise InputError(
-        f"A batch of {size} (train.batch_size) does not fit into a device's memory of {capacity() / GIB:.2f} GiB; "
-        f"{advice}."
+        f"A batch of {size} (train.batch_size) does not fit into a device's memory of {limit / GIB:.2f} GiB; {advice}."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from data_pipeline.genres import GenreVocabulary
 from mgc_jax import build, sharding
@@ -73,15 +74,30 @@ def untrained(
     )
 
 
+def untrained_shapes(
+    config: Config, num_genres: int, bert_config: BertConfig, optimiser: optax.GradientTransformation, mesh: Mesh
+) -> tuple[Network, TrainState]:
+    """Like :func:`untrained` with shapes and shardings only, the frozen encoder's too: for absent devices."""
+    dtype = build.compute_dtype(config)
+    bert = nnx.eval_shape(lambda: Bert(bert_config, dtype=dtype, param_dtype=dtype, rngs=nnx.Rngs(0)))
+    network, init = _define(config, num_genres, bert_config, bert, optimiser, mesh, place=_shapes_on)
+    return network, _shapes_on(jax.eval_shape(init, *_shapes(num_genres, bert)), network.state_shardings)
+
+
 def abstract(
     config: Config, num_genres: int, encoder: Path, optimiser: optax.GradientTransformation, mesh: Mesh
 ) -> tuple[Network, TrainState]:
     """Like :func:`initialise`, but with shapes and shardings only: the target that a checkpoint is restored into."""
     bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
     network, init = _define(config, num_genres, _bert_config(encoder, bert), bert, optimiser, mesh)
-    shapes = jax.eval_shape(init, *_shapes(num_genres, bert))
-    with_shardings = lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s)  # noqa: E731
-    return network, jax.tree.map(with_shardings, shapes, network.state_shardings)
+    return network, _shapes_on(jax.eval_shape(init, *_shapes(num_genres, bert)), network.state_shardings)
+
+
+def _shapes_on(tree: Any, shardings: Any) -> Any:
+    """Shapes that say where they will be: by one sharding each, or all by one."""
+    if isinstance(shardings, NamedSharding):
+        shardings = jax.tree.map(lambda _: shardings, tree)
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings)
 
 
 def _bert_config(encoder: Path, bert: Bert | None) -> BertConfig:
@@ -101,6 +117,7 @@ def _define(
     bert: Bert | None,
     optimiser: optax.GradientTransformation,
     mesh: Mesh,
+    place: Callable[[Any, Any], Any] = jax.device_put,
 ) -> tuple[Network, Any]:
     num_frames = build.audio_spec(config).num_frames
 
@@ -126,7 +143,7 @@ def _define(
     rules = sharding.FSDP if config.compute.fsdp else sharding.DATA_PARALLEL
     state_shardings = sharding.tree_shardings(jax.eval_shape(init, *shapes), mesh, rules)
     frozen: nnx.State = nnx.State({"bert": nnx.pure(nnx.state(bert, Frozen))} if bert else {})
-    frozen = jax.device_put(frozen, sharding.replicated(mesh))
+    frozen = place(frozen, sharding.replicated(mesh))
     return Network(graphdef, frozen, mesh, state_shardings), jax.jit(init, out_shardings=state_shardings)
 
 

@@ -1,17 +1,25 @@
-"""A benchmark as a table."""
+"""A benchmark, or what the compiler said, as a table."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+
+from mgc_jax.memory import GIB
 
 HEAD = (
     *("lyrics", "", "tracks/s", "ms a step", "times as long as the first", "start, s"),
     *("GFLOP a track", "MFU", "MB moved a track", "of the memory's bandwidth"),
 )
+COMPILED_HEAD = (
+    *("topology", "lyrics", "tracks a chip", "GiB a chip", "GFLOP a track", "MB moved a track", "MB sent a step"),
+    *("ms: arithmetic", "memory", "links"),
+)
+COLLECTIVES_HEAD = ("topology", "lyrics", "collective", "MB", "times")
 
 
 def of(size: str, dtype: Any, rounds: int, steps: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -40,9 +48,8 @@ def markdown(report: dict[str, Any]) -> str:
         f"({m['cores']} cores), {report['dtype']}, jax {m['jax']}, Python {m['python']}; "
         f"median of {report['rounds']} rounds of {report['steps']} steps, lowest and highest in brackets.",
         "",
-        f"| {' | '.join(HEAD)} |",
-        "|" + "---|" * len(HEAD),
     ]
+    rows = []
     for row in report["rows"]:
         step, ratio = row["step_seconds"], row["ratio"]
         cells = [
@@ -57,8 +64,43 @@ def markdown(report: dict[str, Any]) -> str:
             f"{row['compiler_bytes'] * m['devices'] / row['batch_size'] / 1e6:.0f}" if "compiler_bytes" in row else "",
             _percent(row["bandwidth_share"]),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return "\n".join([*lines, _table(HEAD, rows)])
+
+
+def compiled_markdown(size: str, rows: list[dict[str, Any]]) -> str:
+    """The rows of :func:`mgc_jax.benchmark.topology.compile_for`, and what the chips exchange.
+
+    Of the exchanges those that make up 99 % of the bytes; the JSON has all.
+    """
+    steps, exchanges = [], []
+    for row in rows:
+        tracks = row["batch_size"] / row["chips"]
+        cells = [
+            *(row["topology"], row["lyrics"], f"{tracks:.0f}"),
+            f"{row['device_bytes'] / GIB:.2f} of {row['chip_bytes'] / GIB:.1f}",
+            *(f"{row['compiler_flops'] / tracks / 1e9:.1f}", f"{row['compiler_bytes'] / tracks / 1e6:.0f}"),
+            f"{row['sent_bytes'] / 1e6:.1f}",
+        ]
+        times = row["roofline_seconds"]
+        steps.append([*cells, *(f"{1e3 * times[name]:.1f}" for name in ("arithmetic", "memory", "links"))])
+        left = 0.99 * sum(c["bytes"] * c["times"] for c in row["collectives"])
+        for c in row["collectives"]:
+            if left > 0:
+                exchanges.append(
+                    [row["topology"], row["lyrics"], c["kind"], f"{c['bytes'] / 1e6:.2f}", str(c["times"])]
+                )
+            left -= c["bytes"] * c["times"]
+    lines = [
+        f"Size {size}, jax {rows[0]['jax']}, by the TPU's compiler; the last three columns are the least a step takes.",
+        "",
+        _table(COMPILED_HEAD, steps),
+    ]
+    return "\n".join([*lines, "", _table(COLLECTIVES_HEAD, exchanges)] if exchanges else lines)
+
+
+def _table(head: Sequence[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def _percent(share: float | None) -> str:

@@ -50,15 +50,22 @@ class Workload(NamedTuple):
 
 
 def make(
-    size: str, lyrics_input: str, spec: str | None = None, overrides: Iterable[str] = (), batches: int = 4
+    size: str,
+    lyrics_input: str,
+    spec: str | None = None,
+    overrides: Iterable[str] = (),
+    batches: int = 4,
+    devices: int | None = None,
 ) -> Workload:
     """The workload of a size, changed by a recipe ``spec`` and by ``overrides``; ``batches`` is N / B.
+
+    The batch is for ``devices``, or for all that are there.
 
     Raises:
         InputError: they make no valid settings, or name an encoder whose shapes are not known.
     """
     chosen = SIZES[size]
-    base = {**chosen.settings, "train": {"batch_size": chosen.device_batch * jax.device_count()}}
+    base = {**chosen.settings, "train": {"batch_size": chosen.device_batch * (devices or jax.device_count())}}
     settings = config.load(spec, overrides, base=base)
     settings.lyrics["input"] = lyrics_input
     if settings.model.architecture != "ru":

@@ -87,7 +87,7 @@ def test_shares_of_a_known_chip(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(race.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(race.jax, "device_count", lambda: 1)
-    monkeypatch.setattr(chips, "of", lambda device: chips.Chip(1e12, 8e9))
+    monkeypatch.setattr(chips, "of", lambda device: chips.Chip(1e12, 8e9, 16e9))
     load = workload.make("demo", "features", None, ["train.batch_size=8", *SMALL], batches=1)
     rows = race.race(load, [Paced(0.5), Paced(1.0)], rounds=3, steps=4)
     assert [row["step_seconds"]["median"] for row in rows] == [0.5, 1.0]

@@ -1,0 +1,162 @@
+"""Compiling for TPUs that are not there, with their real compiler; the exchanges are held by a golden file."""
+
+import json
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+from jax.sharding import PartitionSpec as P
+
+from mgc_jax import sharding, state
+from mgc_jax.benchmark import chips, collectives, topology, workload
+from mgc_jax.benchmark.collectives import Collective
+from mgc_jax.cli import main
+from mgc_jax.train import make_optimiser
+
+GOLDEN = Path(__file__).with_name("collectives_v5e_2x2.json")
+SMALL = (
+    "audio.seconds=1.5 lyrics.max_tokens=8 model.width=16 model.heads=2 model.gcn_hidden=16 train.batch_size=32"
+).split()
+COMPILE = ["compile", "--size", "demo", *(f"--config.{item}" for item in SMALL), "--topology"]
+
+EXCHANGES = {
+    "all-reduce": (lambda x: lax.psum(x, "data"), P(), 4 * 100),
+    "all-gather": (lambda x: lax.all_gather(x, "data"), P(None, "data"), 4 * 800),
+    "reduce-scatter": (lambda x: lax.psum_scatter(x, "data", tiled=True), P("data"), 4 * 25),
+    "collective-permute": (
+        lambda x: lax.ppermute(x, "data", [(i, (i + 1) % 8) for i in range(8)]),
+        P("data"),
+        4 * 100,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", EXCHANGES)
+def test_what_a_program_exchanges_is_counted(kind):
+    exchange, out, size = EXCHANGES[kind]
+    per_device = 200 if kind == "reduce-scatter" else 100
+    mesh = sharding.make_mesh()
+    program = jax.jit(jax.shard_map(exchange, mesh=mesh, in_specs=P("data"), out_specs=out, check_vma=False))
+    text = program.lower(jax.ShapeDtypeStruct((8 * per_device,), jnp.float32)).compile().as_text()
+    assert collectives.of(text) == [Collective(kind, size, 1)]
+
+
+def test_what_the_chips_start_and_wait_for_is_counted_once():
+    text = """
+  %permute.1 = (f32[8,4]{0,1:T(4,128)S(1)}, f32[8,4]{0,1}, u32[]{:S(2)}, u32[]) collective-permute-start(%x), id=1
+  %done.1 = f32[8,4]{0,1:T(4,128)S(1)} collective-permute-done(%permute.1)
+  %sum = (bf16[3,3,1,8]{3,2,1,0:T(2,128)(2,1)S(1)}, /*index=1*/pred[5]{0}, f32[]{:T(128)}) all-reduce(%a, %b, %c)
+  ROOT %gather.2 = (s32[4]{0}, s32[16]{0}) all-gather-start(%y), dimensions={0}
+"""
+    assert collectives.of(text) == [
+        Collective("all-reduce", 2 * 72 + 5 + 4, 1),
+        Collective("collective-permute", 4 * 32, 1),
+        Collective("all-gather", 4 * 16, 1),
+    ]
+
+
+def test_a_reduction_is_a_scatter_and_a_gather():
+    whole = collectives.sent(Collective("all-reduce", 1600, 3), 8)
+    scattered = collectives.sent(Collective("reduce-scatter", 1600 // 8, 3), 8)
+    assert whole == scattered + collectives.sent(Collective("all-gather", 1600, 3), 8) == 2 * 3 * 1600 * 7 / 8
+
+
+def test_the_shapes_are_those_of_a_network_that_is_there():
+    load = workload.make("demo", "tokens", None, SMALL, batches=1)
+    mesh = sharding.make_mesh()
+    arguments = (load.config, load.num_genres, load.encoder, make_optimiser(load.config, 10), mesh)
+    network, shapes = state.untrained_shapes(*arguments)
+    real, values = state.untrained(*arguments)
+    told = [
+        [(x.shape, x.dtype, x.sharding) for x in jax.tree.leaves(tree)]
+        for tree in (shapes, values, network.frozen, real.frozen)
+    ]
+    assert told[0] == told[1]
+    assert told[2] == told[3]
+
+
+@pytest.mark.slow
+def test_the_exchanges_are_the_golden_ones(tmp_path: Path, capsys):
+    pytest.importorskip("libtpu")
+    file = tmp_path / "compiled.json"
+    assert main([*COMPILE, "v5e:2x2", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["rows"]
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        totals = found.setdefault(row["lyrics"], dict.fromkeys(collectives.KINDS, 0))
+        for exchange in row["collectives"]:
+            totals[exchange["kind"]] += exchange["bytes"] * exchange["times"]
+    assert found == json.loads(GOLDEN.read_text()), (
+        f"The chips exchange other bytes than before. If that is meant, {GOLDEN.name} becomes {json.dumps(found)}"
+    )
+    for row in rows:
+        assert 0 < row["device_bytes"] < row["chip_bytes"]
+        assert all(0 < seconds < 1 for seconds in row["roofline_seconds"].values())
+        assert row["sent_bytes"] == sum(collectives.sent(Collective(**exchange), 4) for exchange in row["collectives"])
+    printed = capsys.readouterr().out
+    assert "| v5e:2x2 | tokens | 8 | " in printed
+    assert "| v5e:2x2 | features | all-reduce | " in printed
+
+
+@pytest.mark.slow
+def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(monkeypatch, capsys):
+    pytest.importorskip("libtpu")
+    v5e = chips.CHIPS["TPU v5 lite"]
+    row = topology.compile_for("v5e:2x2", "demo", "features", None, [*SMALL, "train.batch_size=32"])
+    monkeypatch.setitem(chips.CHIPS, "TPU v5 lite", v5e._replace(memory=row["device_bytes"]))
+    assert main([*COMPILE, "v5e:2x2", "--lyrics", "features", "--config.train.batch_size=64"]) == 2
+    said = capsys.readouterr()
+    assert "A batch of 64 (train.batch_size) does not fit" in said.err
+    largest = int(said.err.split("the largest that does is ")[1].split(".")[0])
+    assert 32 <= largest < 64
+    assert largest % 4 == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "v5e",
+        "v5e:",
+        "v5e:0x2",
+        "v5e:2x2x2",
+        "v5p:2x2",
+        "v5e:100x100",
+        "v5e:17x16",
+        "v4:2x2x2",
+        "v5e:2x-2",
+        "v5e:²x2",
+    ],
+)
+def test_a_topology_that_there_is_not_is_refused_in_one_sentence(name, capsys):
+    assert main([*COMPILE, name]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"There is no topology {name!r}; they are like v5e:2x2" in line
+
+
+def test_slices_that_are_not_sold_are_refused_by_the_compiler(capsys):
+    pytest.importorskip("libtpu")
+    assert main([*COMPILE, "v5e:3x3"]) == 2
+    assert "The TPU's compiler refuses v5e:3x3" in capsys.readouterr().err
+
+
+def test_without_the_compiler_the_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(topology.importlib.util, "find_spec", lambda name: None)
+    assert main([*COMPILE, "v5e:2x2"]) == 2
+    assert "pip install -e '.[tpu]'" in capsys.readouterr().err
+
+
+def test_a_batch_that_the_chips_do_not_divide_is_refused(capsys):
+    pytest.importorskip("libtpu")
+    assert main([*COMPILE, "v5e:2x2", "--config.train.batch_size=30"]) == 2
+    assert "A batch of 30 (train.batch_size) cannot be cut over 4 chips." in capsys.readouterr().err
+
+
+def test_chips_are_told_by_their_published_figures():
+    for name, chip in chips.CHIPS.items():
+        assert 100 < chip.flops / chip.bandwidth < 600, name  # FLOP a byte, at which memory stops being the limit
+        assert 15e9 < chip.memory < 200e9, name
+        assert math.isinf(chip.links) != name.startswith("TPU"), name
