@@ -9,7 +9,9 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -30,18 +32,16 @@ from data_pipeline.audio import RANGE_DB, AudioError, AudioSpec, load_clip, log_
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import FORMAT
+from data_pipeline.lyric_features import Encode, LyricFeatures, padded
 from data_pipeline.schema import LYRICS_INPUTS, SPLITS, Corpus, Rejected, Track
 
 Progress = Callable[[str, int, int], None]
-Encode = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""A frozen lyrics encoder: tokens (B, L), num_tokens (B,) -> hidden states (B, L, H)."""
 
 _CHUNK = 32
 _SHARDS = "shards"
 _FILES = ("dataset.json", "genres.json", "report.json", "quarantine.tsv", "tracks.tsv", "work", _SHARDS)
 _CRASHED = "cannot be decoded: the decoder crashed"
 _NO_LYRICS = "no lyrics"
-_ENCODED_AT_ONCE = 32  # lyrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +105,9 @@ def prepare(
     """Writes the data set of ``corpus`` to ``out`` and returns its report.
 
     ``encode`` is the lyrics encoder, wanted where ``options.lyrics_input`` is ``features``.
-    ``progress(stage, done, total)`` is called with the stages "decode", "lyrics" and "write". A complete data set of
-    the same corpus and options is left alone. Raises InputError in one sentence for whatever stands in the way.
+    ``progress(stage, done, total)`` is called with the stages "decode", "lyrics", "encode" and "write". A complete
+    data set of the same corpus and options is left alone. Raises InputError in one sentence for whatever stands in
+    the way.
     """
     out = Path(out)
     try:
@@ -164,8 +165,19 @@ def _prepare(
     vocabulary = vocabulary.with_statistics([item.track.genres for item in members["train"]])
 
     tokens = {name: _tokenise(members[name], tokenizer, progress) for name in SPLITS}
+    features = None
+    if encode:
+        everyones = [ids for name in SPLITS for ids in tokens[name]]
+        features = LyricFeatures(
+            out / "work" / "features",
+            everyones,
+            options.max_tokens,
+            encode,
+            identity=lyrics.encoder_digest(encoder),
+            progress=functools.partial(progress, "encode"),
+        )
     writing = time.monotonic()
-    shards, width = _write_shards(out, members, tokens, vocabulary, options, encode, progress)
+    shards = _write_shards(out, members, tokens, vocabulary, options, features, progress)
     write_seconds = time.monotonic() - writing
 
     vocabulary.save(out / "genres.json")
@@ -201,7 +213,7 @@ def _prepare(
             "sha256": lyrics.encoder_digest(encoder),
             "max_tokens": options.max_tokens,
             "input": options.lyrics_input,
-            "width": width,
+            "width": features.width if features else 0,
         },
         "num_genres": vocabulary.size,
         "split_kind": options.split,
@@ -485,13 +497,15 @@ def _write_shards(
     tokens: Mapping[str, list[np.ndarray]],
     vocabulary: GenreVocabulary,
     options: PrepareOptions,
-    encode: Encode | None,
+    features: LyricFeatures | None,
     progress: Progress,
-) -> tuple[dict[str, list[dict[str, Any]]], int]:
-    """The shards, and the width of the lyric features in them (0: none)."""
+) -> dict[str, list[dict[str, Any]]]:
+    """Writes all splits; ``features`` are in the splits' order."""
     from data_pipeline import builder  # TensorFlow is imported here and not before, and in no worker
 
-    total = sum(len(items) for items in members.values())
+    sizes = [len(members[name]) for name in SPLITS]
+    total = sum(sizes)
+    first = dict(zip(SPLITS, itertools.accumulate(sizes[:-1], initial=0), strict=True))
     chunks: dict[int, np.ndarray] = {}
     written = 0
 
@@ -502,14 +516,10 @@ def _write_shards(
                 if len(chunks) >= 256:
                     chunks.clear()
                 chunks[item.chunk] = np.load(_spectrogram_file(out / "work", item.chunk), mmap_mode="r")
-            if i % _ENCODED_AT_ONCE == 0:
-                padded = _padded(tokens[name][i : i + _ENCODED_AT_ONCE], options.max_tokens)
-                encoded = _encoded(encode, *padded) if encode else None
-            row = i % _ENCODED_AT_ONCE
             yield {
                 "spectrogram": np.array(chunks[item.chunk][item.row]),
-                "tokens": padded[0][row],
-                **({} if encoded is None else {"lyrics_features": encoded[row]}),
+                "tokens": padded([tokens[name][i]], options.max_tokens)[0][0],
+                **({"lyrics_features": features[first[name] + i]} if features else {}),
                 "num_tokens": len(tokens[name][i]),
                 "labels": vocabulary.encode(item.track.genres),
                 "index": i,
@@ -518,7 +528,7 @@ def _write_shards(
             written += 1
             progress("write", written, total)
 
-    width = 0 if encode is None else _encoded(encode, *_padded([np.zeros(0, np.uint16)], options.max_tokens)).shape[-1]
+    width = features.width if features else 0
     shutil.rmtree(out / _SHARDS, ignore_errors=True)
     shards = builder.write(
         out / _SHARDS,
@@ -528,23 +538,7 @@ def _write_shards(
     for files in shards.values():
         for shard in files:
             shard["file"] = f"{_SHARDS}/{shard['file']}"
-    return shards, width
-
-
-def _padded(tokens: Sequence[np.ndarray], max_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids (B, L) with zeros behind, and their numbers (B,)."""
-    padded = np.zeros((len(tokens), max_tokens), np.uint16)
-    for row, ids in zip(padded, tokens, strict=True):
-        row[: len(ids)] = ids
-    return padded, np.array([len(ids) for ids in tokens], np.int32)
-
-
-def _encoded(encode: Encode, tokens: np.ndarray, num_tokens: np.ndarray) -> np.ndarray:
-    """The encoder's outputs (B, L, H) as float16, 0 behind the lyrics; it always sees the same number of rows."""
-    short = _ENCODED_AT_ONCE - len(tokens)
-    hidden = encode(np.pad(tokens, ((0, short), (0, 0))), np.pad(num_tokens, (0, short)))[: len(tokens)]
-    real = np.arange(tokens.shape[1]) < num_tokens[:, None]
-    return np.where(real[..., None], hidden, 0).astype(np.float16)
+    return shards
 
 
 def _report(

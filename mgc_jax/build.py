@@ -16,6 +16,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
 from data_pipeline.prepare import PrepareOptions
+from mgc_jax import sharding
 from mgc_jax.config import Config
 from mgc_jax.models import genre_graph
 from mgc_jax.models.baselines import Pandeya, Santana
@@ -43,7 +44,11 @@ def pretrained_bert(folder: Path, config: Config) -> Bert:
 
 
 def lyrics_encoder(config: Config) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """What ``prepare`` stores of the lyrics: tokens (B, L), num_tokens (B,) -> the encoder's outputs (B, L, H)."""
+    """What ``prepare`` stores of the lyrics: tokens (B, L), num_tokens (B,) -> the encoder's outputs (B, L, H).
+
+    The batch is cut over all devices.
+    """
+    mesh = sharding.make_mesh()
     graphdef, weights = nnx.split(pretrained_bert(locate_encoder(config.lyrics.encoder), config))
 
     @jax.jit
@@ -51,7 +56,15 @@ def lyrics_encoder(config: Config) -> Callable[[np.ndarray, np.ndarray], np.ndar
         mask = jnp.arange(tokens.shape[1])[None] < jnp.maximum(num_tokens, 1)[:, None]
         return nnx.merge(graphdef, weights)(tokens, mask).astype(jnp.float32)
 
-    return lambda tokens, num_tokens: np.asarray(run(weights, tokens.astype(np.int32), num_tokens))
+    def encode(tokens: np.ndarray, num_tokens: np.ndarray) -> np.ndarray:
+        short = -len(tokens) % mesh.size
+        batch = {
+            "tokens": np.pad(tokens.astype(np.int32), ((0, short), (0, 0))),
+            "num_tokens": np.pad(num_tokens, (0, short)),
+        }
+        return np.asarray(run(weights, **sharding.place_batch(batch, mesh)))[: len(tokens)]
+
+    return encode
 
 
 def classifier(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -52,3 +53,20 @@ def peek(batches: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
     """The first one, and all of them."""
     first = next(batches)
     return first, itertools.chain([first], batches)
+
+
+class Timed(Iterator[Any]):
+    """The same batches; ``seconds`` says how long the host waited for them since it was last set to 0.
+
+    What of it the devices waited too is less: they have work while the host waits.
+    """
+
+    def __init__(self, batches: Iterator[Any]):
+        self._batches, self.seconds = batches, 0.0
+
+    def __next__(self) -> Any:
+        start = time.monotonic()
+        try:
+            return next(self._batches)
+        finally:
+            self.seconds += time.monotonic() - start

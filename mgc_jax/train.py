@@ -146,16 +146,18 @@ class _Loop:
         self.evaluation_step = steps.make_evaluation_step(network)
         self.pending: list[tuple[int, steps.Metrics]] = []
         self.since = (time.monotonic(), 0)
+        self.batches = feed.Timed(iter(()))
 
     def run(self, state: TrainState, start: int, total: int, steps_per_epoch: int) -> TrainState:
         t = self.config.train
         schedule = learning_rate(self.config, steps_per_epoch)
         train_step, batches = self.compile(state, start, total)
+        self.batches = feed.Timed(batches)
         evaluate_every = t.evaluate_every_epochs * steps_per_epoch
         bar = Progress("train", total * t.batch_size, "tracks", initial=start * t.batch_size)
         self.since = (time.monotonic(), start)
         note = ""
-        for step, batch in enumerate(batches, start + 1):
+        for step, batch in enumerate(self.batches, start + 1):
             state, step_metrics = train_step(state, self.network.frozen, batch)
             self.pending.append((step, step_metrics))
             evaluate_now = step % evaluate_every == 0 or step == total
@@ -220,11 +222,16 @@ class _Loop:
         mean = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
         now, (before, first) = time.monotonic(), self.since
         self.since = (now, last)
-        rate = (last - first) * self.config.train.batch_size / max(now - before, 1e-9)
+        seconds, waited = max(now - before, 1e-9), self.batches.seconds
+        self.batches.seconds = 0.0
         self.log.write(
             last,
             {f"train/{name}": v for name, v in mean.items()}
-            | {"train/learning_rate": float(schedule(last - 1)), "train/tracks_per_second": rate},
+            | {
+                "train/learning_rate": float(schedule(last - 1)),
+                "train/tracks_per_second": (last - first) * self.config.train.batch_size / seconds,
+                "train/data_wait": waited / seconds,
+            },
         )
         return f"loss {mean['loss']:.4f}"
 

@@ -89,7 +89,7 @@ def _backward(pool: Pool, epsilon: float, kept: Any, gradients: Any) -> tuple[ja
     y, winner, place, mean, inverse, scale, bias = kept
     y = lax.optimization_barrier(y)
     batch, frames, mels, channels = y.shape
-    size = batch * frames * mels
+    size = float(batch * frames * mels)  # beyond int32 on a pod
 
     at_winner = (winner.astype(jnp.float32) - mean) * inverse
     gradient = jnp.where(at_winner * scale + bias > 0, gradients[0].astype(jnp.float32), 0.0)

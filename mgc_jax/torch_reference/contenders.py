@@ -8,13 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from mgc_jax import build
 from mgc_jax.benchmark.workload import Workload
+from mgc_jax.torch_reference import files
 from mgc_jax.torch_reference.build import trainer, untrained
 from mgc_jax.torch_reference.training import Trainer
 
@@ -66,18 +65,9 @@ class AsAUser:
         self._device = _device()
         model = untrained(workload.config, workload.num_genres, workload.encoder, attention="eager").to(self._device)
         self._trainer = trainer(workload.config, model, steps_per_epoch=1000)
-        loader = DataLoader(
-            _Files(workload, Path(self._folder.name)),
-            batch_size=workload.config.train.batch_size,
-            shuffle=True,
-            drop_last=True,
-            num_workers=workers,
-            persistent_workers=True,
-            multiprocessing_context="spawn",  # JAX is in this process, and its threads do not survive a fork
-        )
-        self._batches = (
-            {name: x.to(self._device) for name, x in batch.items()} for _ in itertools.count() for batch in loader
-        )
+        examples = files.ExampleFiles(workload.examples, Path(self._folder.name))
+        read = files.batches(examples, workload.config.train.batch_size, workers)
+        self._batches = ({name: x.to(self._device) for name, x in batch.items()} for batch in read)
         self.run(1)
         self.start_seconds = time.monotonic() - start
 
@@ -89,24 +79,6 @@ class AsAUser:
     def facts(self) -> dict[str, float]:
         """PyTorch counts nothing."""
         return {}
-
-
-class _Files(Dataset):
-    """The examples in a folder, an array a file."""
-
-    def __init__(self, workload: Workload, folder: Path):
-        self._folder = folder
-        self._names = tuple(workload.examples)
-        self._count = len(workload.examples["index"])
-        for name, array in workload.examples.items():
-            for place, value in enumerate(array):
-                np.save(folder / f"{place}_{name}.npy", value)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, place: int) -> dict[str, np.ndarray]:
-        return {name: np.load(self._folder / f"{place}_{name}.npy") for name in self._names}
 
 
 def _device() -> torch.device:

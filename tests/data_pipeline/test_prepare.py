@@ -83,11 +83,13 @@ def test_the_stored_examples_are_the_corpus(corpus, prepared):
         assert (example["tokens"] > 0).sum() == words
 
 
-def test_the_encoders_outputs_are_stored_with_the_tokens(corpus, prepared, tmp_path):
-    def encode(tokens, num_tokens):
-        place = np.arange(tokens.shape[1])
-        return np.stack([tokens, np.broadcast_to(num_tokens[:, None], tokens.shape), tokens * 0 + place], axis=-1) / 8
+def encode(tokens, num_tokens):
+    """A lyrics encoder whose outputs tell what it was given."""
+    place = np.arange(tokens.shape[1])
+    return np.stack([tokens, np.broadcast_to(num_tokens[:, None], tokens.shape), tokens * 0 + place], axis=-1) / 8
 
+
+def test_the_encoders_outputs_are_stored_with_the_tokens(corpus, prepared, tmp_path):
     prepare(corpus, tmp_path / "out", music.options(lyrics_input="features"), encode=encode)
     plain = examples(prepared[0])
     stored = examples(tmp_path / "out")
@@ -168,6 +170,26 @@ def test_a_killed_run_continues_and_ends_the_same(corpus, prepared, tmp_path, mo
             assert (tmp_path / "out" / name).read_bytes() == (prepared[0] / name).read_bytes()
     for name in ("genres.json", "tracks.tsv", "quarantine.tsv"):
         assert (tmp_path / "out" / name).read_bytes() == (prepared[0] / name).read_bytes()
+
+
+def test_a_run_killed_while_writing_does_not_encode_again(corpus, tmp_path):
+    def kill(now, done, total):
+        if (now, done) == ("write", 11):
+            raise Killed
+
+    options = music.options(lyrics_input="features")
+    with pytest.raises(Killed):
+        prepare(corpus, tmp_path / "out", options, encode=encode, progress=kill)
+
+    def not_again(tokens, num_tokens):
+        raise AssertionError("encoded twice")
+
+    prepare(corpus, tmp_path / "out", options, encode=not_again)
+    prepare(corpus, tmp_path / "whole", options, encode=encode)
+    killed, whole = examples(tmp_path / "out"), examples(tmp_path / "whole")
+    assert killed.keys() == whole.keys()
+    assert all((killed[id]["lyrics_features"] == whole[id]["lyrics_features"]).all() for id in whole)
+    assert not (tmp_path / "out" / "work").exists()
 
 
 def test_processes_give_the_same_data_set(corpus, prepared, tmp_path):

@@ -91,3 +91,9 @@ def test_the_module_is_batch_norm_relu_and_pool(train):
         np.testing.assert_allclose(ours(x + step, train=train), theirs, rtol=1e-5, atol=1e-5)
     for name in ("mean", "var", "scale", "bias"):
         np.testing.assert_allclose(getattr(ours, name)[...], getattr(norm, name)[...], rtol=1e-5, atol=1e-5)
+
+
+def test_a_pods_batch_is_not_too_large_to_count():
+    y, vector = jax.ShapeDtypeStruct((16_384, 1292, 128, 1), jnp.bfloat16), jax.ShapeDtypeStruct((1,), jnp.float32)
+    gradient = jax.grad(lambda *given: norm_relu_pool(*given, (2, 2))[0].astype(jnp.float32).sum())
+    assert jax.eval_shape(gradient, y, vector, vector).shape == y.shape

@@ -129,6 +129,7 @@ def test_a_finished_run_leaves_its_files_and_is_not_trained_again(run: Path, dat
     steps = [line["step"] for line in before]
     assert steps == sorted(steps)
     assert {"train/loss", "train/learning_rate", "train/tracks_per_second"} <= before[0].keys()
+    assert 0 < before[0]["train/data_wait"] < 1
     arguments = ["train", "--config", CONFIG, *TINY, "--config.train.epochs=2"]
     assert main([*arguments, "--data", str(data), "--workdir", str(run)]) == 0
     assert "resuming after step" in capsys.readouterr().out

@@ -1,0 +1,59 @@
+"""Examples in .npy files and PyTorch's DataLoader over them: what our input pipeline is compared with."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+Examples = Mapping[str, np.ndarray]
+
+
+class ExampleFiles(Dataset):
+    """N examples as most people keep them, an array of one track a file; as numpy arrays by name."""
+
+    def __init__(self, examples: Examples, folder: Path):
+        self._folder, self._names, self._count = folder, tuple(examples), len(examples["index"])
+        for name, array in examples.items():
+            for place, value in enumerate(array):
+                np.save(folder / f"{place}_{name}.npy", value)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place: int) -> dict[str, np.ndarray]:
+        return {name: np.load(self._folder / f"{place}_{name}.npy") for name in self._names}
+
+
+class MappedArrays(Dataset):
+    """The same with all tracks in one memory-mapped file for each array."""
+
+    def __init__(self, examples: Examples, folder: Path):
+        self._arrays = {}
+        for name, array in examples.items():
+            np.save(folder / f"{name}.npy", array)
+            self._arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
+
+    def __len__(self) -> int:
+        return len(self._arrays["index"])
+
+    def __getitem__(self, place: int) -> dict[str, np.ndarray]:
+        return {name: np.array(array[place]) for name, array in self._arrays.items()}
+
+
+def batches(examples: Dataset, batch_size: int, workers: int = 2) -> Iterator[dict[str, Tensor]]:
+    """Shuffled batches without end, loaded by ``workers`` processes."""
+    loader = DataLoader(
+        examples,
+        batch_size=batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=True,
+        multiprocessing_context="spawn",  # JAX or TensorFlow is in this process; their threads do not survive a fork
+    )
+    return (batch for _ in itertools.count() for batch in loader)
