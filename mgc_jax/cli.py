@@ -17,6 +17,7 @@ from mgc_jax.sweeps import SWEEPS
 
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 TOP = 10
+ON_DEVICES = ("train", "evaluate", "predict", "reproduce", "benchmark")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(f"{options.command} takes no --config settings.")
     options.overrides = overrides
     try:
+        if options.command in ON_DEVICES:
+            from mgc_jax import compilation_cache
+
+            compilation_cache.keep()
         options.run(options)
     except InputError as error:
         return _refuse(str(error))
