@@ -13,7 +13,7 @@ from mgc_jax.memory import GIB
 
 HEAD = (
     *("lyrics", "", "tracks/s", "ms a step", "times as long as the first", "start, s"),
-    *("GFLOP a track", "MFU", "MB moved a track", "of the memory's bandwidth"),
+    *("GFLOP a track", "MFU", "MB moved a track", "of the memory's bandwidth", "GiB a device"),
 )
 COMPILED_HEAD = (
     *("topology", "lyrics", "tracks a chip", "GiB a chip", "GFLOP a track", "MB moved a track", "MB sent a step"),
@@ -33,6 +33,7 @@ def of(size: str, dtype: Any, rounds: int, steps: int, rows: list[dict[str, Any]
             "device": jax.devices()[0].device_kind,
             "devices": jax.device_count(),
             "cores": os.cpu_count(),
+            "peak_bytes": (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"),
             "jax": jax.__version__,
             "python": platform.python_version(),
         },
@@ -46,7 +47,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines = [
         f"Size {report['size']}, batch {report['rows'][0]['batch_size']}, {m['devices']} x {m['device']} "
         f"({m['cores']} cores), {report['dtype']}, jax {m['jax']}, Python {m['python']}; "
-        f"median of {report['rounds']} rounds of {report['steps']} steps, lowest and highest in brackets.",
+        f"median of {report['rounds']} rounds of {report['steps']} steps, lowest and highest in brackets."
+        + (f" Most that all of ours held on a device: {m['peak_bytes'] / GIB:.2f} GiB." if m["peak_bytes"] else ""),
         "",
     ]
     rows = []
@@ -63,6 +65,7 @@ def markdown(report: dict[str, Any]) -> str:
             _percent(row["mfu"]),
             f"{row['compiler_bytes'] * m['devices'] / row['batch_size'] / 1e6:.0f}" if "compiler_bytes" in row else "",
             _percent(row["bandwidth_share"]),
+            f"{row['device_bytes'] / GIB:.2f}" if "device_bytes" in row else "",
         ]
         rows.append(cells)
     return "\n".join([*lines, _table(HEAD, rows)])

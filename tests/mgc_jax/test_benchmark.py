@@ -82,7 +82,7 @@ def test_shares_of_a_known_chip(monkeypatch):
             clock[0] += count * self.seconds
 
         def facts(self):
-            return {"compiler_bytes": 2e9}
+            return {"compiler_bytes": 2e9, "device_bytes": 3 * 2**30}
 
     clock = [0.0]
     monkeypatch.setattr(race.time, "perf_counter", lambda: clock[0])
@@ -95,7 +95,13 @@ def test_shares_of_a_known_chip(monkeypatch):
     needed = sum(flops.training(load.config, load.encoder, load.num_genres).values())
     assert rows[0]["mfu"] == pytest.approx(needed * 8 / 0.5 / 1e12)
     assert rows[1]["bandwidth_share"] == pytest.approx(2e9 / 1.0 / 8e9)
-    text = report.markdown(report.of("demo", "float32", 3, 4, rows))
+    summary = report.of("demo", "float32", 3, 4, rows)
+    assert summary["machine"]["peak_bytes"] is None  # a CPU does not tell
+    assert "held" not in report.markdown(summary)
+    summary["machine"]["peak_bytes"] = 2**31
+    text = report.markdown(summary)
+    assert "Most that all of ours held on a device: 2.00 GiB." in text
+    assert text.endswith(" | 25 % | 3.00 |")
     assert "| features | paced | 16 | 500.0 (500.0 to 500.0) | 1.00 (1.00 to 1.00) | 1.0 |" in text
 
 
