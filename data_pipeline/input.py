@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from data_pipeline import order
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
+from data_pipeline.records import Records
 from data_pipeline.schema import BATCH_KEYS, SPLITS, Batch
 
 FORMAT = 1
@@ -150,7 +152,7 @@ class PreparedData:
         reason = reason.strip().split("\n")[0]
         return InputError(f"A record of {shards} in {self.path} is broken ({reason}); prepare it again.")
 
-    def _read(self, source: Any, index: np.ndarray) -> Batch:
+    def _read(self, source: Records, index: np.ndarray) -> Batch:
         """The batch of the examples ``index`` (B,); -1 becomes a row that repeats the first track, with weight 0."""
         shapes = {
             "spectrogram": (self.audio.num_frames, self.audio.n_mels),
@@ -162,10 +164,10 @@ class PreparedData:
         batch = {name: _aligned((len(index), *shapes.get(name, ())), _TYPES[name]) for name in self._batch_keys()}
         batch["index"][:] = index
         batch["weight"][:] = index >= 0
-        wanted = np.maximum(index, 0).tolist()
+        wanted = np.maximum(index, 0)
         for first in range(0, len(wanted), _RECORDS_AT_ONCE):
             part = wanted[first : first + _RECORDS_AT_ONCE]
-            for row, record in enumerate(source.__getitems__(part), start=first):
+            for row, record in enumerate(source.read(part), start=first):
                 fields = example_fields(record)
                 if _integer(fields["index"]) != wanted[row]:
                     raise ValueError(f"record {wanted[row]} is another example")
@@ -181,24 +183,26 @@ class PreparedData:
     def check_shards(self) -> None:
         """Raises InputError naming a shard that is missing or cut short, before a model is built for nothing."""
         for split in SPLITS:
-            self._shard_paths(split)
+            self._shards(split)
 
-    def _source(self, split: str) -> Any:
+    def _source(self, split: str) -> Records:
         """Random access to the split's records; raises InputError naming a shard that is missing or cut short."""
-        from array_record.python.array_record_data_source import ArrayRecordDataSource
+        shards = self._shards(split)
+        try:
+            return Records(shards)
+        except (ValueError, RuntimeError) as error:
+            raise self._broken_record(split, str(error)) from error
 
-        return ArrayRecordDataSource(self._shard_paths(split))
-
-    def _shard_paths(self, split: str) -> list[str]:
-        paths = []
+    def _shards(self, split: str) -> list[tuple[Path, int]]:
+        shards = []
         for shard in self.meta["shards"][split]:
             path = self.path / shard["file"]
             size = path.stat().st_size if path.is_file() else None
             if size != shard["bytes"]:
                 what = "is missing" if size is None else f"has {size} of {shard['bytes']} bytes"
                 raise InputError(f"The shard {path} {what}; copy or prepare the data set again.")
-            paths.append(f"{path}[0:{shard['records']}]")
-        return paths
+            shards.append((path, int(shard["records"])))
+        return shards
 
 
 def example_fields(record: bytes) -> dict[str, memoryview]:
@@ -209,24 +213,24 @@ def example_fields(record: bytes) -> dict[str, memoryview]:
     """
     view = memoryview(record)
     fields = {}
-    for _, features in _messages(view):
-        for _, entry in _messages(features):
-            parts = dict(_messages(entry))
-            for _, values in _messages(parts[2]):
-                for _, value in _messages(values):
-                    fields[str(parts[1], "utf-8")] = value
+    for start, end in _messages(view, 0, len(view)):  # Features
+        for first, last in _messages(view, start, end):  # entries of the map
+            (key, key_end), (value, value_end) = _messages(view, first, last)
+            for kind, kind_end in _messages(view, value, value_end):  # a Feature's list
+                for content, content_end in _messages(view, kind, kind_end):
+                    fields[str(view[key:key_end], "utf-8")] = view[content:content_end]
     return fields
 
 
-def _messages(view: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The length-delimited fields (number, content) of a protocol buffer."""
-    place = 0
-    while place < len(view):
-        tag, place = _varint(view, place)
-        length, place = _varint(view, place)
-        if tag & 7 != 2 or place + length > len(view):
+def _messages(view: memoryview, place: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where each length-delimited field of a protocol buffer that lies from ``place`` to ``end`` begins and ends."""
+    while place < end:
+        tag, length, place = view[place], view[place + 1], place + 2
+        if length > 127:
+            length, place = _varint(view, place - 1)
+        if tag & 7 != 2 or tag > 127 or place + length > end:
             raise ValueError("a record is not a tf.train.Example")
-        yield tag >> 3, view[place : place + length]
+        yield place, place + length
         place += length
 
 
@@ -265,7 +269,7 @@ _TYPES = {
 }
 _STORED = {"spectrogram": "u1", "tokens": "<u2", "lyrics_features": "<f2", "labels": "u1"}
 _RECORDS_AT_ONCE = 32  # few enough for their memory to be reused from part to part, instead of mapped afresh
-_PARALLEL_BATCHES = 2
+_PARALLEL_BATCHES = max(2, min(8, (os.cpu_count() or 1) // 2))
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

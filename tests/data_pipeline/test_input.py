@@ -116,7 +116,7 @@ def test_records_are_read_as_tensorflow_and_tfds_read_them(data):
 
     from data_pipeline import builder
 
-    record = data._source("train")[5]
+    (record,) = data._source("train").read(np.array([5]))
     example = tf.train.Example.FromString(record)
     fields = example_fields(record)
     assert fields.keys() == set(example.features.feature) == {*BATCH_KEYS, "id"} - {"weight"}
