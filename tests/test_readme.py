@@ -30,6 +30,7 @@ TINY = (
     "model.width=16 model.heads=2 model.gcn_hidden=16 train.epochs=1 train.batch_size=8 "
     "compute.evaluation_batch_size=16"
 ).split()
+COMPILED = "audio.seconds=1.5 model.width=16 model.heads=2 model.gcn_hidden=16 train.batch_size=512".split()
 # What makes a README command small; later arguments win over the command's own.
 SMALL = {
     "corpus": ["--tracks", "20", "--seconds", "3"],
@@ -39,6 +40,7 @@ SMALL = {
     "predict": [],
     "reproduce": ["--seeds", "1", *(f"--config.{item}" for item in TINY)],
     "benchmark": ["--rounds", "2", "--steps", "1", "--lyrics", "features", "--config.audio.seconds=1.5"],
+    "compile": ["--size", "demo", *(f"--config.{item}" for item in COMPILED)],
     "--help": [],
     "scripts/measure_pipeline.py": ["--tracks", "20", "--records", "32"],
     "scripts/measure_ceiling.py": [],
@@ -93,13 +95,17 @@ def small(arguments: list[str]) -> list[str]:
     extra = SMALL[arguments[0]]
     if arguments[0] == "reproduce":  # one row for each table
         extra = [*extra, "--rows", ROWS[arguments[arguments.index("--sweep") + 1]]]
-    if arguments[0] == "benchmark":
-        if importlib.util.find_spec("torch") is None:
-            arguments = [word for word in arguments if word not in ("--against", "torch")]
-        return [*arguments, *extra]
+    if arguments[0] in ("benchmark", "compile"):
+        return [*without_torch(arguments), *extra]
     if extra and arguments[0] != "corpus" and not any(a.startswith("--config.lyrics.encoder=") for a in arguments):
         extra = [*extra, f"--config.lyrics.encoder={LOCAL_BERT}"]
     return [*arguments, *extra]
+
+
+def without_torch(arguments: list[str]) -> list[str]:
+    """A race against PyTorch only where it is."""
+    here = importlib.util.find_spec("torch") is not None
+    return [word for word in arguments if here or word not in ("--against", "torch")]
 
 
 def make_catalogue(folder: Path, tracks) -> None:
@@ -145,7 +151,8 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(site) -> list[Done]:
     """Every ``mgc-jax`` command of the README, in its order."""
-    return [run(small(arguments)) for arguments in RUN]
+    here = [arguments for arguments in RUN if arguments[0] != "compile" or importlib.util.find_spec("libtpu")]
+    return [run(small(arguments)) for arguments in here]
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -190,7 +197,7 @@ def test_every_command_runs(done):
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python ")])
 def test_every_script_runs(line, site, done):
     script, *arguments = shlex.split(line)[1:]
-    command = [sys.executable, ROOT / script, *arguments, *SMALL[script]]
+    command = [sys.executable, ROOT / script, *without_torch(arguments), *SMALL[script]]
     ended = subprocess.run(command, cwd=site, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert PRINTS[script] in ended.stdout
