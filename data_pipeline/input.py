@@ -9,7 +9,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.records import Records
-from data_pipeline.schema import BATCH_KEYS, SPLITS, Batch
+from data_pipeline.schema import BATCH_KEYS, LYRICS, SPLITS, Batch
 
 FORMAT = 1
 """The version of ``dataset.json`` and of the records."""
@@ -64,19 +64,33 @@ class PreparedData:
         host: int = 0,
         num_hosts: int = 1,
         split: str = "train",
+        bucket: int = 0,
     ) -> Iterator[Batch]:
         """This host's rows of the global batches of steps ``start_step`` .. ``start_step + num_steps - 1``.
 
-        A batch is a function of (seed, step) alone; the hosts' rows concatenated are the global batch.
+        A batch is a function of (seed, step) alone; the hosts' rows concatenated are the global batch. For ``bucket``
+        see :class:`order.TrainingOrder`: L is then the batch's own.
         """
-        num_examples = self._num_examples(split)
-        order.steps_per_epoch(num_examples, batch_size)
+        steps = self.training_order(batch_size=batch_size, seed=seed, split=split, bucket=bucket)
         rows = order.host_slice(batch_size, host, num_hosts)
+        return self._batches(split, lambda step: steps.indices(step)[rows], start_step, num_steps, steps.length)
 
-        def indices(step: int) -> np.ndarray:
-            return order.batch_indices(num_examples, batch_size, seed, step)[rows]
+    def training_order(
+        self, *, batch_size: int, seed: int, split: str = "train", bucket: int = 0
+    ) -> order.TrainingOrder:
+        """Which tracks make up which batch."""
+        num_examples = self._num_examples(split)
+        lengths = self._lengths(split) if bucket else None
+        return order.TrainingOrder(num_examples, batch_size, seed, lengths, bucket)
 
-        return self._batches(split, indices, start_step, num_steps)
+    def _lengths(self, split: str) -> np.ndarray:
+        """The tracks' numbers of lyric tokens (N,), by example index."""
+        try:
+            return np.array([int(row["tokens"]) for row in self.tracks(split)])
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                f"{self.path / 'tracks.tsv'} does not say how long lyrics are; prepare it again."
+            ) from None
 
     def evaluation_batches(self, split: str, *, batch_size: int, host: int = 0, num_hosts: int = 1) -> Iterator[Batch]:
         """Every track of the split once and in order; the rows that fill the last batch have weight 0, index -1."""
@@ -121,15 +135,25 @@ class PreparedData:
             raise InputError(f"There is no split {split!r}; choose one of {', '.join(self.split_sizes)}.")
         return self.split_sizes[split]
 
-    def _batches(self, split: str, indices: Any, start: int, count: int) -> Iterator[Batch]:
-        """Batches of the steps ``start`` .. ``start + count - 1``, whose rows ``indices(step)`` names."""
+    def _batches(
+        self,
+        split: str,
+        indices: Callable[[int], np.ndarray],
+        start: int,
+        count: int,
+        length: Callable[[int], int | None] = lambda step: None,
+    ) -> Iterator[Batch]:
+        """Batches of the steps ``start`` .. ``start + count - 1``, whose rows ``indices(step)`` names.
+
+        Lyrics are cut to ``length(step)`` tokens.
+        """
         from data_pipeline.host_tensorflow import tf
 
         source = self._source(split)
         names = self._batch_keys()
 
         def read(step: np.ndarray) -> tuple[np.ndarray, ...]:
-            batch = self._read(source, indices(int(step)))
+            batch = self._read(source, indices(int(step)), length(int(step)))
             return tuple(batch[name] for name in names)
 
         def load(step: Any) -> dict[str, Any]:
@@ -152,8 +176,11 @@ class PreparedData:
         reason = reason.strip().split("\n")[0]
         return InputError(f"A record of {shards} in {self.path} is broken ({reason}); prepare it again.")
 
-    def _read(self, source: Records, index: np.ndarray) -> Batch:
-        """The batch of the examples ``index`` (B,); -1 becomes a row that repeats the first track, with weight 0."""
+    def _read(self, source: Records, index: np.ndarray, length: int | None = None) -> Batch:
+        """The batch of the examples ``index`` (B,), lyrics cut to ``length`` tokens.
+
+        An index of -1 becomes a row that repeats the first track, with weight 0.
+        """
         shapes = {
             "spectrogram": (self.audio.num_frames, self.audio.n_mels),
             "tokens": (self.max_tokens,),
@@ -161,7 +188,11 @@ class PreparedData:
         }
         if self.lyrics_width:
             shapes["lyrics_features"] = (self.max_tokens, self.lyrics_width)
-        batch = {name: _aligned((len(index), *shapes.get(name, ())), _TYPES[name]) for name in self._batch_keys()}
+        cut = {name: min(length or self.max_tokens, self.max_tokens) for name in LYRICS}
+        batch = {}
+        for name in self._batch_keys():
+            shape = shapes.get(name, ())
+            batch[name] = _aligned((len(index), *(cut.get(name, n) for n in shape[:1]), *shape[1:]), _TYPES[name])
         batch["index"][:] = index
         batch["weight"][:] = index >= 0
         wanted = np.maximum(index, 0)
@@ -173,7 +204,7 @@ class PreparedData:
                     raise ValueError(f"record {wanted[row]} is another example")
                 for name, shape in shapes.items():
                     stored = np.frombuffer(fields[name], np.dtype(_STORED[name]))
-                    batch[name][row] = stored.reshape(shape)
+                    batch[name][row] = stored.reshape(shape)[: batch[name].shape[1]]
                 batch["num_tokens"][row] = _integer(fields["num_tokens"])
         return batch
 

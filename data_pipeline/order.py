@@ -20,21 +20,55 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     return num_examples // batch_size
 
 
-@functools.lru_cache(maxsize=4)
-def _permutation(num_examples: int, seed: int, epoch: int) -> np.ndarray:
-    """A permutation (N,) int32 keyed by (seed, epoch) alone."""
-    key = np.array([seed % 2**64, epoch], np.uint64)
-    permutation = np.random.Generator(np.random.Philox(key=key)).permutation(num_examples).astype(np.int32)
-    permutation.flags.writeable = False
-    return permutation
+class TrainingOrder:
+    """The batches of the training steps, from step 0 on.
 
+    With a ``bucket``, lyrics of like length share a batch, so that it can be cut to few tokens: in every epoch the
+    examples are shuffled, sorted by their length in buckets, cut into batches, and the batches shuffled. Examples
+    without lyrics are spread over the buckets.
 
-def batch_indices(num_examples: int, batch_size: int, seed: int, step: int) -> np.ndarray:
-    """The examples (B,) int32 of the global batch of training step ``step`` (from 0)."""
-    if step < 0:
-        raise InputError(f"The step must not be negative, but is {step}.")
-    epoch, place = divmod(step, steps_per_epoch(num_examples, batch_size))
-    return _permutation(num_examples, seed, epoch)[place * batch_size : (place + 1) * batch_size]
+    Args:
+        lengths: (N,) the examples' numbers of tokens.
+        bucket: of how many tokens the lengths are multiples; 0 leaves all batches as they are stored.
+    """
+
+    def __init__(
+        self, num_examples: int, batch_size: int, seed: int, lengths: np.ndarray | None = None, bucket: int = 0
+    ):
+        self.num_examples, self.batch_size, self.seed = num_examples, batch_size, seed
+        self.steps_per_epoch = steps_per_epoch(num_examples, batch_size)
+        self.bucket = bucket
+        if bucket:
+            assert lengths is not None
+            self.buckets = -(-lengths // bucket)
+        self._epoch = functools.lru_cache(maxsize=4)(self._arrange)
+
+    def indices(self, step: int) -> np.ndarray:
+        """The examples (B,) int32 of the global batch of training step ``step``."""
+        if step < 0:
+            raise InputError(f"The step must not be negative, but is {step}.")
+        epoch, place = divmod(step, self.steps_per_epoch)
+        return self._epoch(epoch)[place]
+
+    def length(self, step: int) -> int | None:
+        """The tokens that the longest lyrics of the step's batch need, up to a bucket; None where nothing is cut."""
+        return max(1, int(self.buckets[self.indices(step)].max())) * self.bucket if self.bucket else None
+
+    def _arrange(self, epoch: int) -> np.ndarray:
+        """The batches (steps, B) int32 of an epoch, keyed by (seed, epoch) alone."""
+        rng = np.random.Generator(np.random.Philox(key=np.array([self.seed % 2**64, epoch], np.uint64)))
+        examples = rng.permutation(self.num_examples).astype(np.int32)[: self.steps_per_epoch * self.batch_size]
+        if self.bucket:
+            buckets = self.buckets[examples]
+            without = buckets == 0
+            if not without.all():
+                buckets[without] = rng.choice(buckets[~without], without.sum())
+            examples = examples[np.argsort(buckets, kind="stable")]
+        batches = examples.reshape(self.steps_per_epoch, self.batch_size)
+        if self.bucket:
+            batches = rng.permutation(batches)
+        batches.flags.writeable = False
+        return batches
 
 
 def host_slice(batch_size: int, host: int, num_hosts: int) -> slice:

@@ -186,9 +186,12 @@ def _prepare(
     )
     _write_tsv(
         out / "tracks.tsv",
-        ["split", "index", "id", "artist", "title", "audio"],
+        ["split", "index", "id", "artist", "title", "audio", "tokens"],
         [
-            (name, i, item.track.id, item.track.artist or "", item.track.title or "", str(item.track.audio))
+            (
+                *(name, i, item.track.id, item.track.artist or "", item.track.title or ""),
+                *(str(item.track.audio), len(tokens[name][i])),
+            )
             for name in SPLITS
             for i, item in enumerate(members[name])
         ],

@@ -15,7 +15,7 @@ Batch = dict[str, np.ndarray]
 """A batch, by name (all leading axes are the host's share of the global batch):
 
 - ``spectrogram`` (B, T, M) uint8: log-mel, 0 = 80 dB under the clip's maximum, 255 = the maximum.
-- ``tokens`` (B, L) int32: word-piece ids, padded with 0.
+- ``tokens`` (B, L) int32: word-piece ids, padded with 0 to ``max_tokens``, or to what the batch needs.
 - ``lyrics_features`` (B, L, H) float16: the frozen encoder's outputs, where they were stored.
 - ``num_tokens`` (B,) int32: real tokens in the row; 0 means a track without lyrics.
 - ``labels`` (B, G) uint8: multi-hot genres, in the vocabulary's order.
@@ -24,6 +24,8 @@ Batch = dict[str, np.ndarray]
 """
 
 BATCH_KEYS = ("spectrogram", "tokens", "num_tokens", "labels", "index", "weight")
+LYRICS = ("tokens", "lyrics_features")
+"""What of a batch has the axis L."""
 LYRICS_INPUTS = ("tokens", "features")
 """Whether the lyrics encoder runs in every step, or ran once and for all when the data set was prepared."""
 SPLITS = ("train", "validation", "test")

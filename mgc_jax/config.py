@@ -101,6 +101,7 @@ def defaults() -> Config:
             },
             "train": {
                 "batch_size": 16,  # global
+                "lyrics_bucket": 0,  # tokens: lyrics of like length share a batch, cut to a multiple of it; 0 = off
                 "epochs": 100,
                 "learning_rate": 1e-4,
                 "warmup_steps": 200,
@@ -116,6 +117,8 @@ def defaults() -> Config:
             },
             "compute": {
                 "dtype": "auto",  # float32 | bfloat16 | auto (bfloat16 on TPU and GPU)
+                "attention": "auto",  # xla | cudnn | auto (cudnn for bfloat16 on NVIDIA GPUs, where it works)
+                "rematerialise": False,  # compute the audio CNN's blocks again in the backward pass: larger batches fit
                 "fsdp": False,  # shard parameters and optimiser over "data"
                 "model_parallel": 1,  # size of the mesh axis "model"
                 "evaluation_batch_size": 64,  # global
@@ -186,6 +189,7 @@ def validate(config: Config) -> Config:
         "loss.kind": ("bce", "focal", "asymmetric"),
         "loss.reduction": ("sum", "mean"),
         "compute.placement": ("stream", "device"),
+        "compute.attention": ("auto", "xla", "cudnn"),
         "compute.dtype": ("auto", "float32", "bfloat16"),
     }
     positive = (
@@ -196,8 +200,8 @@ def validate(config: Config) -> Config:
         "compute.prefetch data.min_genre_tracks"
     ).split()
     not_negative = (
-        "train.warmup_steps train.weight_decay train.clip_norm train.patience train.seed data.max_genres "
-        "augment.time_masks augment.mel_masks augment.mixup"
+        "train.lyrics_bucket train.warmup_steps train.weight_decay train.clip_norm train.patience train.seed "
+        "data.max_genres augment.time_masks augment.mel_masks augment.mixup"
     )
     for name, allowed in choices.items():
         if _get(config, name) not in allowed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from data_pipeline import order
 from data_pipeline.input import PreparedData
 from mgc_jax import sharding
 from mgc_jax.config import Config
+from mgc_jax.resident import Resident
 
 
 def hosts() -> dict[str, Any]:
@@ -25,19 +26,31 @@ def streamed(
     config: Config, data: PreparedData, mesh: jax.sharding.Mesh, start: int, total: int
 ) -> Iterator[dict[str, jax.Array]]:
     """The batches after step ``start`` up to ``total``."""
-    t = config.train
-    read = data.train_batches(
-        batch_size=t.batch_size, seed=t.seed, start_step=start, num_steps=total - start, **hosts()
-    )
+    read = data.train_batches(start_step=start, num_steps=total - start, **batches_of(config), **hosts())
     return prefetch(read, mesh, config.compute.prefetch)
 
 
-def rows(config: Config, data: PreparedData, mesh: jax.sharding.Mesh, start: int, total: int) -> Iterator[jax.Array]:
-    """The places (B,) of the same batches in the training split."""
-    t, tracks = config.train, data.split_sizes["train"]
-    mine = order.host_slice(t.batch_size, **hosts())
-    places = ({"rows": order.batch_indices(tracks, t.batch_size, t.seed, step)[mine]} for step in range(start, total))
-    return (batch["rows"] for batch in prefetch(places, mesh, config.compute.prefetch))
+def resident(
+    config: Config,
+    data: PreparedData,
+    split: Mapping[str, Any],
+    mesh: jax.sharding.Mesh,
+    start: int,
+    total: int,
+) -> Iterator[Resident]:
+    """The same batches by reference to the training split, which is in the devices' memory."""
+    steps = data.training_order(**batches_of(config))
+    mine = order.host_slice(config.train.batch_size, **hosts())
+    rows = ({"rows": steps.indices(step)[mine]} for step in range(start, total))
+    placed = prefetch(rows, mesh, config.compute.prefetch)
+    lengths = (min(steps.length(step) or data.max_tokens, data.max_tokens) for step in range(start, total))
+    return (Resident(split, batch["rows"], length) for batch, length in zip(placed, lengths, strict=True))
+
+
+def batches_of(config: Config) -> dict[str, Any]:
+    """What of the settings decides which tracks make up which batch."""
+    t = config.train
+    return {"batch_size": t.batch_size, "seed": t.seed, "bucket": t.lyrics_bucket}
 
 
 def prefetch(batches: Iterator[Any], mesh: jax.sharding.Mesh, size: int) -> Iterator[dict[str, jax.Array]]:

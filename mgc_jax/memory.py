@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from typing import Any
@@ -84,4 +85,6 @@ def _resized(batch: Any, size: int) -> Any:
     def resize(x: jax.Array) -> Any:
         return jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype, sharding=x.sharding)
 
-    return batch._replace(rows=resize(batch.rows)) if isinstance(batch, Resident) else jax.tree.map(resize, batch)
+    if isinstance(batch, Resident):
+        return dataclasses.replace(batch, rows=resize(batch.rows))
+    return jax.tree.map(resize, batch)

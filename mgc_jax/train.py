@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from data_pipeline import order
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import locate_encoder
@@ -23,8 +22,8 @@ from mgc_jax.config import Config
 from mgc_jax.evaluate import check_prepared_for, score_split
 from mgc_jax.logs import MetricLog
 from mgc_jax.progress import Progress
-from mgc_jax.resident import Resident
 from mgc_jax.state import Network, TrainState, initialise, parameter_table
+from mgc_jax.step_by_length import StepByLength, with_length
 from mgc_jax.workdir import Workdir
 
 
@@ -177,7 +176,7 @@ class _Loop:
         return state
 
     def compile(self, state: TrainState, start: int, total: int) -> tuple[Any, Iterator[Any]]:
-        """The compiled step and the batches after step ``start`` up to ``total``.
+        """The step, compiled for the longest lyrics, and the batches after step ``start`` up to ``total``.
 
         The batches are the same whether they are streamed or on the devices; a split that does not fit there is
         streamed.
@@ -185,24 +184,26 @@ class _Loop:
         Raises:
             InputError: a batch does not fit into the devices' memory.
         """
-        mesh, frozen = self.network.mesh, self.network.frozen
-        source = (self.config, self.data, mesh, start, total)
+        mesh, frozen, longest = self.network.mesh, self.network.frozen, self.config.lyrics.max_tokens
         stage("compiling the training step")
         if self.config.compute.placement == "device":
             split = self.data.whole("train", multiple=mesh.shape["data"], **feed.hosts())
             shapes = sharding.batch_shapes(split, mesh)
-            first, rows = feed.peek(feed.rows(*source))
-            if step := memory.compile_if_it_fits(self.train_step, state, frozen, Resident(shapes, first)):
+            first = next(feed.resident(self.config, self.data, shapes, mesh, start, total))
+            if program := memory.compile_if_it_fits(self.train_step, state, frozen, with_length(first, longest)):
                 stage("sending the training split to the devices")
                 placed = sharding.place_batch(split, mesh)
-                return step, (Resident(placed, batch) for batch in rows)
+                batches = feed.resident(self.config, self.data, placed, mesh, start, total)
+                return StepByLength(self.train_step, longest, program), batches
             share = sum(x.size * x.dtype.itemsize for x in shapes.values()) / mesh.shape["data"]
             print(
                 f"the training split ({share / memory.GIB:.2f} GiB a device) does not fit into the devices' memory "
                 f"({memory.capacity() / memory.GIB:.2f} GiB) beside the step; its batches are streamed"
             )
-        first, batches = feed.peek(feed.streamed(*source))
-        return memory.compile_step(self.train_step, state, frozen, first, mesh.shape["data"]), batches
+        first, batches = feed.peek(feed.streamed(self.config, self.data, mesh, start, total))
+        shapes = with_length(first, longest)
+        program = memory.compile_step(self.train_step, state, frozen, shapes, mesh.shape["data"])
+        return StepByLength(self.train_step, longest, program), batches
 
     def flush(self, keep: int, schedule: Any) -> str:
         """Log the steps whose metrics are due; returns the progress bar's note.
@@ -236,8 +237,7 @@ class _Loop:
         return f"loss {mean['loss']:.4f}"
 
     def _not_finite(self, step: int) -> str:
-        t = self.config.train
-        rows = order.batch_indices(self.data.split_sizes["train"], t.batch_size, t.seed, step - 1)
+        rows = self.data.training_order(**feed.batches_of(self.config)).indices(step - 1)
         ids = self.data.track_ids("train")
         return (
             f"The loss of step {step} is not finite; training stopped and the last good checkpoint is kept. "

@@ -12,7 +12,8 @@ import numpy as np
 
 from mgc_jax import memory, resident, sharding, state, steps
 from mgc_jax.benchmark.workload import Workload
-from mgc_jax.feed import prefetch
+from mgc_jax.feed import Timed, prefetch
+from mgc_jax.step_by_length import StepByLength, with_length
 from mgc_jax.train import make_optimiser, step_recipe
 
 
@@ -35,40 +36,52 @@ class FusedStep:
     def __init__(self, workload: Workload, placement: str, mesh: jax.sharding.Mesh):
         self.name = f"mgc-jax, {placement}"
         config = workload.config
+        if config.train.lyrics_bucket:
+            self.name += f", lyrics by {config.train.lyrics_bucket}"
+        self._workload = workload
         optimiser = make_optimiser(config, steps_per_epoch=1000)
         self._network, self._state = state.untrained(config, workload.num_genres, workload.encoder, optimiser, mesh)
         batches = self._batches(workload, placement, mesh)
         first = next(batches)
         start = time.monotonic()
         step = steps.make_train_step(self._network, optimiser, step_recipe(config))
-        self._step = memory.compile_step(step, self._state, self._network.frozen, first, mesh.shape["data"])
+        shapes = with_length(first, config.lyrics.max_tokens)
+        self._longest = memory.compile_step(step, self._state, self._network.frozen, shapes, mesh.shape["data"])
+        self._step = StepByLength(step, config.lyrics.max_tokens, self._longest)
+        for length in workload.lengths:
+            self._step.compile(self._state, self._network.frozen, with_length(first, length))
         self.start_seconds = time.monotonic() - start
-        self._batches_left = batches
+        self._batches_left = Timed(itertools.chain([first], batches))
+        self._data_wait = 0.0
 
     @staticmethod
     def _batches(workload: Workload, placement: str, mesh: jax.sharding.Mesh) -> Iterator[Any]:
         if placement == "device":
             split = sharding.place_batch(workload.examples, mesh)
-            rows = ({"rows": workload.rows(step)} for step in itertools.count())
-            for batch in prefetch(rows, mesh, workload.config.compute.prefetch):
-                yield resident.Resident(split, batch["rows"])
-        gathered = ({k: v[workload.rows(step)] for k, v in workload.examples.items()} for step in itertools.count())
-        yield from prefetch(gathered, mesh, workload.config.compute.prefetch)
+            rows = ({"rows": workload.order.indices(step)} for step in itertools.count())
+            for step, batch in enumerate(prefetch(rows, mesh, workload.config.compute.prefetch)):
+                yield resident.Resident(split, batch["rows"], workload.length(step))
+        yield from prefetch(map(workload.batch, itertools.count()), mesh, workload.config.compute.prefetch)
 
     def run(self, count: int) -> None:
         metrics: Any = {}
+        self._batches_left.seconds, start = 0.0, time.monotonic()
         for _ in range(count):
             self._state, metrics = self._step(self._state, self._network.frozen, next(self._batches_left))
         if not np.isfinite(jax.device_get(metrics["loss"])):
             raise FloatingPointError("the loss is not finite")
+        self._data_wait = self._batches_left.seconds / (time.monotonic() - start)
 
     def facts(self) -> dict[str, float]:
-        """The compiler's count of FLOPs and bytes of a step, and the memory it needs on each device."""
-        cost: Any = self._step.cost_analysis()
+        """The compiler's count of FLOPs and bytes of a step (not where steps differ), the memory that the largest needs
+        on each device, and the share of the last block's time that the host waited for batches."""
+        cost: Any = self._longest.cost_analysis()
+        counts = {"compiler_flops": cost["flops"], "compiler_bytes": cost["bytes accessed"]}
         return {
-            "compiler_flops": cost["flops"],
-            "compiler_bytes": cost["bytes accessed"],
-            "device_bytes": memory.needed(self._step),
+            **({} if self._workload.config.train.lyrics_bucket else counts),
+            "model_flops_per_track": self._workload.flops_per_track,
+            "device_bytes": memory.needed(self._longest),
+            "data_wait": self._data_wait,
         }
 
 
@@ -80,6 +93,9 @@ def mesh_for(workload: Workload) -> jax.sharding.Mesh:
 
 
 def ours(workload: Workload) -> list[Contender]:
-    """The step with streamed and with resident examples."""
+    """The step with streamed and with resident examples; with tokens also with lyrics of like length in a batch."""
     mesh = mesh_for(workload)
-    return [FusedStep(workload, placement, mesh) for placement in ("stream", "device")]
+    every: list[Contender] = [FusedStep(workload, placement, mesh) for placement in ("stream", "device")]
+    if workload.config.lyrics.input == "tokens" and not workload.config.train.lyrics_bucket:
+        every.append(FusedStep(workload.in_buckets(workload.config.lyrics.max_tokens // 8), "stream", mesh))
+    return every

@@ -18,11 +18,11 @@ from mgc_jax.models.bert import BertConfig
 FROZEN, TRAINED = 1, 3
 
 
-def training(config: Config, encoder: BertConfig, num_genres: int) -> dict[str, float]:
-    """FLOPs of one training step for one track, by part of the paper's full model."""
+def training(config: Config, encoder: BertConfig, num_genres: int, tokens: int) -> dict[str, float]:
+    """FLOPs of one training step for one track with lyrics of ``tokens``, by part of the paper's full model."""
     m = config.model
     spec = build.audio_spec(config)
-    frames, mels, tokens, width = spec.num_frames, spec.n_mels, config.lyrics.max_tokens, m.width
+    frames, mels, width = spec.num_frames, spec.n_mels, m.width
     preset = PRESETS[m.audio_preset]
     patch = preset.get("patch", (1, 1))
     cnn, before = 0.0, 0

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mgc_jax.benchmark import chips, flops
+from mgc_jax.benchmark import chips
 from mgc_jax.benchmark.contenders import Contender
 from mgc_jax.benchmark.workload import Workload
 from mgc_jax.progress import Progress
@@ -43,13 +43,12 @@ def race(workload: Workload, contenders: Sequence[Contender], *, rounds: int, st
 
 def _row(workload: Workload, contender: Contender, seconds: np.ndarray, ratio: np.ndarray) -> dict[str, Any]:
     batch, devices = workload.config.train.batch_size, jax.device_count()
-    needed = sum(flops.training(workload.config, workload.encoder, workload.num_genres).values())
     step = float(np.median(seconds))
-    facts = contender.facts()
+    facts = {"model_flops_per_track": workload.flops_per_track, **contender.facts()}
     chip = chips.of(jax.devices()[0])
     share: dict[str, float | None] = {"mfu": None, "bandwidth_share": None}
     if chip:
-        share["mfu"] = needed * batch / step / (chip.flops * devices)
+        share["mfu"] = facts["model_flops_per_track"] * batch / step / (chip.flops * devices)
         if "compiler_bytes" in facts:
             share["bandwidth_share"] = facts["compiler_bytes"] / step / chip.bandwidth
     return {
@@ -60,7 +59,6 @@ def _row(workload: Workload, contender: Contender, seconds: np.ndarray, ratio: n
         "step_seconds": {"median": step, "low": float(seconds.min()), "high": float(seconds.max())},
         "ratio": {"median": float(np.median(ratio)), "low": float(ratio.min()), "high": float(ratio.max())},
         "start_seconds": contender.start_seconds,
-        "model_flops_per_track": needed,
         **share,
         **facts,
     }

@@ -13,7 +13,7 @@ from mgc_jax.memory import GIB
 
 HEAD = (
     *("lyrics", "", "tracks/s", "ms a step", "times as long as the first", "start, s"),
-    *("GFLOP a track", "MFU", "MB moved a track", "of the memory's bandwidth", "GiB a device"),
+    *("GFLOP a track", "MFU", "MB moved a track", "of the memory's bandwidth", "GiB a device", "waits for data"),
 )
 COMPILED_HEAD = (
     *("topology", "lyrics", "tracks a chip", "GiB a chip", "GFLOP a track", "MB moved a track", "MB sent a step"),
@@ -66,6 +66,7 @@ def markdown(report: dict[str, Any]) -> str:
             f"{row['compiler_bytes'] * m['devices'] / row['batch_size'] / 1e6:.0f}" if "compiler_bytes" in row else "",
             _percent(row["bandwidth_share"]),
             f"{row['device_bytes'] / GIB:.2f}" if "device_bytes" in row else "",
+            _percent(row.get("data_wait")),
         ]
         rows.append(cells)
     return "\n".join([*lines, _table(HEAD, rows)])

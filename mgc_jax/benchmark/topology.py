@@ -97,7 +97,9 @@ def compile_for(
         "jax": jax.__version__,
         "lyrics": lyrics_input,
         "batch_size": config.train.batch_size,
-        "model_flops_per_track": sum(flops.training(config, load.encoder, load.num_genres).values()),
+        "model_flops_per_track": sum(
+            flops.training(config, load.encoder, load.num_genres, config.lyrics.max_tokens).values()
+        ),
         "compiler_flops": cost["flops"],
         "compiler_bytes": cost["bytes accessed"],
         "sent_bytes": sent,

@@ -5,15 +5,18 @@ Axis letters: N examples, T frames, M mel bands, L lyric tokens, H encoder width
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from data_pipeline.errors import InputError
-from data_pipeline.schema import Batch
+from data_pipeline.order import TrainingOrder
+from data_pipeline.schema import LYRICS, Batch
 from mgc_jax import build, config
+from mgc_jax.benchmark import flops
 from mgc_jax.benchmark.sizes import SIZES
 from mgc_jax.config import Config
 from mgc_jax.models.bert import BertConfig
@@ -25,7 +28,8 @@ ENCODERS = {
 """The shapes of the lyrics encoders that a size may name; their weights are random here."""
 
 
-class Workload(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Workload:
     """One model and the examples that it is fed; all contenders of a benchmark share it."""
 
     config: Config
@@ -39,14 +43,40 @@ class Workload(NamedTuple):
         """G."""
         return self.examples["labels"].shape[1]
 
-    def rows(self, step: int) -> np.ndarray:
-        """The examples (B,) int32 of a step's batch, in another order in every pass over the N examples."""
-        count, size = len(self.examples["index"]), self.config.train.batch_size
-        return (
-            np.random.default_rng([count, step * size // count])
-            .permutation(count)[step * size % count : step * size % count + size]
-            .astype(np.int32)
-        )
+    @functools.cached_property
+    def order(self) -> TrainingOrder:
+        """Which examples make up which batch."""
+        t, lengths = self.config.train, self.examples["num_tokens"]
+        return TrainingOrder(len(lengths), t.batch_size, t.seed, lengths, t.lyrics_bucket)
+
+    def length(self, step: int) -> int:
+        """L of a step's batch."""
+        longest = self.config.lyrics.max_tokens
+        return min(self.order.length(step) or longest, longest)
+
+    @property
+    def lengths(self) -> list[int]:
+        """L of the batches of one pass over the examples."""
+        return [self.length(step) for step in range(self.order.steps_per_epoch)]
+
+    @property
+    def flops_per_track(self) -> float:
+        """By :mod:`flops`, on average over one pass."""
+        return float(np.mean([self._flops(length) for length in self.lengths]))
+
+    def _flops(self, length: int) -> float:
+        return sum(flops.training(self.config, self.encoder, self.num_genres, length).values())
+
+    def batch(self, step: int) -> Batch:
+        """A step's batch (B, ...)."""
+        rows = self.order.indices(step)
+        return {name: x[rows, : self.length(step)] if name in LYRICS else x[rows] for name, x in self.examples.items()}
+
+    def in_buckets(self, tokens: int) -> Workload:
+        """The same examples with ``train.lyrics_bucket``."""
+        settings = Config.of(self.config)
+        settings.train["lyrics_bucket"] = tokens
+        return dataclasses.replace(self, config=settings)
 
 
 def make(

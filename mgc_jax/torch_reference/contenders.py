@@ -37,11 +37,9 @@ class SameWork:
         self.start_seconds = time.monotonic() - start
 
     def _feed(self, workload: Workload) -> Iterator[dict[str, Tensor]]:
-        host = {name: torch.from_numpy(x) for name, x in workload.examples.items()}
         gpu = self._device.type == "cuda"
         for step in itertools.count():
-            rows = torch.from_numpy(workload.rows(step))
-            batch = {name: x[rows] for name, x in host.items()}
+            batch = {name: torch.from_numpy(x) for name, x in workload.batch(step).items()}
             yield {n: (x.pin_memory() if gpu else x).to(self._device, non_blocking=True) for n, x in batch.items()}
 
     def run(self, count: int) -> None:

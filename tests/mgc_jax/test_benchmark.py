@@ -21,7 +21,7 @@ WITHOUT = "tensorflow tensorflow_datasets librosa ml_collections soundfile iters
 def test_the_arithmetic_of_the_papers_model_is_what_its_shapes_say():
     settings = config.load(None, base=SIZES["paper"].settings)
     encoder = workload.ENCODERS[settings.lyrics.encoder]
-    parts = flops.training(settings, encoder, 87)
+    parts = flops.training(settings, encoder, 87, 512)
     # BERT-base: 12 layers with 7.08 M weights each, twice a token, and two products of 512 x 512 x 768.
     assert parts["lyrics encoder"] == pytest.approx(512 * 12 * (2 * 7_077_888 + 2 * 2 * 512 * 768))
     # The second block alone, by hand: 64 -> 128 channels on 646 x 64 positions, three times.
@@ -30,7 +30,7 @@ def test_the_arithmetic_of_the_papers_model_is_what_its_shapes_say():
     third, fourth, fifth = (2 * 9 * a * b * t * m for a, b, t, m in later)
     assert parts["audio CNN"] == pytest.approx(2 * first + 3 * (second + third + fourth + fifth))
     stored = config.Config.of({**settings, "lyrics": {**settings.lyrics, "input": "features"}})
-    assert flops.training(stored, encoder, 87) == {
+    assert flops.training(stored, encoder, 87, 512) == {
         name: value for name, value in parts.items() if name != "lyrics encoder"
     }
 
@@ -39,17 +39,39 @@ def test_the_count_is_near_the_compilers():
     # The compiler also counts norms and the optimiser, and leaves out the taps of a kernel that fall on padding.
     more = ["audio.seconds=3.0", "model.audio_preset=paper", "train.batch_size=8", "compute.dtype=float32"]
     load = workload.make("demo", "features", None, more, batches=1)
-    ours = sum(flops.training(load.config, load.encoder, load.num_genres).values()) * 8 / jax.device_count()
+    ours = load.flops_per_track * 8 / jax.device_count()
     step = contenders.FusedStep(load, "stream", contenders.mesh_for(load))
     assert 0.8 < ours / step.facts()["compiler_flops"] < 1.2
 
 
 def test_every_pass_sees_every_example_once():
     load = workload.make("demo", "features", None, ["train.batch_size=8", *SMALL], batches=3)
-    rows = [load.rows(step) for step in range(6)]
+    rows = [load.order.indices(step) for step in range(6)]
     assert sorted(x for part in rows[:3] for x in part.tolist()) == list(range(24))
     assert sorted(x for part in rows[3:] for x in part.tolist()) == list(range(24))
     assert [x.tolist() for x in rows[:3]] != [x.tolist() for x in rows[3:]]
+
+
+def test_lyrics_of_like_length_need_less():
+    load = workload.make("demo", "tokens", None, ["train.batch_size=8", *SMALL, "lyrics.max_tokens=64"], batches=4)
+    cut = load.in_buckets(8)
+    assert (load.lengths, load.config.train.lyrics_bucket) == ([64] * 4, 0)
+    assert 16 <= min(cut.lengths) < max(cut.lengths) <= 64
+    for step in range(8):
+        batch = cut.batch(step)
+        assert batch["num_tokens"].max() <= batch["tokens"].shape[1] == cut.length(step)
+        assert batch["tokens"].shape[1] - batch["num_tokens"].max() < 8
+    assert cut.flops_per_track < 0.9 * load.flops_per_track
+
+
+@pytest.mark.slow
+def test_with_tokens_it_times_lyrics_of_like_length_too():
+    load = workload.make("demo", "tokens", None, ["train.batch_size=8", *SMALL, "lyrics.max_tokens=24"], batches=2)
+    rows = race.race(load, contenders.ours(load), rounds=2, steps=4)
+    names = ["mgc-jax, stream", "mgc-jax, device", "mgc-jax, stream, lyrics by 3"]
+    assert [row["name"] for row in rows] == names
+    assert rows[2]["model_flops_per_track"] < rows[1]["model_flops_per_track"] == rows[0]["model_flops_per_track"]
+    assert all(0 <= row["data_wait"] < 1 for row in rows)
 
 
 @pytest.mark.slow
@@ -82,7 +104,7 @@ def test_shares_of_a_known_chip(monkeypatch):
             clock[0] += count * self.seconds
 
         def facts(self):
-            return {"compiler_bytes": 2e9, "device_bytes": 3 * 2**30}
+            return {"compiler_bytes": 2e9, "device_bytes": 3 * 2**30, "data_wait": 0.02}
 
     clock = [0.0]
     monkeypatch.setattr(race.time, "perf_counter", lambda: clock[0])
@@ -92,7 +114,7 @@ def test_shares_of_a_known_chip(monkeypatch):
     rows = race.race(load, [Paced(0.5), Paced(1.0)], rounds=3, steps=4)
     assert [row["step_seconds"]["median"] for row in rows] == [0.5, 1.0]
     assert [row["ratio"]["median"] for row in rows] == [1.0, 2.0]
-    needed = sum(flops.training(load.config, load.encoder, load.num_genres).values())
+    needed = load.flops_per_track
     assert rows[0]["mfu"] == pytest.approx(needed * 8 / 0.5 / 1e12)
     assert rows[1]["bandwidth_share"] == pytest.approx(2e9 / 1.0 / 8e9)
     summary = report.of("demo", "float32", 3, 4, rows)
@@ -101,7 +123,7 @@ def test_shares_of_a_known_chip(monkeypatch):
     summary["machine"]["peak_bytes"] = 2**31
     text = report.markdown(summary)
     assert "Most that all of ours held on a device: 2.00 GiB." in text
-    assert text.endswith(" | 25 % | 3.00 |")
+    assert text.endswith(" | 25 % | 3.00 | 2 % |")
     assert "| features | paced | 16 | 500.0 (500.0 to 500.0) | 1.00 (1.00 to 1.00) | 1.0 |" in text
 
 
