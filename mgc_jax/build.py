@@ -16,7 +16,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
 from data_pipeline.prepare import PrepareOptions
-from mgc_jax import sharding
+from mgc_jax import kernels, sharding
 from mgc_jax.config import Config
 from mgc_jax.models import genre_graph
 from mgc_jax.models.baselines import Pandeya, Santana
@@ -40,7 +40,14 @@ def uses_bert(config: Config) -> bool:
 def pretrained_bert(folder: Path, config: Config) -> Bert:
     """The frozen lyrics encoder; its weights are kept in bfloat16 where the computation is."""
     dtype = compute_dtype(config)
-    return load_bert(folder, dtype=dtype, param_dtype=dtype)
+    kernel = attention_kernel(config, BertConfig.from_json(folder / "config.json"))
+    return load_bert(folder, dtype=dtype, param_dtype=dtype, kernel=kernel)
+
+
+def attention_kernel(config: Config, encoder: BertConfig) -> str:
+    """XLA's or cuDNN's attention, for the lyrics encoder and for the fusion."""
+    channels = (encoder.hidden_size // encoder.num_attention_heads, config.model.width // config.model.heads)
+    return kernels.attention_kernel(config.compute.attention, channels, compute_dtype(config))
 
 
 def lyrics_encoder(config: Config) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -90,6 +97,7 @@ def classifier(
         InputError: settings that do not fit each other.
     """
     dtype = compute_dtype(config)
+    kernel = attention_kernel(config, bert_config) if uses_bert(config) else "xla"
     m = config.model
     common: dict[str, Any] = {
         "num_mels": config.audio.n_mels,
@@ -108,7 +116,7 @@ def classifier(
             return Pandeya(vocab_size=bert_config.vocab_size, width=m.baseline_width, **common)
         return GenreClassifier(
             max_tokens=config.lyrics.max_tokens,
-            bert=Bert(bert_config, dtype=dtype, param_dtype=dtype, rngs=rngs),
+            bert=Bert(bert_config, dtype=dtype, param_dtype=dtype, kernel=kernel, rngs=rngs),
             lyrics_features=bert_config.hidden_size,
             audio_preset=m.audio_preset,
             audio_tokens=m.audio_tokens,
@@ -124,6 +132,8 @@ def classifier(
             gcn_depth=m.gcn_depth,
             contrastive_width=m.contrastive_width,
             normalise=m.contrastive_normalise,
+            kernel=kernel,
+            rematerialise=config.compute.rematerialise,
             **common,
         )
     except ValueError as error:

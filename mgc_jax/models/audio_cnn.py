@@ -74,6 +74,10 @@ class AudioCNN(nnx.Module):
     ``tokens="time"`` folds the pooled mel axis into the channels (S = T/32 for the paper preset), ``"all"`` makes
     every pooled position a token (S = T/32 * M/32).
 
+    ``rematerialise`` keeps of each block only its input for the backward pass and computes the rest again: half the
+    memory, so twice the batch, for more traffic. By the compiler for a TPU v5e, whole step, features: 7.28 instead of
+    13.21 GiB and 540 instead of 387 MB a track at 128 tracks a chip; 256 fit then (12.52 GiB, 525 MB a track).
+
     Raises ValueError when the pools leave no mel band (here) or no frame (when called).
     """
 
@@ -85,6 +89,7 @@ class AudioCNN(nnx.Module):
         pools: Sequence[tuple[int, int]] = PRESETS["paper"]["pools"],
         patch: tuple[int, int] = (1, 1),
         tokens: str = "time",
+        rematerialise: bool = False,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -95,6 +100,7 @@ class AudioCNN(nnx.Module):
         self.num_mels = num_mels
         self.dtype = dtype
         self.tokens = tokens
+        self.rematerialise = rematerialise
         self.pools = tuple((int(time), int(mel)) for time, mel in pools)
         self.patch = patch
         bands = functools.reduce(lambda size, p: size // p[1], (patch, *self.pools), num_mels)
@@ -120,5 +126,10 @@ class AudioCNN(nnx.Module):
             raise ValueError(f"{frames} frames are too few for the pools {self.pools}: nothing is left of time")
         x = fold_patches(spectrogram.astype(self.dtype), self.patch)
         for block in self.blocks:
-            x = block(x, train=train)
+            x = _forgetful(block, x) if train and self.rematerialise else block(x, train=train)
         return x.reshape(batch, -1, self.out_features)
+
+
+@nnx.remat
+def _forgetful(block: ConvBlock, x: jax.Array) -> jax.Array:
+    return block(x, train=True)

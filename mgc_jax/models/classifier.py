@@ -44,6 +44,7 @@ class GenreClassifier(nnx.Module):
     - ``fusion``: ``scma`` | ``concat`` (pooled tokens, no attention) | ``audio`` | ``lyrics`` (one modality).
     - ``head``: ``graph`` (GCEM) | ``linear`` (no genre vectors from a graph).
     - ``bert=None``: batches carry ``lyrics_features``, the frozen encoder's outputs computed earlier.
+    - ``kernel`` and ``rematerialise`` change speed and memory alone, see :func:`attention` and :class:`AudioCNN`.
 
     Departures, each to be switched off: attention has ``heads`` and ``residual_norm`` and pools its tokens
     (``heads=1, residual_norm=False, pooling="flatten"`` is literal); every genre has a bias, starting at
@@ -80,6 +81,8 @@ class GenreClassifier(nnx.Module):
         contrastive_width: int = 4,
         normalise: bool = False,
         dropout: float = 0.0,
+        kernel: str = "xla",
+        rematerialise: bool = False,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -88,7 +91,12 @@ class GenreClassifier(nnx.Module):
         self.scale = 1.0 / math.sqrt(width)
         # Music representation.
         self.audio_cnn = AudioCNN(
-            num_mels=num_mels, **PRESETS[audio_preset], tokens=audio_tokens, dtype=dtype, rngs=rngs
+            num_mels=num_mels,
+            **PRESETS[audio_preset],
+            tokens=audio_tokens,
+            rematerialise=rematerialise,
+            dtype=dtype,
+            rngs=rngs,
         )
         self.bert = bert
         self.audio_projection = nnx.Linear(self.audio_cnn.out_features, width, dtype=dtype, rngs=rngs)
@@ -108,6 +116,7 @@ class GenreClassifier(nnx.Module):
                 dropout=dropout,
                 num_audio_tokens=self.audio_cnn.num_tokens(num_frames),
                 max_tokens=max_tokens,
+                kernel=kernel,
                 dtype=dtype,
                 rngs=rngs,
             )

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from mgc_jax.models.attention import attention
 from mgc_jax.models.bert import mean_pool
 
 
@@ -30,10 +31,12 @@ class CrossModalAttention(nnx.Module):
     ``residual_norm`` adds the query back and a LayerNorm. The softmax is in float32; every mask row needs a True.
     """
 
-    def __init__(self, width: int, *, heads: int, residual_norm: bool, dtype: DTypeLike, rngs: nnx.Rngs):
+    def __init__(
+        self, width: int, *, heads: int, residual_norm: bool, kernel: str = "xla", dtype: DTypeLike, rngs: nnx.Rngs
+    ):
         if width % heads:
             raise ValueError(f"width {width} does not divide into {heads} heads")
-        self.heads = heads
+        self.heads, self.kernel = heads, kernel
         self.query = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
         self.key = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
         self.value = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
@@ -54,12 +57,8 @@ class CrossModalAttention(nnx.Module):
     def __call__(
         self, queries: jax.Array, context: jax.Array, mask: jax.Array, *, rate: float, key: jax.Array | None
     ) -> jax.Array:
-        attended = jax.nn.dot_product_attention(
-            self._split(self.query(queries)),
-            self._split(self.key(context)),
-            self._split(self.value(context)),
-            mask=mask[:, None, None, :],
-        ).reshape(queries.shape)
+        q, k, v = self._split(self.query(queries)), self._split(self.key(context)), self._split(self.value(context))
+        attended = attention(q, k, v, mask, self.kernel).reshape(queries.shape)
         if self.out is not None:
             attended = self.out(attended)
         attended = dropout(attended, rate, key)
@@ -75,7 +74,7 @@ class CrossAttention(nnx.Module):
     Open in the paper, chosen here: several heads, residual and LayerNorm, dropout on the attended values; and
     ``pooling="mean"`` over the real tokens of each branch in place of the literal ``"flatten"``, which ties the
     layer to ``num_audio_tokens`` and ``max_tokens``. Every row of ``lyrics_mask`` needs a True: the caller puts a
-    null token into tracks without lyrics.
+    null token into tracks without lyrics. ``kernel`` is :func:`attention`'s.
     """
 
     def __init__(
@@ -88,6 +87,7 @@ class CrossAttention(nnx.Module):
         dropout: float = 0.0,
         num_audio_tokens: int | None = None,
         max_tokens: int | None = None,
+        kernel: str = "xla",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -101,10 +101,10 @@ class CrossAttention(nnx.Module):
         self.dropout = dropout
         self.pooling = pooling
         self.max_tokens = max_tokens
-        attention = functools.partial(
-            CrossModalAttention, width, heads=heads, residual_norm=residual_norm, dtype=dtype, rngs=rngs
+        one_way = functools.partial(
+            CrossModalAttention, width, heads=heads, residual_norm=residual_norm, kernel=kernel, dtype=dtype, rngs=rngs
         )
-        self.audio_attention, self.lyrics_attention = attention(), attention()
+        self.audio_attention, self.lyrics_attention = one_way(), one_way()
         self.join = nnx.Linear(positions * width, width, dtype=dtype, rngs=rngs)
 
     def weights(self, audio: jax.Array, lyrics: jax.Array, lyrics_mask: jax.Array) -> tuple[jax.Array, jax.Array]:

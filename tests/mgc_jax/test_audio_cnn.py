@@ -59,6 +59,25 @@ def test_bfloat16_keeps_parameters_and_statistics_in_float32():
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(model))} == {np.dtype(np.float32)}
 
 
+def test_rematerialising_computes_twice_and_changes_nothing():
+    x = jax.random.normal(jax.random.key(1), (8, 64, 13))
+
+    def training(rematerialise):
+        graph, params, rest = nnx.split(small(widths=(16, 5), rematerialise=rematerialise), nnx.Param, ...)
+
+        def loss(params):
+            model = nnx.merge(graph, params, rest, copy=True)
+            return (model(x, train=True) ** 2).sum(), nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
+
+        program = jax.jit(jax.value_and_grad(loss, has_aux=True))
+        return program.lower(params).as_text(), program(params)
+
+    (plain_text, plain), (again_text, again) = training(False), training(True)
+    assert again_text.count("stablehlo.convolution") == plain_text.count("stablehlo.convolution") + 2
+    for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="no mel band"):
         small(num_mels=3)

@@ -1,0 +1,62 @@
+"""cuDNN's attention is taken where it works; a fault of it costs a line of the log, not the run."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mgc_jax import kernels
+from mgc_jax.models.attention import attention
+
+BF16 = jnp.dtype("bfloat16")
+REAL = jax.nn.dot_product_attention
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    kernels._why_not_cudnn.cache_clear()
+    yield
+    kernels._why_not_cudnn.cache_clear()
+
+
+def stand_in(q, k, v, *, implementation=None, scale=1.0, **more):
+    """XLA under cuDNN's name, given what cuDNN is given."""
+    out = REAL(q, k, v, **more)
+    return out * jnp.asarray(scale, out.dtype) if implementation == "cudnn" else out
+
+
+def test_a_device_without_it_falls_back_with_a_line(capsys):
+    assert kernels.attention_kernel("auto", [64], BF16) == "xla"  # a CPU: nobody asked
+    assert capsys.readouterr().out == ""
+    assert kernels.attention_kernel("cudnn", [32, 64], BF16) == "xla"
+    line = capsys.readouterr().out
+    assert line.startswith(
+        "attention runs by XLA: cuDNN's, for heads of 32 channels in bfloat16, cannot be used here ("
+    )
+    assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize(("scale", "chosen"), [(1.0, "cudnn"), (1.1, "xla")])
+def test_it_must_agree_with_the_plain_one(monkeypatch, capsys, scale, chosen):
+    monkeypatch.setattr(jax.nn, "dot_product_attention", functools.partial(stand_in, scale=scale))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert kernels.attention_kernel("auto", [16], BF16) == chosen
+    assert ("gives other values" in capsys.readouterr().out) == (chosen == "xla")
+    assert kernels.attention_kernel("auto", [16], jnp.dtype("float32")) == "xla"
+
+
+def test_it_is_tried_for_real_while_a_program_is_traced(monkeypatch):
+    monkeypatch.setattr(jax.nn, "dot_product_attention", stand_in)
+    chosen = []
+    jax.jit(lambda x: chosen.append(kernels.attention_kernel("cudnn", [8], BF16)) or x)(1.0)
+    assert chosen == ["cudnn"]
+
+
+def test_lengths_say_what_the_mask_says(monkeypatch):
+    monkeypatch.setattr(jax.nn, "dot_product_attention", stand_in)
+    rng = np.random.default_rng(1)
+    q, k, v = (jnp.asarray(rng.standard_normal((3, n, 2, 8)), jnp.float32) for n in (5, 7, 7))
+    mask = jnp.arange(7) < jnp.array([7, 1, 4])[:, None]
+    np.testing.assert_allclose(attention(q, k, v, mask, "cudnn"), attention(q, k, v, mask), rtol=1e-5, atol=1e-6)
