@@ -30,7 +30,7 @@ TINY = (
     "model.width=16 model.heads=2 model.gcn_hidden=16 train.epochs=1 train.batch_size=8 "
     "compute.evaluation_batch_size=16"
 ).split()
-COMPILED = "audio.seconds=1.5 model.width=16 model.heads=2 model.gcn_hidden=16 train.batch_size=512".split()
+COMPILED = "audio.seconds=1.5 model.width=16 model.heads=2 model.gcn_hidden=16 train.batch_size=32".split()
 # What makes a README command small; later arguments win over the command's own.
 SMALL = {
     "corpus": ["--tracks", "20", "--seconds", "3"],
@@ -40,7 +40,7 @@ SMALL = {
     "predict": [],
     "reproduce": ["--seeds", "1", *(f"--config.{item}" for item in TINY)],
     "benchmark": ["--rounds", "2", "--steps", "1", "--lyrics", "features", "--config.audio.seconds=1.5"],
-    "compile": ["--size", "demo", *(f"--config.{item}" for item in COMPILED)],
+    "compile": ["--topology", "v5e:2x2", "--size", "demo", *(f"--config.{item}" for item in COMPILED)],
     "--help": [],
     "scripts/measure_pipeline.py": ["--tracks", "20", "--records", "32"],
     "scripts/measure_ceiling.py": [],

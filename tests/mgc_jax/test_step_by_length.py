@@ -33,6 +33,7 @@ def losses(workdir: Path) -> list[float]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("long", ["features"], indirect=True)
 def test_training_is_the_same_streamed_and_from_the_devices_memory(long, tmp_path, capsys):
     settings, data = long
     arguments = ["train", "--config", CONFIG, *settings, "--config.train.epochs=1", *BUCKETS]
