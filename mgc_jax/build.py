@@ -33,15 +33,25 @@ def compute_dtype(config: Config) -> jnp.dtype:
 
 
 def uses_bert(config: Config) -> bool:
-    """Whether the model has a frozen lyrics encoder and a genre graph: the paper's has, its rivals have not."""
+    """Whether the model has a pretrained lyrics encoder and a genre graph: the paper's has, its rivals have not."""
     return config.model.architecture == "ru"
 
 
 def pretrained_bert(folder: Path, config: Config) -> Bert:
-    """The frozen lyrics encoder; its weights are kept in bfloat16 where the computation is."""
-    dtype = compute_dtype(config)
+    """The lyrics encoder, with the weights of ``folder``."""
     kernel = attention_kernel(config, BertConfig.from_json(folder / "config.json"))
-    return load_bert(folder, dtype=dtype, param_dtype=dtype, kernel=kernel)
+    return load_bert(folder, kernel=kernel, **_encoder_kind(config))
+
+
+def random_bert(shapes: BertConfig, config: Config, *, kernel: str = "xla", rngs: nnx.Rngs) -> Bert:
+    """The lyrics encoder, with random weights."""
+    return Bert(shapes, kernel=kernel, rngs=rngs, **_encoder_kind(config))
+
+
+def _encoder_kind(config: Config) -> dict[str, Any]:
+    """Frozen weights are kept in the dtype of the computation, trained ones in float32."""
+    dtype, frozen = compute_dtype(config), config.train.encoder_rate == 0
+    return {"frozen": frozen, "dtype": dtype, "param_dtype": dtype if frozen else jnp.float32}
 
 
 def attention_kernel(config: Config, encoder: BertConfig) -> str:
@@ -116,7 +126,7 @@ def classifier(
             return Pandeya(vocab_size=bert_config.vocab_size, width=m.baseline_width, **common)
         return GenreClassifier(
             max_tokens=config.lyrics.max_tokens,
-            bert=Bert(bert_config, dtype=dtype, param_dtype=dtype, kernel=kernel, rngs=rngs),
+            bert=random_bert(bert_config, config, kernel=kernel, rngs=rngs),
             lyrics_features=bert_config.hidden_size,
             audio_preset=m.audio_preset,
             audio_tokens=m.audio_tokens,

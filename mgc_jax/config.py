@@ -104,6 +104,7 @@ def defaults() -> Config:
                 "lyrics_bucket": 0,  # tokens: lyrics of like length share a batch, cut to a multiple of it; 0 = off
                 "epochs": 100,
                 "learning_rate": 1e-4,
+                "encoder_rate": 0.0,  # the lyrics encoder's, as a share of learning_rate; 0 = frozen, as in the paper
                 "warmup_steps": 200,
                 "halve_every_epochs": 50,
                 "weight_decay": 1e-4,
@@ -200,8 +201,8 @@ def validate(config: Config) -> Config:
         "compute.prefetch data.min_genre_tracks"
     ).split()
     not_negative = (
-        "train.lyrics_bucket train.warmup_steps train.weight_decay train.clip_norm train.patience train.seed "
-        "data.max_genres augment.time_masks augment.mel_masks augment.mixup"
+        "train.lyrics_bucket train.encoder_rate train.warmup_steps train.weight_decay train.clip_norm train.patience "
+        "train.seed data.max_genres augment.time_masks augment.mel_masks augment.mixup"
     )
     for name, allowed in choices.items():
         if _get(config, name) not in allowed:
@@ -223,6 +224,11 @@ def validate(config: Config) -> Config:
         raise InputError(
             f"loss.contrastive_weight is {config.loss.contrastive_weight}, but model.architecture "
             f"{config.model.architecture} has no A-L loss; set --config.loss.contrastive_weight=0.0."
+        )
+    if config.train.encoder_rate and (config.lyrics.input != "tokens" or config.model.architecture != "ru"):
+        raise InputError(
+            f"train.encoder_rate is {config.train.encoder_rate}, but only the paper's own model with "
+            "lyrics.input=tokens has a lyrics encoder in its training step."
         )
     if config.augment.mixup and (config.lyrics.input != "features" or config.model.architecture == "pandeya"):
         raise InputError(

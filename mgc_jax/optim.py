@@ -26,6 +26,12 @@ def adamw(schedule: optax.Schedule, *, weight_decay: float, clip_norm: float) ->
     return optax.chain(clip, optax.adamw(schedule, weight_decay=weight_decay, mask=decay_mask))
 
 
+def at_rate(optimiser: optax.GradientTransformation, part: str, share: float) -> optax.GradientTransformation:
+    """``optimiser`` with ``share`` of its learning rate for the ``part`` of the network, such as ``bert``."""
+    of_part = lambda params: jax.tree_util.tree_map_with_path(lambda path, _: path[0].key == part, params)  # noqa: E731
+    return optax.chain(optimiser, optax.masked(optax.scale(share), of_part))
+
+
 class AverageState(NamedTuple):
     """``average``: the exponential moving average of the parameters after ``steps`` steps."""
 

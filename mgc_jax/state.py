@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from data_pipeline.genres import GenreVocabulary
 from mgc_jax import build, sharding
@@ -24,7 +24,7 @@ from mgc_jax.models.genre_graph import Constant
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """Everything that a checkpoint holds. The frozen encoder is not in it."""
+    """Everything that a checkpoint holds. The lyrics encoder is in it only where it is trained."""
 
     step: jax.Array  # () int32
     params: nnx.State
@@ -35,12 +35,18 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """The static half of the model, its frozen weights and where everything lives."""
+    """The static half of the model, its frozen weights (none where the lyrics encoder is trained) and where everything
+    lives."""
 
     graphdef: nnx.GraphDef
     frozen: nnx.State
     mesh: Mesh
     state_shardings: TrainState  # of NamedShardings
+
+    @property
+    def frozen_shardings(self) -> Any:
+        """Of ``frozen``."""
+        return jax.tree.map(lambda x: x.sharding, self.frozen)
 
     def merge(self, state: TrainState, frozen: nnx.State) -> Any:
         """The callable model of ``state``, inside or outside a jitted function."""
@@ -58,30 +64,28 @@ def initialise(
     bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
     graph = build.graph_constants(config, vocabulary, bert, encoder) if bert else ()
     network, init = _define(config, vocabulary.size, _bert_config(encoder, bert), bert, optimiser, mesh)
-    return network, init(build.prior_logits(vocabulary), *graph)
+    return network, init(_weights(bert, nnx.Param), build.prior_logits(vocabulary), *graph)
 
 
 def untrained(
     config: Config, num_genres: int, bert_config: BertConfig, optimiser: optax.GradientTransformation, mesh: Mesh
 ) -> tuple[Network, TrainState]:
     """Like :func:`initialise` without any file: the lyrics encoder is random, and no two genres are related."""
-    dtype = build.compute_dtype(config)
-    bert = Bert(bert_config, dtype=dtype, param_dtype=dtype, rngs=nnx.Rngs(0)) if build.uses_bert(config) else None
+    bert = build.random_bert(bert_config, config, rngs=nnx.Rngs(0)) if build.uses_bert(config) else None
     network, init = _define(config, num_genres, bert_config, bert, optimiser, mesh)
     names = np.random.default_rng(0).normal(size=(num_genres, bert_config.hidden_size)).astype(np.float32)
-    return network, init(
-        np.zeros(num_genres, np.float32), *((np.eye(num_genres, dtype=np.float32), names) if bert else ())
-    )
+    graph = (np.eye(num_genres, dtype=np.float32), names) if bert else ()
+    return network, init(_weights(bert, nnx.Param), np.zeros(num_genres, np.float32), *graph)
 
 
 def untrained_shapes(
     config: Config, num_genres: int, bert_config: BertConfig, optimiser: optax.GradientTransformation, mesh: Mesh
 ) -> tuple[Network, TrainState]:
-    """Like :func:`untrained` with shapes and shardings only, the frozen encoder's too: for absent devices."""
-    dtype = build.compute_dtype(config)
-    bert = nnx.eval_shape(lambda: Bert(bert_config, dtype=dtype, param_dtype=dtype, rngs=nnx.Rngs(0)))
+    """Like :func:`untrained` with shapes and shardings only, the lyrics encoder's too: for absent devices."""
+    bert = nnx.eval_shape(lambda: build.random_bert(bert_config, config, rngs=nnx.Rngs(0)))
     network, init = _define(config, num_genres, bert_config, bert, optimiser, mesh, place=_shapes_on)
-    return network, _shapes_on(jax.eval_shape(init, *_shapes(num_genres, bert)), network.state_shardings)
+    shapes = jax.eval_shape(init, _weights(bert, nnx.Param), *_shapes(num_genres, bert))
+    return network, _shapes_on(shapes, network.state_shardings)
 
 
 def abstract(
@@ -90,13 +94,19 @@ def abstract(
     """Like :func:`initialise`, but with shapes and shardings only: the target that a checkpoint is restored into."""
     bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
     network, init = _define(config, num_genres, _bert_config(encoder, bert), bert, optimiser, mesh)
-    return network, _shapes_on(jax.eval_shape(init, *_shapes(num_genres, bert)), network.state_shardings)
+    shapes = jax.eval_shape(init, _weights(bert, nnx.Param), *_shapes(num_genres, bert))
+    return network, _shapes_on(shapes, network.state_shardings)
+
+
+def _weights(bert: Bert | None, kind: type[nnx.Variable]) -> nnx.State:
+    """Those weights of the lyrics encoder that are trained (``nnx.Param``) or :class:`Frozen`, at their place in the
+    model; empty where there are none."""
+    weights = nnx.pure(nnx.state(bert, kind)) if bert else {}
+    return nnx.State({"bert": weights} if weights else {})
 
 
 def _shapes_on(tree: Any, shardings: Any) -> Any:
-    """Shapes that say where they will be: by one sharding each, or all by one."""
-    if isinstance(shardings, NamedSharding):
-        shardings = jax.tree.map(lambda _: shardings, tree)
+    """Shapes that say where they will be."""
     return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings)
 
 
@@ -134,16 +144,18 @@ def _define(
         graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat, Constant, Frozen)
         return (graphdef, *map(nnx.pure, states))
 
-    def init(*given: jax.Array) -> TrainState:
+    def init(pretrained: nnx.State, *given: jax.Array) -> TrainState:
         _, params, batch_stats, constants, _ = split(*given)
+        params = nnx.State({**params, **pretrained})
         return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, constants, optimiser.init(params))
 
     shapes = _shapes(num_genres, bert)
     graphdef = nnx.graphdef(nnx.eval_shape(lambda *a: nnx.merge(*split(*a)), *shapes))
-    rules = sharding.FSDP if config.compute.fsdp else sharding.DATA_PARALLEL
-    state_shardings = sharding.tree_shardings(jax.eval_shape(init, *shapes), mesh, rules)
-    frozen: nnx.State = nnx.State({"bert": nnx.pure(nnx.state(bert, Frozen))} if bert else {})
-    frozen = place(frozen, sharding.replicated(mesh))
+    rules = sharding.rules(config.compute.fsdp)
+    pretrained, frozen = _weights(bert, nnx.Param), _weights(bert, Frozen)
+    state_shardings = sharding.tree_shardings(jax.eval_shape(init, pretrained, *shapes), mesh, rules)
+    # Not cut over "data": they would have to be gathered in every step, and need neither gradient nor optimiser.
+    frozen = place(frozen, sharding.tree_shardings(frozen, mesh, sharding.rules()))
     return Network(graphdef, frozen, mesh, state_shardings), jax.jit(init, out_shardings=state_shardings)
 
 

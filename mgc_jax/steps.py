@@ -71,7 +71,7 @@ def make_train_step(network: Network, optimiser: optax.GradientTransformation, r
     rows = sharding.batch_sharding(network.mesh)
     return jax.jit(
         step,
-        in_shardings=(network.state_shardings, whole, rows),
+        in_shardings=(network.state_shardings, network.frozen_shardings, rows),
         out_shardings=(network.state_shardings, whole),
         donate_argnums=0,
     )
@@ -91,4 +91,5 @@ def make_evaluation_step(network: Network) -> EvaluationStep:
 
     whole = sharding.replicated(network.mesh)
     rows = sharding.batch_sharding(network.mesh)
-    return jax.jit(step, in_shardings=(network.state_shardings, whole, rows), out_shardings=whole)
+    given = (network.state_shardings, network.frozen_shardings, rows)
+    return jax.jit(step, in_shardings=given, out_shardings=whole)

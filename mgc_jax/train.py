@@ -101,6 +101,8 @@ def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
     """AdamW with the recipe's schedule, and the average of the weights if it wants one."""
     t = config.train
     adamw = optim.adamw(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
+    if t.encoder_rate:
+        adamw = optim.at_rate(adamw, "bert", t.encoder_rate)
     return optim.with_average(adamw, t.average_decay) if t.average_decay else adamw
 
 

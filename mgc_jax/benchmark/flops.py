@@ -48,5 +48,5 @@ def training(config: Config, encoder: BertConfig, num_genres: int, tokens: int) 
     }
     if config.lyrics.input == "tokens":
         layer = 2 * tokens * (4 * hidden**2 + 2 * hidden * encoder.intermediate_size) + 4 * tokens**2 * hidden
-        parts["lyrics encoder"] = FROZEN * encoder.num_hidden_layers * layer
+        parts["lyrics encoder"] = (TRAINED if config.train.encoder_rate else FROZEN) * encoder.num_hidden_layers * layer
     return parts

@@ -200,12 +200,16 @@ LAYER = {
 
 def weight_table(config: BertConfig) -> dict[str, str]:
     """Our dotted parameter names -> the checkpoint's (Hugging Face) names, without its ``bert.`` prefix."""
-    layers = {
-        f"layers.{i}.{ours}": f"encoder.layer.{i}.{theirs}"
-        for i in range(config.num_hidden_layers)
-        for ours, theirs in LAYER.items()
-    }
-    return {**EMBEDDINGS, **layers}
+    layers = [f"layers.{i}.{ours}" for i in range(config.num_hidden_layers) for ours in LAYER]
+    return {name: pretrained_name(name) for name in [*EMBEDDINGS, *layers]}
+
+
+def pretrained_name(ours: str) -> str:
+    """The checkpoint's name of our parameter."""
+    if ours in EMBEDDINGS:
+        return EMBEDDINGS[ours]
+    _, number, name = ours.split(".", 2)
+    return f"encoder.layer.{number}.{LAYER[name]}"
 
 
 def load_bert(

@@ -35,7 +35,7 @@ def classifier(
 
     Args:
         num_frames: T of one clip.
-        bert: the lyrics encoder, to be frozen; see :func:`pretrained`.
+        bert: the lyrics encoder; see :func:`pretrained`.
         adjacency: (G, G), as propagated by the genre graph.
         name_features: (G, H), the encoder's embedding of each genre's name.
         prior_logits: (G,), the training log-odds of each genre.
@@ -68,6 +68,7 @@ def classifier(
         contrastive_width=m.contrastive_width,
         normalise=m.contrastive_normalise,
         dropout=m.dropout,
+        frozen=config.train.encoder_rate == 0,
     )
 
 
@@ -99,6 +100,7 @@ def trainer(config: Config, model: GenreClassifier, steps_per_epoch: int, **spee
         model,
         contrastive_weight=config.loss.contrastive_weight,
         learning_rate=t.learning_rate,
+        encoder_rate=t.encoder_rate,
         warmup_steps=t.warmup_steps,
         halve_every_steps=t.halve_every_epochs * steps_per_epoch,
         weight_decay=t.weight_decay,

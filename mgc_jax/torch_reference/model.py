@@ -123,8 +123,8 @@ class GenreGraph(nn.Module):
 class GenreClassifier(nn.Module):
     """The whole of Fig. 1, with the options and the departures of the JAX model's docstring.
 
-    ``lyrics_encoder`` is a Hugging Face ``BertModel``; it is frozen here. ``adjacency`` (G, G) and
-    ``name_features`` (G, H) make the genre graph; ``prior_logits`` (G,) start the biases, or None for no biases.
+    ``lyrics_encoder`` is a Hugging Face ``BertModel``; unless ``frozen=False`` it is not trained. ``adjacency`` (G, G)
+    and ``name_features`` (G, H) make the genre graph; ``prior_logits`` (G,) start the biases, or None for no biases.
     """
 
     def __init__(
@@ -153,6 +153,7 @@ class GenreClassifier(nn.Module):
         contrastive_width: int = 4,
         normalise: bool = False,
         dropout: float = 0.0,
+        frozen: bool = True,
     ):
         super().__init__()
         bands = num_mels // math.prod(mel for _, mel in (patch, *pools))
@@ -161,7 +162,8 @@ class GenreClassifier(nn.Module):
         self.width, self.fusion, self.normalise = width, fusion, normalise
         self.audio_encoder = AudioEncoder(widths, pools, patch)
         self.audio_projection = nn.Linear(widths[-1] * (1 if self.every_position else bands), width)
-        self.lyrics_encoder = lyrics_encoder.requires_grad_(False).eval()
+        self.lyrics_encoder = lyrics_encoder.requires_grad_(not frozen).eval()
+        self.frozen = frozen
         self.lyrics_projection = nn.Linear(lyrics_features, width)
         self.null_token = nn.Parameter(torch.randn(width))
         self.audio_contrastive = nn.Linear(width, contrastive_width)
@@ -182,7 +184,7 @@ class GenreClassifier(nn.Module):
         self.genre_bias = None if prior_logits is None else nn.Parameter(prior_logits.clone())
 
     def train(self, mode: bool = True) -> GenreClassifier:
-        """Training mode for all but the lyrics encoder, which is used as it is."""
+        """Training mode for all but the lyrics encoder, which has no dropout here."""
         super().train(mode)
         self.lyrics_encoder.eval()
         return self
@@ -200,7 +202,7 @@ class GenreClassifier(nn.Module):
         if lyrics.is_floating_point():
             hidden = lyrics.float()
         else:
-            with torch.no_grad():
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
                 hidden = self.lyrics_encoder(input_ids=lyrics, attention_mask=mask.long()).last_hidden_state
         return torch.where((num_tokens > 0)[:, None, None], self.lyrics_projection(hidden), self.null_token), mask
 

@@ -31,6 +31,7 @@ class Trainer:
 
     Args:
         contrastive_weight: lambda of (7).
+        encoder_rate: of the lyrics encoder, as a share of ``learning_rate``.
         clip_norm: of all gradients together; 0 for none.
         reduction: of the cross-entropy over genres, ``sum`` or ``mean``.
         fused: one kernel for AdamW.
@@ -47,6 +48,7 @@ class Trainer:
         halve_every_steps: int,
         weight_decay: float,
         clip_norm: float,
+        encoder_rate: float = 0.0,
         reduction: str = "sum",
         fused: bool = False,
         autocast: torch.dtype | None = None,
@@ -54,9 +56,15 @@ class Trainer:
         self.model, self.contrastive_weight, self.clip_norm = model.train(), contrastive_weight, clip_norm
         self.reduction, self.autocast = reduction, autocast
         self.parameters = [p for p in model.parameters() if p.requires_grad]
+        encoder = set(model.lyrics_encoder.parameters())
         groups = [
-            {"params": [p for p in self.parameters if p.ndim > 1], "weight_decay": weight_decay},
-            {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
+            {
+                "params": [p for p in self.parameters if (p in encoder) == inside and (p.ndim > 1) == decays],
+                "weight_decay": weight_decay if decays else 0.0,
+                "lr": learning_rate * (encoder_rate if inside else 1.0),
+            }
+            for inside in (False, True)
+            for decays in (True, False)
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=learning_rate, fused=fused)
 

@@ -8,9 +8,10 @@
 | ``.scale`` of a norm | ``.weight`` | |
 | ``.mean``, ``.var`` of a BatchNorm | ``.running_mean``, ``.running_var`` | |
 | ``genre_graph.node_features`` | ``genre_graph.nodes`` | |
+| ``bert.`` | ``lyrics_encoder.``, then Hugging Face's names | |
 | everything else | the same name | |
 
-The frozen lyrics encoder is not in the table: both read the same pretrained files. The twin's BatchNorm keeps the
+A frozen lyrics encoder does not travel: both read the same pretrained files. The twin's BatchNorm keeps the
 unbiased variance while training, ours the biased one: equal weights stay equal, statistics learned apart do not.
 """
 
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor
 
 from data_pipeline.errors import InputError
+from mgc_jax.models.bert import pretrained_name
 from mgc_jax.state import TrainState
 from mgc_jax.torch_reference.model import GenreClassifier
 
@@ -50,8 +52,10 @@ class Row(NamedTuple):
 def row(name: str, ndim: int) -> Row:
     """The table's row for our parameter ``name``."""
     path, _, leaf = name.rpartition(".")
-    path = path.replace("audio_cnn.blocks.", "audio_encoder.")
     axes = tuple(reversed(range(ndim))) if leaf == "kernel" else tuple(range(ndim))
+    if path.startswith("bert."):
+        return Row(name, f"lyrics_encoder.{pretrained_name(name.removeprefix('bert.'))}", axes)
+    path = path.replace("audio_cnn.blocks.", "audio_encoder.")
     return Row(name, f"{path}.{_LEAVES.get(leaf, leaf)}".lstrip("."), axes)
 
 
@@ -65,7 +69,7 @@ def to_torch(state: TrainState, model: GenreClassifier) -> None:
     for name, value in _leaves(state).items():
         _, theirs, axes = row(name, value.ndim)
         weights[theirs] = torch.tensor(np.transpose(np.asarray(value), axes))
-    wanted = {name: value for name, value in model.state_dict().items() if not _is_theirs_alone(name)}
+    wanted = {name: value for name, value in model.state_dict().items() if not _stays(name, model.frozen)}
     _check({k: tuple(v.shape) for k, v in wanted.items()}, {k: tuple(v.shape) for k, v in weights.items()})
     model.load_state_dict(weights, strict=False)
 
@@ -80,7 +84,7 @@ def from_torch(weights: Mapping[str, Tensor], state: TrainState) -> TrainState:
     shapes = _leaves(state)
     _check(
         {r.theirs: tuple(shapes[name].shape[axis] for axis in r.axes) for name, r in rows.items()},
-        {name: tuple(value.shape) for name, value in weights.items() if not _is_theirs_alone(name)},
+        {name: tuple(value.shape) for name, value in weights.items() if not _stays(name, "bert" not in state.params)},
     )
 
     def convert(path: Any, leaf: jax.Array) -> jax.Array:
@@ -101,8 +105,8 @@ def _name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
-def _is_theirs_alone(name: str) -> bool:
-    return name.startswith("lyrics_encoder.") or name.endswith("num_batches_tracked")
+def _stays(name: str, frozen: bool) -> bool:
+    return (frozen and name.startswith("lyrics_encoder.")) or name.endswith("num_batches_tracked")
 
 
 def _check(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:

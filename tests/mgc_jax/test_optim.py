@@ -36,3 +36,14 @@ def test_without_an_average_the_parameters_stand_for_it():
 def test_warm_up_and_halving(step):
     schedule = optim.halving_schedule(0.5, warmup_steps=10, halve_every_steps=20)
     assert float(schedule(step)) == pytest.approx(0.5 * min(1, (step + 1) / 10) * 0.5 ** (step // 20))
+
+
+def test_a_part_at_its_own_rate():
+    params = {"bert": jnp.array([1.0, -2.0]), "other": jnp.array([1.0, -2.0])}
+    gradients = {"bert": jnp.array([0.3, 0.1]), "other": jnp.array([0.3, 0.1])}
+    plain = optim.adamw(lambda _: 0.1, weight_decay=0.0, clip_norm=1.0)
+    slower = optim.at_rate(plain, "bert", 0.25)
+    want, _ = plain.update(gradients, plain.init(params), params)
+    got, _ = slower.update(gradients, slower.init(params), params)
+    np.testing.assert_allclose(got["bert"], 0.25 * want["bert"], rtol=1e-6)
+    np.testing.assert_array_equal(got["other"], want["other"])

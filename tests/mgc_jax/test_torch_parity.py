@@ -13,10 +13,14 @@ import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import PreparedData
-from mgc_jax import build, config, optim, sharding, steps
+from data_pipeline.lyrics import locate_encoder
+from mgc_jax import build, config, sharding, steps
+from mgc_jax.cli import main
 from mgc_jax.models import genre_graph
 from mgc_jax.state import Network, TrainState, initialise
-from mgc_jax.train import step_recipe
+from mgc_jax.train import make_optimiser, step_recipe
+from tests.conftest import CONFIG
+from tests.conftest import TINY as CORPUS
 from tests.mgc_jax import QUICK
 from tests.tiny_bert import TINY, save_encoder
 
@@ -43,6 +47,7 @@ VARIANTS = {
     "concat": "model.fusion=concat loss.reduction=mean",
     "audio": "model.fusion=audio model.head=linear loss.contrastive_weight=0.0",
     "lyrics": "model.fusion=lyrics model.gcn_depth=1",
+    "trained encoder": "train.encoder_rate=0.5",
 }
 LABELS = np.random.default_rng(5).random((40, G)) < 0.3
 LABELS[:, 3] = False  # a genre that never occurs
@@ -162,7 +167,7 @@ def recorder() -> optax.GradientTransformation:
 
 def with_optimiser(pair: Pair, optimiser) -> tuple[Network, TrainState]:
     state = dataclasses.replace(pair.state, opt_state=optimiser.init(pair.state.params))
-    shardings = sharding.tree_shardings(state, pair.network.mesh, sharding.DATA_PARALLEL)
+    shardings = sharding.tree_shardings(state, pair.network.mesh, sharding.rules())
     return dataclasses.replace(pair.network, state_shardings=shardings), jax.device_put(state, shardings)
 
 
@@ -190,11 +195,10 @@ def test_losses_and_every_gradient(pair: Pair):
     assert seen == set(gradients)
 
 
-def test_twenty_steps_lose_the_same(encoder: Path):
-    pair = make_pair(encoder, "")
-    t = pair.settings.train
-    schedule = optim.halving_schedule(t.learning_rate, warmup_steps=t.warmup_steps, halve_every_steps=3 * 3)
-    optimiser = optim.adamw(schedule, weight_decay=t.weight_decay, clip_norm=t.clip_norm)
+@pytest.mark.parametrize("variant", ["default", "trained encoder"])
+def test_twenty_steps_lose_the_same(encoder: Path, variant: str):
+    pair = make_pair(encoder, VARIANTS[variant])
+    optimiser = make_optimiser(pair.settings, steps_per_epoch=3)
     network, state = with_optimiser(pair, optimiser)
     step = steps.make_train_step(network, optimiser, step_recipe(pair.settings))
     trainer = torch_build.trainer(pair.settings, pair.twin, steps_per_epoch=3)
@@ -250,6 +254,26 @@ def test_a_trained_run_scores_the_same_in_pytorch(run: Path, data: Path):
         theirs = twin(*(as_torch(given)[name] for name in ("spectrogram", "tokens", "num_tokens"))).logits.sigmoid()
     np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
     assert np.ptp(np.asarray(ours), axis=0).max() > 0.01
+
+
+@pytest.mark.slow
+def test_a_run_that_trained_its_encoder_keeps_it(corpus: Path, tmp_path: Path):
+    settings = ["--config", CONFIG, *CORPUS, "--config.lyrics.input=tokens"]
+    data, workdir = tmp_path / "data", tmp_path / "run"
+    assert main(["prepare", *settings, "--source", str(corpus), "--out", str(data)]) == 0
+    settings += ["--config.train.encoder_rate=0.1", "--config.train.epochs=1"]
+    assert main(["train", *settings, "--data", str(data), "--workdir", str(workdir)]) == 0
+    model = mgc_jax.load(str(workdir))
+    before = build.pretrained_bert(locate_encoder("minilm"), model.config).layers[0].up.kernel[...]
+    after = model.state.params["bert"]["layers"][0]["up"]["kernel"]
+    assert 0 < np.abs(np.asarray(after) - np.asarray(before)).max() < 0.01
+    assert not model.network.frozen
+    given = next(PreparedData(data).evaluation_batches("test", batch_size=16))
+    ours = steps.make_evaluation_step(model.network)(model.state, model.network.frozen, given)["scores"]
+    twin = torch_build.of_run(str(workdir))
+    with torch.no_grad():
+        theirs = twin(*(as_torch(given)[name] for name in ("spectrogram", "tokens", "num_tokens"))).logits.sigmoid()
+    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["both", "cooccurrence", "similarity", "identity"])
