@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
+from mgc_jax.benchmark import program_text
+
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 INSTRUCTION = re.compile(rf"^\s*(?:ROOT )?%\S+ = (.+?) ({'|'.join(KINDS)})(-start)?\(", re.MULTILINE)
-ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\w*\[([\d,]*)\]")
 
 
 class Collective(NamedTuple):
@@ -23,7 +24,7 @@ def of(program: str) -> list[Collective]:
     """Those of a program in XLA's text form, the largest first. One in a loop's body counts once."""
     found: Counter[tuple[str, int]] = Counter()
     for result, kind, started in INSTRUCTION.findall(program):
-        arrays = [_bytes(*array) for array in ARRAY.findall(result)]
+        arrays = program_text.sizes(result)
         if started and kind != "all-reduce":  # (operands, results, their contexts)
             arrays = arrays[1:2]
         found[kind, sum(arrays)] += 1
@@ -35,11 +36,3 @@ def sent(collective: Collective, chips: int) -> float:
     share = (chips - 1) / chips
     shares = {"all-reduce": 2 * share, "reduce-scatter": chips - 1, "collective-permute": 1.0}
     return shares.get(collective.kind, share) * collective.bytes * collective.times
-
-
-def _bytes(kind: str, shape: str) -> int:
-    bits = 8 if kind == "pred" else int(re.sub(r"\D", "", kind))
-    elements = 1
-    for size in filter(None, shape.split(",")):
-        elements *= int(size)
-    return elements * bits // 8

@@ -16,7 +16,8 @@ HEAD = (
     *("GFLOP a track", "MFU", "MB moved a track", "of the memory's bandwidth", "GiB a device", "waits for data"),
 )
 COMPILED_HEAD = (
-    *("topology", "lyrics", "tracks a chip", "GiB a chip", "GFLOP a track", "MB moved a track", "MB sent a step"),
+    *("topology", "lyrics", "tracks a chip", "GiB a chip", "GFLOP a track", "MB moved a track", "of it copies"),
+    "MB sent a step",
     *("ms: arithmetic", "memory", "links"),
 )
 COLLECTIVES_HEAD = ("topology", "lyrics", "collective", "MB", "times")
@@ -84,7 +85,7 @@ def compiled_markdown(size: str, rows: list[dict[str, Any]]) -> str:
             *(row["topology"], row["lyrics"], f"{tracks:.0f}"),
             f"{row['device_bytes'] / GIB:.2f} of {row['chip_bytes'] / GIB:.1f}",
             *(f"{row['compiler_flops'] / tracks / 1e9:.1f}", f"{row['compiler_bytes'] / tracks / 1e6:.0f}"),
-            f"{row['sent_bytes'] / 1e6:.1f}",
+            *(f"{2 * row['copied_bytes'] / tracks / 1e6:.1f}", f"{row['sent_bytes'] / 1e6:.1f}"),
         ]
         times = row["roofline_seconds"]
         steps.append([*cells, *(f"{1e3 * times[name]:.1f}" for name in ("arithmetic", "memory", "links"))])

@@ -14,7 +14,7 @@ from jax.experimental import topologies
 
 from data_pipeline.errors import InputError
 from mgc_jax import memory, sharding, state, steps
-from mgc_jax.benchmark import chips, collectives, flops, workload
+from mgc_jax.benchmark import chips, collectives, flops, program_text, workload
 from mgc_jax.train import make_optimiser, step_recipe
 
 QUIET = {
@@ -89,7 +89,8 @@ def compile_for(
     chip = chips.CHIPS[mesh.devices.flat[0].device_kind]
     compiled = memory.compile_step(step, shapes, network.frozen, batch, mesh.size, limit=chip.memory)
     cost: Any = compiled.cost_analysis()
-    exchanged = collectives.of(compiled.as_text() or "")
+    text = compiled.as_text() or ""
+    exchanged = collectives.of(text)
     sent = sum(collectives.sent(collective, mesh.size) for collective in exchanged)
     return {
         "topology": name,
@@ -102,6 +103,7 @@ def compile_for(
         ),
         "compiler_flops": cost["flops"],
         "compiler_bytes": cost["bytes accessed"],
+        "copied_bytes": program_text.copied(text),
         "sent_bytes": sent,
         "device_bytes": memory.needed(compiled),
         "chip_bytes": chip.memory,

@@ -96,8 +96,7 @@ def make(
     """
     chosen = SIZES[size]
     base = {**chosen.settings, "train": {"batch_size": chosen.device_batch * (devices or jax.device_count())}}
-    settings = config.load(spec, overrides, base=base)
-    settings.lyrics["input"] = lyrics_input
+    settings = config.load(spec, [*overrides, f"lyrics.input={lyrics_input}"], base=base)
     if settings.model.architecture != "ru":
         raise InputError(
             f"The benchmark is for the paper's own model, not model.architecture={settings.model.architecture}."

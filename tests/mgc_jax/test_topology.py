@@ -11,7 +11,7 @@ from jax import lax
 from jax.sharding import PartitionSpec as P
 
 from mgc_jax import sharding, state
-from mgc_jax.benchmark import chips, collectives, topology, workload
+from mgc_jax.benchmark import chips, collectives, program_text, topology, workload
 from mgc_jax.benchmark.collectives import Collective
 from mgc_jax.cli import main
 from mgc_jax.train import make_optimiser
@@ -58,6 +58,22 @@ def test_what_the_chips_start_and_wait_for_is_counted_once():
     ]
 
 
+def test_what_a_program_only_copies_is_counted():
+    text = """
+%fused (p: f32[64]) -> f32[64] {
+  %inside = f32[64]{0} copy(%p)
+}
+
+ENTRY %main (x: bf16[4,8]) -> bf16[8,4] {
+  %ahead = (f32[9]{0:S(1)}, f32[9]{0}, u32[]) copy-start(%y)
+  %part = bf16[2,8]{1,0:T(8,128)(2,1)} slice(%x), slice={[0:2], [0:8]}
+  %turned = f32[8,4]{1,0} transpose(%x), dimensions={1,0}
+  ROOT %again = bf16[8,4]{0,1} copy(%turned)
+}
+"""
+    assert program_text.copied(text) == 2 * 16 + 4 * 32 + 2 * 32
+
+
 def test_a_reduction_is_a_scatter_and_a_gather():
     whole = collectives.sent(Collective("all-reduce", 1600, 3), 8)
     scattered = collectives.sent(Collective("reduce-scatter", 1600 // 8, 3), 8)
@@ -94,6 +110,7 @@ def test_the_exchanges_are_the_golden_ones(tmp_path: Path, capsys):
     )
     for row in rows:
         assert 0 < row["device_bytes"] < row["chip_bytes"]
+        assert row["copied_bytes"] < 0.02 * row["compiler_bytes"], "an activation is copied or transposed"
         assert all(0 < seconds < 1 for seconds in row["roofline_seconds"].values())
         assert row["sent_bytes"] == sum(collectives.sent(Collective(**exchange), 4) for exchange in row["collectives"])
     printed = capsys.readouterr().out
