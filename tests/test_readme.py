@@ -44,8 +44,16 @@ SMALL = {
     "--help": [],
     "scripts/measure_pipeline.py": ["--tracks", "20", "--records", "32"],
     "scripts/measure_ceiling.py": [],
+    "scripts/measure_accelerator.py": [
+        *"--runs trained_encoder xla_attention -- --size demo --rounds 2 --steps 1 --config.audio.seconds=1.5".split(),
+        *"--config.lyrics.max_tokens=8 --config.model.width=16 --config.model.heads=2".split(),
+    ],
 }
-PRINTS = {"scripts/measure_pipeline.py": "tracks/s", "scripts/measure_ceiling.py": "| reads only "}
+PRINTS = {
+    "scripts/measure_pipeline.py": "tracks/s",
+    "scripts/measure_ceiling.py": "| reads only ",
+    "scripts/measure_accelerator.py": "tokens, mgc-jax, stream: ",
+}
 
 
 ROWS = {  # of one workdir mostly the same run, which is trained once

@@ -123,7 +123,9 @@ def test_shares_of_a_known_chip(monkeypatch):
     summary["machine"]["peak_bytes"] = 2**31
     text = report.markdown(summary)
     assert "Most that all of ours held on a device: 2.00 GiB." in text
-    assert text.endswith(" | 25 % | 3.00 | 2 % |")
+    assert text.endswith(" | 25 % | 3.00 | 2 % |  |")
+    assert rows[1]["music4all_minutes"] == pytest.approx(30_555 * 100 / 8 / 60)
+    assert report.markdown({**summary, "size": "paper"}).endswith(" | 3.00 | 2 % | 6366 |")
     assert "| features | paced | 16 | 500.0 (500.0 to 500.0) | 1.00 (1.00 to 1.00) | 1.0 |" in text
 
 
