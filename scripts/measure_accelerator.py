@@ -66,7 +66,7 @@ def summary(row: dict[str, Any]) -> str:
         if row[key] is not None
     ]
     epochs = f"{MUSIC4ALL_EPOCHS} epochs of {MUSIC4ALL_TRACKS} tracks in {row['music4all_minutes']:.1f} min"
-    ratio = f"{row['ratio']['median']:.2f} times the first"
+    ratio = f"{row['ratio']['median']:.2f} times the first's time"
     return ", ".join([f"{row['lyrics']}, {row['name']}: {rate:.0f} tracks/s", ratio, *shares, epochs])
 
 

@@ -69,15 +69,13 @@ def compile_for(
         InputError: as :func:`devices`, :func:`workload.make`; or a batch that the chips do not divide; or one that
             does not fit, with the largest that does.
     """
-    mesh = sharding.make_mesh(devices=devices(name))
-    load = workload.make(size, lyrics_input, spec, overrides, batches=0, devices=mesh.size)
+    there = devices(name)
+    load = workload.make(size, lyrics_input, spec, overrides, batches=0, devices=len(there))
     config = load.config
     if config.compute.dtype == "auto":
         config.compute["dtype"] = "bfloat16"
-    if config.train.batch_size % mesh.size:
-        raise InputError(
-            f"A batch of {config.train.batch_size} (train.batch_size) cannot be cut over {mesh.size} chips."
-        )
+    mesh = sharding.make_mesh(config.compute.model_parallel, there)
+    sharding.check_batch_size(config.train.batch_size, mesh, "train.batch_size")
     optimiser = make_optimiser(config, steps_per_epoch=1000)
     network, shapes = state.untrained_shapes(config, load.num_genres, load.encoder, optimiser, mesh)
     place = sharding.batch_sharding(mesh)
@@ -87,7 +85,7 @@ def compile_for(
     }
     step = steps.make_train_step(network, optimiser, step_recipe(config))
     chip = chips.CHIPS[mesh.devices.flat[0].device_kind]
-    compiled = memory.compile_step(step, shapes, network.frozen, batch, mesh.size, limit=chip.memory)
+    compiled = memory.compile_step(step, shapes, network.frozen, batch, mesh.shape["data"], limit=chip.memory)
     cost: Any = compiled.cost_analysis()
     text = compiled.as_text() or ""
     exchanged = collectives.of(text)

@@ -169,7 +169,9 @@ def test_without_the_compiler_the_extra_is_named(monkeypatch, capsys):
 def test_a_batch_that_the_chips_do_not_divide_is_refused(capsys):
     pytest.importorskip("libtpu")
     assert main([*COMPILE, "v5e:2x2", "--config.train.batch_size=30"]) == 2
-    assert "A batch of 30 (train.batch_size) cannot be cut over 4 chips." in capsys.readouterr().err
+    assert "train.batch_size is 30, which 4 data-parallel devices cannot share evenly" in capsys.readouterr().err
+    assert main([*COMPILE, "v5e:2x2", "--config.compute.model_parallel=3"]) == 2
+    assert "4 devices cannot be cut into groups of 3 (model_parallel)." in capsys.readouterr().err
 
 
 def test_chips_are_told_by_their_published_figures():
