@@ -46,7 +46,7 @@ SMALL = {
     "scripts/measure_ceiling.py": [],
     "scripts/measure_accelerator.py": [
         *"--runs xla_attention rematerialised -- --size demo --rounds 2 --steps 1 --config.audio.seconds=1.5".split(),
-        *"--config.lyrics.max_tokens=8 --config.train.batch_size=8 --config.model.width=16 --config.model.heads=2".split(),
+        *"--config.lyrics.max_tokens=8 --config.train.batch_size=8 --config.model.width=16".split(),
     ],
 }
 PRINTS = {
