@@ -13,15 +13,16 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_pipeline import lyrics, selection, splits
+from data_pipeline import bucket, lyrics, selection, splits
 from data_pipeline import report as reports
 from data_pipeline.audio import RANGE_DB
+from data_pipeline.bucket import Bucket
 from data_pipeline.decode import Decoded, decode
 from data_pipeline.errors import InputError
 from data_pipeline.files import sha256, write_json, write_tsv
@@ -37,24 +38,40 @@ _FILES = ("dataset.json", "genres.json", "report.json", "quarantine.tsv", "track
 
 def prepare(
     corpus: Corpus,
-    out: Path,
+    out: str | Path,
     options: PrepareOptions,
     *,
     encode: Encode | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Writes the data set of ``corpus`` to ``out`` and returns its report.
+    """Writes the data set of ``corpus`` to ``out``, a folder or an address like ``gs://bucket/folder``.
 
     ``encode`` is the lyrics encoder, wanted where ``options.lyrics_input`` is ``features``.
-    ``progress(stage, done, total)`` is called with the stages "decode", "lyrics", "encode" and "write". A complete
-    data set of the same corpus and options is left alone. Raises InputError in one sentence for whatever stands in
-    the way.
+    ``progress(stage, done, total)`` is called with the stages "decode", "lyrics", "encode", "write" and "upload". A
+    complete data set of the same corpus and options is left alone. Returns the data set's report. Raises InputError
+    in one sentence for whatever stands in the way.
     """
+    progress = progress or (lambda stage, done, total: None)
+    if bucket.is_address(out):
+        return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, progress)
     out = Path(out)
     try:
-        return _prepare(corpus, out, options, encode, progress or (lambda stage, done, total: None))
+        return _prepare(corpus, out, options, encode, progress)
     except OSError as error:
         raise InputError(f"The data set cannot be written to {out}: {error.strerror or error}.") from error
+
+
+def _prepare_for_bucket(
+    corpus: Corpus, target: Bucket, options: PrepareOptions, encode: Encode | None, progress: Progress
+) -> dict[str, Any]:
+    report = _complete(target.address, target.names(), target.read_text, _digest(corpus, options))
+    if report is None:
+        target.check_writable()
+        folder = target.staging()
+        report = prepare(corpus, folder, options, encode=encode, progress=progress)
+        target.upload(folder, functools.partial(progress, "upload"))
+        shutil.rmtree(folder, ignore_errors=True)
+    return report
 
 
 def _prepare(
@@ -138,24 +155,32 @@ def _claim(out: Path, digest: str) -> dict[str, Any] | None:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
-    foreign = sorted(entry.name for entry in out.iterdir() if entry.name.removesuffix(".partial") not in _FILES)
-    if foreign:
-        raise InputError(f"{out} already holds other files ({foreign[0]}); choose an empty folder as --out.")
-    if not os.access(out, os.W_OK | os.X_OK):
+    names = [entry.name for entry in out.iterdir()]
+    report = _complete(str(out), names, lambda name: (out / name).read_text(encoding="utf-8"), digest)
+    if report is not None:
+        shutil.rmtree(out / "work", ignore_errors=True)
+    elif not os.access(out, os.W_OK | os.X_OK):
         raise InputError(f"{out} cannot be written to; choose another --out.")
-    if not (out / "dataset.json").exists():
+    return report
+
+
+def _complete(where: str, names: Sequence[str], read_text: Callable[[str], str], digest: str) -> dict[str, Any] | None:
+    """The report of a complete data set with this digest in the folder ``where``, which holds ``names``; else None."""
+    foreign = sorted(name for name in names if name.removesuffix(".partial") not in _FILES)
+    if foreign:
+        raise InputError(f"{where} already holds other files ({foreign[0]}); choose an empty folder as --out.")
+    if "dataset.json" not in names:
         return None
     try:
-        meta = json.loads((out / "dataset.json").read_text(encoding="utf-8"))
-        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        meta = json.loads(read_text("dataset.json"))
+        report = json.loads(read_text("report.json"))
         same = meta["digest"] == digest
     except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
-        raise InputError(f"The data set in {out} is broken; delete it or choose another --out.") from error
+        raise InputError(f"The data set in {where} is broken; delete it or choose another --out.") from error
     if not same:
         raise InputError(
-            f"{out} holds a data set of another corpus or with other options; delete it or choose another --out."
+            f"{where} holds a data set of another corpus or with other options; delete it or choose another --out."
         )
-    shutil.rmtree(out / "work", ignore_errors=True)
     return report
 
 
