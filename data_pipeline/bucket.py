@@ -114,6 +114,8 @@ class Bucket:
             raise InputError(f"{self.address} needs one more package: {error}.") from error
         except Exception as error:  # every kind of bucket has errors of its own
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            if isinstance(error, FileNotFoundError):
+                reason = f"not found: {reason}"
             raise InputError(
                 f"{self.address} cannot be used ({reason}); check the address, your credentials and the space left."
             ) from error
