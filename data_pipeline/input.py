@@ -17,6 +17,7 @@ import numpy as np
 
 from data_pipeline import order
 from data_pipeline.audio import AudioSpec
+from data_pipeline.bucket import Bucket, is_address
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.records import Records
@@ -27,14 +28,14 @@ FORMAT = 1
 
 
 class PreparedData:
-    """A folder that ``prepare`` completed.
+    """A folder that ``prepare`` completed, or an address like ``gs://bucket/folder``, which is copied to the disk.
 
-    Opening it reads JSON only; TensorFlow is imported with the first batch. Raises InputError when the folder is
-    missing, incomplete or broken.
+    Opening it reads JSON only; TensorFlow is imported with the first batch. ``progress(done, total)`` counts the files
+    that are copied. Raises InputError when the folder is missing, incomplete or broken.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, progress: Callable[[int, int], None] | None = None) -> None:
+        self.path = Bucket(str(path)).download(progress) if is_address(path) else Path(path)
         self.meta = _read_meta(self.path)
         self.vocabulary = GenreVocabulary.load(self.path / "genres.json")
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,10 @@ class Track:
     artist: str | None = None
     title: str | None = None
     language: str | None = None
+
+    def row(self) -> list[Any]:
+        """All fields, as JSON."""
+        return [str(value) if isinstance(value, Path) else value for value in dataclasses.astuple(self)]
 
 
 @dataclasses.dataclass(frozen=True)

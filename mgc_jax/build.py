@@ -15,7 +15,7 @@ from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
-from data_pipeline.prepare import PrepareOptions
+from data_pipeline.options import PrepareOptions
 from mgc_jax import kernels, sharding
 from mgc_jax.config import Config
 from mgc_jax.models import genre_graph

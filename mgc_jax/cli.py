@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from data_pipeline.errors import InputError
 from data_pipeline.schema import LYRICS_INPUTS
 from mgc_jax.benchmark.sizes import SIZES
 from mgc_jax.sweeps import SWEEPS
+
+if TYPE_CHECKING:
+    from data_pipeline.input import PreparedData
 
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 TOP = 10
@@ -84,6 +88,21 @@ def _writable(text: str) -> Path:
     return path
 
 
+def _local(text: str) -> Path:
+    """An argument's type: a place on this machine's disk."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text} is not on this machine's disk: give a local folder and copy it, e.g. with gcloud storage cp -r or "
+            "aws s3 sync"
+        )
+    return Path(text)
+
+
+def _place(text: str) -> str | Path:
+    """An argument's type: a folder, or the address of one in a bucket."""
+    return text if "://" in text else Path(text)
+
+
 def _take_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Split off ``--config.key=value`` and ``--config.key value``."""
     rest: list[str] = []
@@ -128,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         "write a generated corpus in Music4All's layout: MP3 files, lyrics and tables",
         "mgc-jax corpus --out corpus --tracks 400 --seed 1",
     )
-    corpus.add_argument("--out", type=Path, required=True, metavar="DIR")
+    corpus.add_argument("--out", type=_local, required=True, metavar="DIR")
     corpus.add_argument("--tracks", type=int, default=800, metavar="N")
     corpus.add_argument("--seed", type=int, default=0, metavar="S")
     corpus.add_argument("--seconds", type=float, default=30.0, metavar="T", help="length of each track in s")
@@ -141,8 +160,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_config(prepare)
     source = "a folder in Music4All's layout, or a manifest (.csv, .tsv, .jsonl)"
-    prepare.add_argument("--source", type=Path, required=True, metavar="DIR_OR_MANIFEST", help=source)
-    prepare.add_argument("--out", type=Path, required=True, metavar="DIR")
+    prepare.add_argument("--source", type=_local, required=True, metavar="DIR_OR_MANIFEST", help=source)
+    out = "a folder, or an address like gs://bucket/folder"
+    prepare.add_argument("--out", type=_place, required=True, metavar="DIR", help=out)
     prepare.add_argument("--workers", type=_at_least(0), default=0, metavar="N", help="processes; 0 = one a core")
 
     train = command(
@@ -152,8 +172,8 @@ def _parser() -> argparse.ArgumentParser:
         "mgc-jax train --config configs/demo.py --data data --workdir run --config.train.epochs=5",
     )
     add_config(train)
-    train.add_argument("--data", type=Path, required=True, metavar="DIR", help="what mgc-jax prepare wrote")
-    train.add_argument("--workdir", type=Path, required=True, metavar="W")
+    train.add_argument("--data", type=_place, required=True, metavar="DIR", help="what mgc-jax prepare wrote")
+    train.add_argument("--workdir", type=_local, required=True, metavar="W")
 
     evaluate = command(
         "evaluate",
@@ -161,8 +181,8 @@ def _parser() -> argparse.ArgumentParser:
         "all metrics of a run on a split, overall and per genre",
         "mgc-jax evaluate --workdir run --data data --split test --json result.json",
     )
-    evaluate.add_argument("--workdir", type=Path, required=True, metavar="W")
-    evaluate.add_argument("--data", type=Path, required=True, metavar="DIR")
+    evaluate.add_argument("--workdir", type=_local, required=True, metavar="W")
+    evaluate.add_argument("--data", type=_place, required=True, metavar="DIR")
     evaluate.add_argument("--split", default="test", metavar="SPLIT", help="train, validation or test")
     evaluate.add_argument("--json", type=_writable, metavar="FILE")
 
@@ -172,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
         "rank the genres of songs of any format and length",
         "mgc-jax predict --workdir run song.mp3 --lyrics song.txt",
     )
-    predict.add_argument("--workdir", type=Path, required=True, metavar="W")
+    predict.add_argument("--workdir", type=_local, required=True, metavar="W")
     predict.add_argument("audio", type=Path, nargs="+", metavar="AUDIO")
     lyrics = "a text file; once for each AUDIO, in the same order, or not at all (- for a track without)"
     predict.add_argument("--lyrics", action="append", default=[], metavar="FILE", help=lyrics)
@@ -189,8 +209,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     reproduce.add_argument("--sweep", required=True, choices=SWEEPS, metavar="SWEEP", help=", ".join(SWEEPS))
     add_config(reproduce, required=False)
-    reproduce.add_argument("--data", type=Path, required=True, metavar="DIR", help="what mgc-jax prepare wrote")
-    reproduce.add_argument("--workdir", type=Path, required=True, metavar="W", help="one folder for each row and seed")
+    reproduce.add_argument("--data", type=_place, required=True, metavar="DIR", help="what mgc-jax prepare wrote")
+    reproduce.add_argument(
+        "--workdir", type=_local, required=True, metavar="W", help="one folder for each row and seed"
+    )
     reproduce.add_argument("--seeds", type=_at_least(1), default=1, metavar="K", help="runs of each row")
     split = "what is reported: validation or test (default %(default)s)"
     reproduce.add_argument("--split", choices=("validation", "test"), default="test", metavar="SPLIT", help=split)
@@ -250,7 +272,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
     settings = config.load(options.config, options.overrides)
     encode = build.lyrics_encoder(settings) if settings.lyrics.input == "features" else None
-    with Counter("tracks") as counter:
+    with Counter("tracks", upload="files") as counter:
         report = prepare(
             read_corpus(options.source),
             options.out,
@@ -261,27 +283,36 @@ def _prepare(options: argparse.Namespace) -> None:
     splits = ", ".join(f"{n} {name}" for name, n in report["splits"].items())
     print(f"{splits} tracks with {len(report['genres'])} genres in {options.out}")
     if left_out := report["tracks_read"] - report["tracks_kept"]:
-        print(f"{left_out} tracks were left out; {options.out / 'quarantine.tsv'} says why")
+        print(f"{left_out} tracks were left out; {options.out}/quarantine.tsv says why")
+
+
+def _open(place: str | Path) -> PreparedData:
+    """The prepared data set, copied to this machine's disk where it is in a bucket, with all its shards."""
+    from data_pipeline.input import PreparedData
+    from mgc_jax.progress import Counter
+
+    with Counter("files") as counter:
+        data = PreparedData(place, functools.partial(counter, "download"))
+    if isinstance(place, str):
+        print(f"{place} is read from its copy in {data.path}")
+    data.check_shards()
+    return data
 
 
 def _train(options: argparse.Namespace) -> None:
-    from data_pipeline.input import PreparedData
     from mgc_jax import config
     from mgc_jax.train import train
 
-    settings, data = config.load(options.config, options.overrides), PreparedData(options.data)
-    data.check_shards()
+    settings, data = config.load(options.config, options.overrides), _open(options.data)
     train(settings, data, options.workdir)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from data_pipeline.input import PreparedData
     from mgc_jax import inference
     from mgc_jax.evaluate import summary
     from mgc_jax.workdir import write_json
 
-    data = PreparedData(options.data)
-    data.check_shards()
+    data = _open(options.data)
     if options.split not in data.split_sizes:
         raise InputError(f"There is no split {options.split}; {options.data} has {', '.join(data.split_sizes)}.")
     report = inference.load(str(options.workdir)).evaluate(data, options.split)
@@ -292,15 +323,13 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from data_pipeline.input import PreparedData
     from mgc_jax import config, tables
     from mgc_jax.reproduce import reproduce, select
     from mgc_jax.workdir import write_json
 
     sweep = SWEEPS[options.sweep]
     only = select(sweep, options.rows) if options.rows else None
-    settings, data = config.load(options.config, options.overrides), PreparedData(options.data)
-    data.check_shards()
+    settings, data = config.load(options.config, options.overrides), _open(options.data)
     options.workdir.mkdir(parents=True, exist_ok=True)
 
     name = options.sweep if options.split == "test" else f"{options.sweep}_{options.split}"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import jax
+
+from data_pipeline import user_cache
 
 
 def keep() -> None:
@@ -16,5 +15,4 @@ def keep() -> None:
     """
     kept: str | None = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if kept is None and jax.default_backend() != "cpu":
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "mgc-jax" / "compiled"))
+        jax.config.update("jax_compilation_cache_dir", str(user_cache.folder() / "compiled"))

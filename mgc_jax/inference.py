@@ -129,7 +129,7 @@ class Model:
 
     def evaluate(self, data: PreparedData | str | Path, split: str = "test") -> dict[str, Any]:
         """All metrics on a split of a prepared data set; see :func:`mgc_jax.evaluate.evaluate`."""
-        data = data if isinstance(data, PreparedData) else PreparedData(Path(data))
+        data = data if isinstance(data, PreparedData) else PreparedData(data)
         if data.vocabulary.names != self.vocabulary.names:
             raise InputError(f"{data.path} has another genre vocabulary than the run in {self.folder.path}.")
         report, thresholds = evaluate(self.network, self.state, self.config, data, split)

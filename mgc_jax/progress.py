@@ -53,10 +53,13 @@ class Progress:
 
 
 class Counter:
-    """Turns calls (label, done, total) into one :class:`Progress` a label; use it as a context manager."""
+    """Turns calls (label, done, total) into one :class:`Progress` a label; use it as a context manager.
 
-    def __init__(self, unit: str):
-        self._unit = unit
+    What is counted is ``unit``, but for the labels that are in ``other``.
+    """
+
+    def __init__(self, unit: str, **other: str):
+        self._unit, self._other = unit, other
         self._label = ""
         self._progress: Progress | None = None
         self._done = 0
@@ -68,7 +71,8 @@ class Counter:
         if label != self._label or self._progress is None:
             self.close()
             # What the first call reports at once was done by an earlier run.
-            self._label, self._done, self._progress = label, done, Progress(label, total, self._unit, initial=done)
+            unit = self._other.get(label, self._unit)
+            self._label, self._done, self._progress = label, done, Progress(label, total, unit, initial=done)
         self._progress.update(done - self._done)
         self._done = done
 

@@ -26,7 +26,8 @@ from data_pipeline import builder
 from data_pipeline.audio import AudioSpec
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import PreparedData
-from data_pipeline.prepare import PrepareOptions, prepare
+from data_pipeline.options import PrepareOptions
+from data_pipeline.prepare import prepare
 from data_pipeline.sources import generated, read_corpus
 
 NUM_TOKENS, NUM_GENRES = 512, 87

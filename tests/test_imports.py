@@ -115,6 +115,10 @@ def test_only_the_data_pipeline_touches_tensorflow_and_librosa():
     assert users("librosa") == {"data_pipeline.audio"}
 
 
+def test_only_bucket_reaches_beyond_this_machines_disk():
+    assert users("fsspec") == {"data_pipeline.bucket"}
+
+
 def test_the_data_pipeline_does_not_know_the_model():
     for package in ("mgc_jax", "jax", "flax"):
         assert not {name for name in users(package) if within(name, "data_pipeline")}

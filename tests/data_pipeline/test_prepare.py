@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from data_pipeline import prepare as prepare_module
+from data_pipeline import decode as decode_module
 from data_pipeline.audio import load_clip, log_mel
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
@@ -153,9 +153,9 @@ def test_a_killed_run_continues_and_ends_the_same(corpus, prepared, tmp_path, mo
     with pytest.raises(InputError, match="incomplete"):
         PreparedData(tmp_path / "out")
     decoded = []
-    original = prepare_module._decode_track
+    original = decode_module.decode_track
     monkeypatch.setattr(
-        prepare_module, "_decode_track", lambda track, options: decoded.append(track) or original(track, options)
+        decode_module, "decode_track", lambda track, options: decoded.append(track) or original(track, options)
     )
     report = prepare(corpus, tmp_path / "out", music.OPTIONS)
     expected = 0 if stage == "write" else 89 - at
