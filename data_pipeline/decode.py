@@ -1,31 +1,39 @@
-"""Tracks -> cleaned lyrics and spectrograms on disk, in chunks, by worker processes; a killed run goes on where it was.
+"""Tracks -> cleaned lyrics and spectrograms on disk, in chunks, by workers; a killed run goes on where it was.
 
 Axis letters: T frames, M mel bands.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
+import functools
 import json
-import os
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from data_pipeline import lyrics, workers
+from data_pipeline import arrays, lyrics, workers
 from data_pipeline.audio import AudioError, load_clip, log_mel
 from data_pipeline.files import sha256
 from data_pipeline.options import PrepareOptions, Progress
 from data_pipeline.schema import Track
+from data_pipeline.workers import Run
 
 NO_LYRICS = "no lyrics"
 _CRASHED = "cannot be decoded: the decoder crashed"
 _CHUNK = 32
+
+
+class _Chunk(NamedTuple):
+    """What a worker is given at once."""
+
+    number: int
+    tracks: tuple[Track, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,25 +48,25 @@ class Outcome:
     text: str | None
 
 
+@dataclasses.dataclass(frozen=True)
 class Decoded:
-    """What became of the tracks, and their spectrograms.
+    """What became of the tracks.
 
     ``outcomes`` are in the tracks' order; ``fresh`` of them are of this call, the others of a killed one before it.
     """
 
-    def __init__(self, work: Path, outcomes: list[Outcome], fresh: int) -> None:
-        self.outcomes, self.fresh = outcomes, fresh
-        self._load = lru_cache(maxsize=256)(lambda chunk: np.load(_spectrogram_file(work, chunk), mmap_mode="r"))
+    outcomes: list[Outcome]
+    fresh: int
 
-    def spectrogram(self, place: int) -> np.ndarray:
-        """The spectrogram (T, M) uint8 of the track at ``place``."""
-        return np.array(self._load(place // _CHUNK)[self.outcomes[place].row])
+    def spectrogram(self, place: int) -> tuple[int, int]:
+        """Where the spectrogram (T, M) uint8 of the track at ``place`` lies: the number of its chunk, and its row."""
+        return place // _CHUNK, self.outcomes[place].row
 
 
-def decode(tracks: Sequence[Track], work: Path, options: PrepareOptions, progress: Progress) -> Decoded:
+def decode(tracks: Sequence[Track], work: Path, options: PrepareOptions, run: Run, progress: Progress) -> Decoded:
     """Decode what ``work`` does not hold yet; the folder is emptied where it is of other tracks or options.
 
-    ``progress`` is called with the stage "decode".
+    ``run`` has the workers, which must see ``work`` and the corpus. ``progress`` is called with the stage "decode".
     """
     plan = sha256([[t.row() for t in tracks], dataclasses.asdict(options.audio), options.require_lyrics, _CHUNK])
     plan_file = work / "plan"
@@ -66,76 +74,56 @@ def decode(tracks: Sequence[Track], work: Path, options: PrepareOptions, progres
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         plan_file.write_text(plan, encoding="ascii")
-    chunks = [tracks[first : first + _CHUNK] for first in range(0, len(tracks), _CHUNK)]
-    open_chunks = [i for i in range(len(chunks)) if not _outcome_file(work, i).is_file()]
-    remaining = sum(len(chunks[i]) for i in open_chunks)
+    chunks = [_Chunk(i, tuple(tracks[first : first + _CHUNK])) for i, first in enumerate(range(0, len(tracks), _CHUNK))]
+    todo = [chunk for chunk in chunks if not _is_done(work, chunk)]
+    remaining = sum(len(chunk.tracks) for chunk in todo)
     done = len(tracks) - remaining
     progress("decode", done, len(tracks))
-    for i in _run(chunks, open_chunks, work, options):
-        done += len(chunks[i])
+    for chunk in _run(todo, work, options, run):
+        done += len(chunk.tracks)
         progress("decode", done, len(tracks))
     outcomes = []
-    for i in range(len(chunks)):
-        with _outcome_file(work, i).open(encoding="utf-8") as file:
+    for chunk in chunks:
+        with _outcome_file(work, chunk.number).open(encoding="utf-8") as file:
             outcomes += [Outcome(**json.loads(line)) for line in file]
-    return Decoded(work, outcomes, remaining)
+    return Decoded(outcomes, remaining)
 
 
-def _run(chunks: Sequence[Sequence[Track]], todo: list[int], work: Path, options: PrepareOptions) -> Iterator[int]:
-    """Decodes the chunks ``todo`` and yields each one's number as soon as its files are in place."""
-    processes = min(options.workers or os.cpu_count() or 1, len(todo))
-    if processes <= 1:
-        for i in todo:
-            _decode_chunk(i, chunks[i], work, options)
-            yield i
-        return
-    crashed: list[int] = []
-    with workers.pool(processes) as pool:
-        futures = {}
-        try:
-            for i in todo:
-                try:
-                    futures[pool.submit(_decode_chunk, i, chunks[i], work, options)] = i
-                except BrokenProcessPool:
-                    crashed.append(i)
-            for future in concurrent.futures.as_completed(futures):
-                try:
-                    future.result()
-                except BrokenProcessPool:
-                    crashed.append(futures[future])
-                else:
-                    yield futures[future]
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    if crashed:
-        workers.check()
+def _run(todo: Sequence[_Chunk], work: Path, options: PrepareOptions, run: Run) -> Iterator[_Chunk]:
+    """Decodes the chunks and yields each one as soon as its files are in place."""
+    decoded = set()
+    job = functools.partial(_decode_chunk, work=work, options=options)
+    for chunk in run(job, todo, functools.partial(_is_done, work)):
+        decoded.add(chunk.number)
+        yield chunk
     # A decoder that takes its process down is found by giving it the tracks of the chunks it hit one by one.
-    for i in sorted(crashed):
-        if not _outcome_file(work, i).is_file():
-            _decode_chunk(i, chunks[i], work, options, apart=True)
-        yield i
+    for chunk in todo:
+        if chunk.number not in decoded:
+            if not _is_done(work, chunk):
+                _decode_chunk(chunk, work, options, apart=True)
+            yield chunk
 
 
-def _decode_chunk(
-    number: int, tracks: Sequence[Track], work: Path, options: PrepareOptions, apart: bool = False
-) -> None:
+def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: bool = False) -> None:
     """Decodes one chunk to ``<number>.npy`` (n, T, M) and ``<number>.jsonl``; the latter marks it as done."""
     spectrograms: list[np.ndarray] = []
     outcomes = []
-    decoded = _decode_apart(tracks, options) if apart else (decode_track(track, options) for track in tracks)
+    decoded = (
+        _decode_apart(chunk.tracks, options) if apart else (decode_track(track, options) for track in chunk.tracks)
+    )
     for outcome, spectrogram in decoded:
         if spectrogram is not None:
             outcome = dataclasses.replace(outcome, row=len(spectrograms))
             spectrograms.append(spectrogram)
         outcomes.append(outcome)
     shape = (0, options.audio.num_frames, options.audio.n_mels)
-    partial = work / f"{number:06d}.partial"
+    partial = work / f"{chunk.number:06d}.{secrets.token_hex(4)}.partial"  # two workers may be given the same chunk
     with partial.open("wb") as file:
         np.save(file, np.stack(spectrograms) if spectrograms else np.zeros(shape, np.uint8), allow_pickle=False)
-    partial.replace(_spectrogram_file(work, number))
+    partial.replace(arrays.file(work, chunk.number))
     with partial.open("w", encoding="utf-8") as text:
         text.writelines(json.dumps(dataclasses.asdict(outcome)) + "\n" for outcome in outcomes)
-    partial.replace(_outcome_file(work, number))
+    partial.replace(_outcome_file(work, chunk.number))
 
 
 def _decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[tuple[Outcome, np.ndarray | None]]:
@@ -171,8 +159,8 @@ def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, np.nda
     return Outcome(track.id, audio, 0, None, False, text), spectrogram
 
 
-def _spectrogram_file(work: Path, number: int) -> Path:
-    return work / f"{number:06d}.npy"
+def _is_done(work: Path, chunk: _Chunk) -> bool:
+    return _outcome_file(work, chunk.number).is_file()
 
 
 def _outcome_file(work: Path, number: int) -> Path:

@@ -9,10 +9,12 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+
+from data_pipeline import arrays
+from data_pipeline.arrays import Arrays
 
 Encode = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """A frozen lyrics encoder: tokens (B, L), num_tokens (B,) -> hidden states (B, L, H)."""
@@ -48,20 +50,19 @@ class LyricFeatures:
         order = order[lengths[order] > 0]
         batches = [order[first : first + AT_ONCE] for first in range(0, len(order), AT_ONCE)]
         self._max_tokens, self._width = max_tokens, 0
-        self._places: dict[int, tuple[Path, int, int]] = {}
-        self._load = lru_cache(maxsize=256)(lambda file: np.load(file, mmap_mode="r"))
+        self._places = np.zeros((len(tokens), 3), np.int64)
+        self._arrays = Arrays(folder)
         done = 0
         for number, batch in enumerate(batches):
-            file = folder / f"{number:06d}.npy"
+            file = arrays.file(folder, number)
             if not file.is_file():
                 _save(file, _encoded(encode, [tokens[i] for i in batch], max_tokens))
             ends = np.cumsum(lengths[batch])
-            for i, end in zip(batch.tolist(), ends.tolist(), strict=True):
-                self._places[i] = (file, end - int(lengths[i]), end)
+            self._places[batch] = np.stack([np.full(len(batch), number), ends - lengths[batch], ends], axis=1)
             done += len(batch)
             progress(done, len(order))
         if batches:
-            self._width = self._load(folder / "000000.npy").shape[1]
+            self._width = self._arrays[0].shape[1]
         else:
             self._width = encode(*padded([np.zeros(0, np.uint16)], max_tokens)).shape[-1]
 
@@ -70,13 +71,23 @@ class LyricFeatures:
         """H."""
         return self._width
 
+    @property
+    def places(self) -> np.ndarray:
+        """Where every track's outputs lie (tracks, 3): number of the batch, first row, row behind."""
+        return self._places
+
     def __getitem__(self, track: int) -> np.ndarray:
         """The hidden states (L, H) float16 of a track, 0 behind its lyrics."""
-        features = np.zeros((self._max_tokens, self._width), np.float16)
-        if track in self._places:
-            file, start, end = self._places[track]
-            features[: end - start] = self._load(file)[start:end]
-        return features
+        return hidden(self._arrays, self._places[track], self._max_tokens, self._width)
+
+
+def hidden(batches: Arrays, place: np.ndarray, length: int, width: int) -> np.ndarray:
+    """The hidden states (``length``, ``width``) float16 of one track at its ``place`` (3,), 0 behind its lyrics."""
+    number, start, end = place.tolist()
+    states = np.zeros((length, width), np.float16)
+    if end > start:
+        states[: end - start] = batches[number][start:end]
+    return states
 
 
 def padded(tokens: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:

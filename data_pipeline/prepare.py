@@ -8,29 +8,31 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_pipeline import bucket, lyrics, selection, splits
+from data_pipeline import bucket, examples, lyrics, selection, splits
 from data_pipeline import report as reports
 from data_pipeline.audio import RANGE_DB
 from data_pipeline.bucket import Bucket
 from data_pipeline.decode import Decoded, decode
 from data_pipeline.errors import InputError
+from data_pipeline.examples import Examples
 from data_pipeline.files import sha256, write_json, write_tsv
 from data_pipeline.input import FORMAT
 from data_pipeline.lyric_features import Encode, LyricFeatures, padded
 from data_pipeline.options import PrepareOptions, Progress
 from data_pipeline.schema import LYRICS_INPUTS, SPLITS, Corpus
 from data_pipeline.selection import Kept, Selection
+from data_pipeline.shards import Part, Shape
+from data_pipeline.workers import Processes, Run
 
 _SHARDS = "shards"
 _FILES = ("dataset.json", "genres.json", "report.json", "quarantine.tsv", "tracks.tsv", "work", _SHARDS)
@@ -42,40 +44,42 @@ def prepare(
     options: PrepareOptions,
     *,
     encode: Encode | None = None,
+    run: Run | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Writes the data set of ``corpus`` to ``out``, a folder or an address like ``gs://bucket/folder``.
 
     ``encode`` is the lyrics encoder, wanted where ``options.lyrics_input`` is ``features``.
+    ``run`` has the workers: without it, processes of this machine.
     ``progress(stage, done, total)`` is called with the stages "decode", "lyrics", "encode", "write" and "upload". A
     complete data set of the same corpus and options is left alone. Returns the data set's report. Raises InputError
     in one sentence for whatever stands in the way.
     """
     progress = progress or (lambda stage, done, total: None)
     if bucket.is_address(out):
-        return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, progress)
+        return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, run, progress)
     out = Path(out)
     try:
-        return _prepare(corpus, out, options, encode, progress)
+        return _prepare(corpus, out, options, encode, run, progress)
     except OSError as error:
         raise InputError(f"The data set cannot be written to {out}: {error.strerror or error}.") from error
 
 
 def _prepare_for_bucket(
-    corpus: Corpus, target: Bucket, options: PrepareOptions, encode: Encode | None, progress: Progress
+    corpus: Corpus, target: Bucket, options: PrepareOptions, encode: Encode | None, run: Run | None, progress: Progress
 ) -> dict[str, Any]:
     report = _complete(target.address, target.names(), target.read_text, _digest(corpus, options))
     if report is None:
         target.check_writable()
         folder = target.staging()
-        report = prepare(corpus, folder, options, encode=encode, progress=progress)
+        report = prepare(corpus, folder, options, encode=encode, run=run, progress=progress)
         target.upload(folder, functools.partial(progress, "upload"))
         shutil.rmtree(folder, ignore_errors=True)
     return report
 
 
 def _prepare(
-    corpus: Corpus, out: Path, options: PrepareOptions, encode: Encode | None, progress: Progress
+    corpus: Corpus, out: Path, options: PrepareOptions, encode: Encode | None, run: Run | None, progress: Progress
 ) -> dict[str, Any]:
     if options.lyrics_input not in LYRICS_INPUTS or (encode is None) != (options.lyrics_input == "tokens"):
         raise ValueError(f"lyrics_input {options.lyrics_input!r} and encode do not fit each other")
@@ -91,7 +95,7 @@ def _prepare(
 
     tracks, filtered = selection.candidates(corpus, options)
     decoding = time.monotonic()
-    decoded = decode(tracks, out / "work", options, progress)
+    decoded = decode(tracks, out / "work", options, run or Processes(options.workers), progress)
     decode_seconds = time.monotonic() - decoding
     chosen = selection.select(corpus, tracks, filtered, decoded.outcomes, options)
 
@@ -108,7 +112,7 @@ def _prepare(
             progress=functools.partial(progress, "encode"),
         )
     writing = time.monotonic()
-    shards = _write_shards(out, chosen, decoded, tokens, options, features, progress)
+    shards = _write_shards(out, chosen, decoded, tokens, options, features, run or Processes(1), progress)
     write_seconds = time.monotonic() - writing
 
     chosen.vocabulary.save(out / "genres.json")
@@ -208,33 +212,38 @@ def _write_shards(
     tokens: Mapping[str, Sequence[np.ndarray]],
     options: PrepareOptions,
     features: LyricFeatures | None,
+    run: Run,
     progress: Progress,
 ) -> dict[str, list[dict[str, Any]]]:
     """Writes all splits; ``features`` are in the splits' order."""
-    from data_pipeline import builder  # TensorFlow is imported here and not before, and in no worker
+    from data_pipeline import builder  # TensorFlow is imported here and not before, and in no process that decodes
 
-    sizes = [len(chosen.members[name]) for name in SPLITS]
-    first = dict(zip(SPLITS, itertools.accumulate(sizes[:-1], initial=0), strict=True))
-
-    def examples(name: str) -> Iterator[dict[str, Any]]:
-        for i, item in enumerate(chosen.members[name]):
-            yield {
-                "spectrogram": decoded.spectrogram(item.place),
-                "tokens": padded([tokens[name][i]], options.max_tokens)[0][0],
-                **({"lyrics_features": features[first[name] + i]} if features else {}),
-                "num_tokens": len(tokens[name][i]),
-                "labels": chosen.vocabulary.encode(item.track.genres),
-                "index": i,
-                "id": item.track.id,
-            }
-            progress("write", first[name] + i + 1, sum(sizes))
-
-    audio, width = options.audio, features.width if features else 0
+    work, audio, width = out / "work", options.audio, features.width if features else 0
+    parts: dict[str, tuple[int, Part]] = {}
+    first = 0
+    for name in SPLITS:
+        members, last = chosen.members[name], first + len(chosen.members[name])
+        ids, num_tokens = padded(tokens[name], options.max_tokens)
+        examples.save(
+            work / name,
+            {
+                "spectrogram": np.array([decoded.spectrogram(item.place) for item in members]),
+                "tokens": ids,
+                "num_tokens": num_tokens,
+                "labels": chosen.vocabulary.encode_all([item.track.genres for item in members]),
+                "id": np.array([item.track.id for item in members]),
+                **({"lyrics_features": features.places[first:last]} if features else {}),
+            },
+        )
+        parts[name] = (len(members), Examples(work / name, work, work / "features" if features else None, width))
+        first = last
     shutil.rmtree(out / _SHARDS, ignore_errors=True)
     shards = builder.write(
         out / _SHARDS,
-        shape=builder.Shape(audio.num_frames, audio.n_mels, options.max_tokens, chosen.vocabulary.size, width),
-        splits={name: (len(chosen.members[name]), examples(name)) for name in SPLITS},
+        shape=Shape(audio.num_frames, audio.n_mels, options.max_tokens, chosen.vocabulary.size, width),
+        splits=parts,
+        run=run,
+        progress=functools.partial(progress, "write"),
     )
     for files in shards.values():
         for shard in files:

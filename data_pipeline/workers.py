@@ -1,16 +1,67 @@
-"""Worker processes that end with the process that started them."""
+"""Small jobs done by worker processes that end with the process that started them."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from typing import Protocol, TypeVar
 
 from data_pipeline.errors import InputError
+
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Does a job with every item, wherever its workers are.
+
+    Items come back as soon as they are done; an item on which its worker process ended does not. What a job leaves are
+    files, and ``is_done`` tells whether they are there.
+    """
+
+    def __call__(
+        self, job: Callable[[T], object], items: Sequence[T], is_done: Callable[[T], bool], /
+    ) -> Iterator[T]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """This machine's worker processes: so many, or one for each core; one does without."""
+
+    number: int = 0
+
+    def __call__(self, job: Callable[[T], object], items: Sequence[T], is_done: Callable[[T], bool], /) -> Iterator[T]:
+        processes = min(self.number or os.cpu_count() or 1, len(items))
+        if processes <= 1:
+            for item in items:
+                job(item)
+                yield item
+            return
+        crashed = False
+        with pool(processes) as executor:
+            futures = {}
+            try:
+                for item in items:
+                    try:
+                        futures[executor.submit(job, item)] = item
+                    except BrokenProcessPool:
+                        crashed = True
+                for future in concurrent.futures.as_completed(futures):
+                    try:
+                        future.result()
+                    except BrokenProcessPool:
+                        crashed = True
+                    else:
+                        yield futures[future]
+            finally:
+                executor.shutdown(wait=True, cancel_futures=True)
+        if crashed:
+            _check()
 
 
 @contextlib.contextmanager
@@ -31,7 +82,7 @@ def pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
                 os.environ[name] = value
 
 
-def check() -> None:
+def _check() -> None:
     """Raises InputError when it is not the music that ends the worker processes."""
     try:
         with pool(1) as executor:

@@ -18,6 +18,7 @@ from mgc_jax.sweeps import SWEEPS
 
 if TYPE_CHECKING:
     from data_pipeline.input import PreparedData
+    from data_pipeline.workers import Run
 
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 TOP = 10
@@ -164,6 +165,8 @@ def _parser() -> argparse.ArgumentParser:
     out = "a folder, or an address like gs://bucket/folder"
     prepare.add_argument("--out", type=_place, required=True, metavar="DIR", help=out)
     prepare.add_argument("--workers", type=_at_least(0), default=0, metavar="N", help="processes; 0 = one a core")
+    beam = "work by Apache Beam with these pipeline options, e.g. --beam='--runner=DirectRunner --direct_num_workers=4'"
+    prepare.add_argument("--beam", metavar="OPTIONS", help=beam)
 
     train = command(
         "train",
@@ -271,6 +274,7 @@ def _prepare(options: argparse.Namespace) -> None:
     from mgc_jax.progress import Counter
 
     settings = config.load(options.config, options.overrides)
+    run = _beam(options.beam) if options.beam is not None else None
     encode = build.lyrics_encoder(settings) if settings.lyrics.input == "features" else None
     with Counter("tracks", upload="files") as counter:
         report = prepare(
@@ -278,12 +282,21 @@ def _prepare(options: argparse.Namespace) -> None:
             options.out,
             build.prepare_options(settings, workers=options.workers),
             encode=encode,
+            run=run,
             progress=counter,
         )
     splits = ", ".join(f"{n} {name}" for name, n in report["splits"].items())
     print(f"{splits} tracks with {len(report['genres'])} genres in {options.out}")
     if left_out := report["tracks_read"] - report["tracks_kept"]:
         print(f"{left_out} tracks were left out; {options.out}/quarantine.tsv says why")
+
+
+def _beam(pipeline_options: str) -> Run:
+    try:
+        from data_pipeline.beam import Beam
+    except ImportError as error:
+        raise InputError(f"--beam needs the extra beam ({error}); pip install -e '.[beam]'.") from None
+    return Beam(pipeline_options)
 
 
 def _open(place: str | Path) -> PreparedData:

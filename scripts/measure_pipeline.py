@@ -28,6 +28,7 @@ from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import PreparedData
 from data_pipeline.options import PrepareOptions
 from data_pipeline.prepare import prepare
+from data_pipeline.shards import Shape
 from data_pipeline.sources import generated, read_corpus
 
 NUM_TOKENS, NUM_GENRES = 512, 87
@@ -62,15 +63,15 @@ def write(folder: Path, data: Path, examples: dict[str, np.ndarray]) -> Prepared
     """A prepared data set of the examples; what else it needs comes from ``data``, another one."""
     count = len(examples["index"])
 
-    def records(number: int) -> Iterator[dict[str, Any]]:
-        for index in range(number):
+    def records(first: int, last: int) -> Iterator[dict[str, Any]]:
+        for index in range(first, last):
             example = {name: array[index] for name, array in examples.items()}
             yield example | {"tokens": example["tokens"].astype(np.uint16), "id": str(index)}
 
     sizes = {"train": count, "validation": 1, "test": 1}
     num_frames, n_mels = examples["spectrogram"].shape[1:]
-    shape = builder.Shape(num_frames, n_mels, NUM_TOKENS, NUM_GENRES, width=0)
-    shards = builder.write(folder, shape=shape, splits={name: (n, records(n)) for name, n in sizes.items()})
+    shape = Shape(num_frames, n_mels, NUM_TOKENS, NUM_GENRES, width=0)
+    shards = builder.write(folder, shape=shape, splits={name: (n, records) for name, n in sizes.items()})
     meta = json.loads((data / "dataset.json").read_text("utf-8"))
     meta |= {"shards": shards, "splits": sizes, "num_genres": NUM_GENRES}
     (folder / "dataset.json").write_text(json.dumps(meta), "utf-8")

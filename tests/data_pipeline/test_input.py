@@ -115,13 +115,14 @@ def test_records_are_read_as_tensorflow_and_tfds_read_them(data):
     import tensorflow as tf
 
     from data_pipeline import builder
+    from data_pipeline.shards import Shape
 
     (record,) = data._source("train").read(np.array([5]))
     example = tf.train.Example.FromString(record)
     fields = example_fields(record)
     assert fields.keys() == set(example.features.feature) == {*BATCH_KEYS, "id"} - {"weight"}
     assert bytes(fields["tokens"]) == example.features.feature["tokens"].bytes_list.value[0]
-    decoded = builder.features(builder.Shape(94, 13, 19, 4, 0)).deserialize_example_np(record)
+    decoded = builder.features(Shape(94, 13, 19, 4, 0)).deserialize_example_np(record)
     batch = next(iter(data.evaluation_batches("train", batch_size=8)))
     for name in ("spectrogram", "tokens", "num_tokens", "labels", "index"):
         np.testing.assert_array_equal(batch[name][5], decoded[name])
