@@ -33,7 +33,7 @@ _DEFAULTS = (
     # There are no triggers here. With this, DirectRunner does without Prism, which it would have to download and which
     # knows no number of workers.
     "--allow_unsafe_triggers",
-    "--default_sdk_harness_log_level=ERROR",
+    "--default_sdk_harness_log_level=CRITICAL",
 )
 
 
@@ -44,7 +44,7 @@ class Beam:
     """
 
     def __init__(self, options: str) -> None:
-        logging.getLogger("apache_beam").setLevel(logging.ERROR)
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # a failure is said below, in a sentence
         self._options = _parsed(options)
 
     def __call__(self, job: Callable[[T], object], items: Sequence[T], is_done: Callable[[T], bool], /) -> Iterator[T]:

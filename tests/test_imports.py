@@ -115,6 +115,13 @@ def test_only_the_data_pipeline_touches_tensorflow_and_librosa():
     assert users("librosa") == {"data_pipeline.audio"}
 
 
+def test_only_one_file_knows_apache_beam_and_it_is_imported_on_demand():
+    assert users("apache_beam") == {"data_pipeline.beam"}
+    known = [i for module in MODULES.values() for i in module.imports if within(i.target, "data_pipeline.beam")]
+    assert known
+    assert all(i.lazy for i in known)  # Beam need not be there
+
+
 def test_only_bucket_reaches_beyond_this_machines_disk():
     assert users("fsspec") == {"data_pipeline.bucket"}
 
