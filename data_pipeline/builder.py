@@ -97,6 +97,7 @@ class MgcDataset(FileReaderBuilder):
         splits = {name: self._shards(name, *given) for name, given in self._given.items()}
         todo = [shard for of_split in splits.values() for shard in of_split]
         total, done = sum(count for count, _ in self._given.values()), 0
+        self._progress(0, total)
         for shard in self._run(functools.partial(shards.write, shape=self._shape), todo, shards.is_written):
             done += shard.last - shard.first
             self._progress(done, total)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData, _integer, example_fields
 from data_pipeline.prepare import prepare
+from data_pipeline.records import Records
 from data_pipeline.schema import BATCH_KEYS
 from tests.data_pipeline import music
 
@@ -194,3 +195,35 @@ def test_opening_a_data_set_does_not_import_tensorflow(data):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_shards_hold_their_part_of_a_split_in_its_order(tmp_path):
+    from data_pipeline import builder
+    from data_pipeline.shards import Shape
+
+    shape = Shape(num_frames=2, num_mels=3, max_tokens=5, num_genres=4, width=0)
+
+    def part(first, last):
+        for i in range(first, last):
+            spectrogram, tokens, labels = np.full((2, 3), i, np.uint8), np.full(5, i, np.uint16), np.zeros(4, np.uint8)
+            lyrics = {"tokens": tokens, "num_tokens": 5}
+            yield {"spectrogram": spectrogram, **lyrics, "labels": labels, "index": i, "id": f"track {i}"}
+
+    seen = []
+    written = builder.write(
+        tmp_path / "shards",
+        shape=shape,
+        splits={"train": (10, part)},
+        progress=lambda *now: seen.append(now),
+        num_shards=3,
+    )["train"]
+    assert [shard["records"] for shard in written] == [3, 4, 3]
+    assert seen == [(0, 10), (3, 10), (7, 10), (10, 10)]
+    files = [tmp_path / "shards" / shard["file"] for shard in written]
+    assert [file.stat().st_size for file in files] == [shard["bytes"] for shard in written]
+    records = Records([(file, shard["records"]) for file, shard in zip(files, written, strict=True)])
+    for i, record in enumerate(records.read(np.arange(10))):
+        stored = builder.features(shape).deserialize_example_np(record)
+        assert (stored["id"].decode(), stored["index"]) == (f"track {i}", i)
+        assert (stored["spectrogram"] == i).all()
+        assert (stored["tokens"] == i).all()
