@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
+from data_pipeline import user_cache
 from data_pipeline.sources import manifest, read_corpus, world
 from mgc_jax import cli, config
 from tests.tiny_bert import save_encoder
@@ -101,6 +102,7 @@ def run(arguments: list[str]) -> Done:
 
 def small(arguments: list[str]) -> list[str]:
     extra = SMALL[arguments[0]]
+    arguments = [word.replace("gs://", "memory://") for word in arguments]
     if arguments[0] == "reproduce":  # one row for each table
         extra = [*extra, "--rows", ROWS[arguments[arguments.index("--sweep") + 1]]]
     if arguments[0] in ("benchmark", "compile"):
@@ -145,6 +147,7 @@ def site(tmp_path_factory):
         torch.compiler.set_stance("force_eager")  # compiling takes a minute
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(user_cache, "folder", lambda: folder / "cache")
         done = run(["corpus", "--out", "music4all", "--tracks", "70", "--seconds", "3"])
         assert done.code == 0, done.output
         Path("demo").mkdir()
