@@ -103,6 +103,7 @@ def defaults() -> Config:
                 "batch_size": 16,  # global
                 "lyrics_bucket": 0,  # tokens: lyrics of like length share a batch, cut to a multiple of it; 0 = off
                 "epochs": 100,
+                "optimiser": "adamw",  # adamw | lamb: steps as long as each weight, for batches of thousands
                 "learning_rate": 1e-4,
                 "warmup_steps": 200,
                 "halve_every_epochs": 50,
@@ -187,6 +188,7 @@ def validate(config: Config) -> Config:
         "model.similarity": ("raw", "centred", "topk"),
         "model.adjacency_normalise": ("reweight", "row", "symmetric", "none"),
         "loss.kind": ("bce", "focal", "asymmetric"),
+        "train.optimiser": ("adamw", "lamb"),
         "loss.reduction": ("sum", "mean"),
         "compute.placement": ("stream", "device"),
         "compute.attention": ("auto", "xla", "cudnn"),

@@ -98,10 +98,11 @@ def check_fits(config: Config, data: PreparedData) -> None:
 
 
 def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
-    """AdamW with the recipe's schedule, and the average of the weights if it wants one."""
+    """The recipe's optimiser with its schedule, and the average of the weights if it wants one."""
     t = config.train
-    adamw = optim.adamw(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
-    return optim.with_average(adamw, t.average_decay) if t.average_decay else adamw
+    make = {"adamw": optim.adamw, "lamb": optim.lamb}[t.optimiser]
+    optimiser = make(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
+    return optim.with_average(optimiser, t.average_decay) if t.average_decay else optimiser
 
 
 def step_recipe(config: Config) -> steps.Recipe:
