@@ -32,6 +32,7 @@ from data_pipeline.audio import RANGE_DB, AudioError, AudioSpec, load_clip, log_
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import FORMAT
+from data_pipeline.json_file import read_json
 from data_pipeline.lyric_features import Encode, LyricFeatures, padded
 from data_pipeline.schema import LYRICS_INPUTS, SPLITS, Corpus, Rejected, Track
 
@@ -244,8 +245,7 @@ def _claim(out: Path, digest: str) -> dict[str, Any] | None:
     if not (out / "dataset.json").exists():
         return None
     try:
-        meta = json.loads((out / "dataset.json").read_text(encoding="utf-8"))
-        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        meta, report = read_json(out / "dataset.json"), read_json(out / "report.json")
         same = meta["digest"] == digest
     except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
         raise InputError(f"The data set in {out} is broken; delete it or choose another --out.") from error

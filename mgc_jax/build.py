@@ -38,10 +38,36 @@ def uses_bert(config: Config) -> bool:
 
 
 def pretrained_bert(folder: Path, config: Config) -> Bert:
-    """The frozen lyrics encoder; its weights are kept in bfloat16 where the computation is."""
+    """The frozen lyrics encoder; its weights are kept in bfloat16 where the computation is.
+
+    Raises:
+        InputError: the folder holds no encoder of the shapes that its ``config.json`` names, or one for fewer tokens
+            or words.
+    """
+    shapes, wanted = bert_config(folder), config.lyrics.max_tokens
+    if wanted > shapes.max_position_embeddings:
+        raise InputError(
+            f"lyrics.max_tokens is {wanted}, but the lyrics encoder in {folder} reads {shapes.max_position_embeddings} "
+            "at most."
+        )
+    if LyricsTokenizer(folder).largest >= shapes.vocab_size:
+        raise InputError(
+            f"The tokenizer in {folder} knows more words than the encoder beside it ({shapes.vocab_size})."
+        )
     dtype = compute_dtype(config)
-    kernel = attention_kernel(config, BertConfig.from_json(folder / "config.json"))
-    return load_bert(folder, dtype=dtype, param_dtype=dtype, kernel=kernel)
+    kernel = attention_kernel(config, shapes)
+    try:
+        return load_bert(folder, dtype=dtype, param_dtype=dtype, kernel=kernel)
+    except ValueError as error:
+        raise InputError(f"The lyrics encoder cannot be used: {error}.") from None
+
+
+def bert_config(folder: Path) -> BertConfig:
+    """The shapes of the lyrics encoder in a folder; raises InputError where they cannot be read."""
+    try:
+        return BertConfig.from_json(folder / "config.json")
+    except ValueError as error:
+        raise InputError(f"The lyrics encoder cannot be used: {error}.") from None
 
 
 def attention_kernel(config: Config, encoder: BertConfig) -> str:

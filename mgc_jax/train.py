@@ -54,7 +54,7 @@ def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
 
     stage("looking for a checkpoint to resume from")
     latest, best = checkpoint.latest(workdir), checkpoint.best(workdir)
-    progress: dict[str, Any] = {"best_score": -1.0, "best_step": 0, "stale": 0, "stopped": False}
+    progress = dict(checkpoint.RECORD)
     if restored := latest.restore(state):
         state, progress, warnings = restored
         for warning in warnings:
