@@ -185,7 +185,7 @@ def _open(path: Path) -> Any:
             raise AudioError(f"not audio: {what}")
     try:
         with _silenced():
-            file = soundfile.SoundFile(str(path))
+            file = soundfile.SoundFile(os.fsencode(path))  # a name need not be UTF-8
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".") or "unknown format"
         # libsndfile takes an MP3 without one whole frame for a file that is not there; it was opened above.
