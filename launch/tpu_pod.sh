@@ -51,7 +51,9 @@ if [[ ${1-} == --dry-run ]]; then
     shift
 fi
 [[ $# == 1 ]] || usage
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+here=${BASH_SOURCE[0]}
+[[ $here == */* ]] || here=./$here
+cd "${here%/*}/.."
 
 case $1 in
 create)

@@ -19,14 +19,15 @@ ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"
 SCRIPTS = [LAUNCH / "tpu_pod.sh", LAUNCH / "slurm.sbatch", ROOT / "scripts" / "demo.sh"]
 SHELLCHECK = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+BASH = shutil.which("bash") or "bash"
 RECORD = '#!/bin/sh\nprintf "%s\\0" "$0" "$@" "END" >> "$CALLS"\n'
 DISTRIBUTED = "--distributed"
 
 
 def bash(script: Path, *arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The script with nothing in its environment but ``variables`` and the system's own commands."""
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"} | variables
-    return subprocess.run(["bash", script, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+    """The script with nothing in its environment but ``variables``: without a PATH it can run no command at all."""
+    environment = {"PATH": "/nonexistent"} | variables
+    return subprocess.run([BASH, script, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 def fake(folder: Path, name: str, text: str = RECORD) -> None:
@@ -59,7 +60,7 @@ def check_training(words: list[str], data: str, workdir: str) -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_the_scripts_are_sound_shell(script):
-    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+    assert subprocess.run([BASH, "-n", script], check=False).returncode == 0
     if SHELLCHECK:
         done = subprocess.run([SHELLCHECK, script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
@@ -73,12 +74,11 @@ def dry(*words: str, **variables: str) -> list[list[str]]:
     assert done.returncode == 0, done.stderr
     # The shell reads its own quotation: a word with line breaks is printed as $'...'.
     reader = "\n".join(f"printf '%s\\0' {line}; printf '\\1'" for line in done.stdout.splitlines())
-    printed = subprocess.run(["bash", "-c", reader], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run([BASH, "-c", reader], capture_output=True, text=True, check=True).stdout
     return [call.split("\0")[:-1] for call in printed.split("\1")[:-1]]
 
 
 def test_a_dry_run_prints_the_commands_for_a_slice_and_runs_none(tmp_path):
-    # No gcloud is in the PATH: whatever were run would end the script.
     create, archive, copy, install = dry("create", PROJECT="p", ZONE="z", NAME="n", TMPDIR=str(tmp_path))
     where = ["--project=p", "--zone=z"]
     assert create[:7] == ["gcloud", "compute", "tpus", "tpu-vm", "create", *where]
