@@ -8,10 +8,15 @@ the square root of the batch from the paper's 1e-4 at 16: the rule by which LAMB
 the one for Adam's normalised steps; ``train.optimiser=adamw`` takes the same rate. Warm-up is five epochs, counted in
 Music4All's 30 555 training tracks: name ``train.warmup_steps`` for a corpus of another size.
 
-Cost, by arithmetic and not measured: of 128 tracks a chip the compiler says that a v5e needs 60.5 ms at least (README,
-"TPUs that are not there"), so it does at most 2 100 tracks/s, and 32 of them 67 000. 200 epochs are 6.1 million tracks:
-91 s, 0.8 chip-hours, one dollar at an assumed list price of 1.20 USD a chip-hour. Starting, compiling and validating
-will take longer than that, and are paid for alike.
+Whether a batch fits, and what a step costs at least, is told before a pod is paid for:
+
+    mgc-jax compile --config configs/pod.py:4096 --topology v5e:4x8 --lyrics features
+
+says 13.2 of a v5e's 14.9 GiB, beside which the resident split takes 0.8, and 60.7 ms.
+
+Cost, by arithmetic and not measured: 128 tracks in 60.7 ms are 2 100 tracks/s a chip at the very most, 67 000 on 32
+chips. 200 epochs are 6.1 million tracks: 91 s, 0.8 chip-hours, one dollar at an assumed list price of 1.20 USD a
+chip-hour. Starting, compiling and validating will take longer than that, and are paid for alike.
 
 Score: not measured. A large batch is seldom better than a small one for the same number of epochs: 1 400 steps here
 replace the paper's 190 900, hence twice its epochs.
