@@ -20,6 +20,9 @@ from mgc_jax.state import TrainState
 logging.getLogger("absl").setLevel(logging.ERROR)
 
 Record = dict[str, Any]
+RECORD: Record = {"best_score": -1.0, "best_step": 0, "stale": 0, "stopped": False}
+"""What a training that begins knows of itself: the best validation score so far and its step, the evaluations since,
+and whether it stopped early."""
 
 
 class Checkpoints:
@@ -67,6 +70,7 @@ class Checkpoints:
                     record=ocp.args.JsonRestore(),
                 )
                 restored = self._manager.restore(candidate, args=args)
+                _check(restored["record"])
                 return self._rebuild(restored["state"], target), restored["record"], warnings
             except Exception as error:  # whatever a damaged file makes the library raise
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
@@ -105,6 +109,12 @@ class Checkpoints:
         if not self._weights_only:
             opt_state = jax.tree.unflatten(jax.tree.structure(target.opt_state), plain["opt_state"])
         return TrainState(step=plain["step"], opt_state=opt_state, **parts)
+
+
+def _check(record: Any) -> None:
+    """Raise ValueError for what no training has written."""
+    if not isinstance(record, dict) or any(type(record.get(name)) is not type(v) for name, v in RECORD.items()):
+        raise ValueError("its record is broken")
 
 
 def latest(workdir: Path) -> Checkpoints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -120,7 +121,7 @@ class Model:
         over = [i for i in ranked if scores[i] >= self.thresholds[i]] or [ranked[0]]
         names = self.vocabulary.names
         return Prediction(
-            file=str(file),
+            file=os.fsencode(file).decode(errors="backslashreplace"),  # a name need not be UTF-8
             ranked=tuple((names[i], float(scores[i])) for i in ranked),
             predicted=tuple(names[i] for i in over),
             windows=windows,

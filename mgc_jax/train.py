@@ -54,7 +54,7 @@ def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
 
     stage("looking for a checkpoint to resume from")
     latest, best = checkpoint.latest(workdir), checkpoint.best(workdir)
-    progress: dict[str, Any] = {"best_score": -1.0, "best_step": 0, "stale": 0, "stopped": False}
+    progress = dict(checkpoint.RECORD)
     if restored := latest.restore(state):
         state, progress, warnings = restored
         for warning in warnings:
@@ -98,12 +98,13 @@ def check_fits(config: Config, data: PreparedData) -> None:
 
 
 def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
-    """AdamW with the recipe's schedule, and the average of the weights if it wants one."""
+    """The recipe's optimiser with its schedule, and the average of the weights if it wants one."""
     t = config.train
-    adamw = optim.adamw(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
+    make = {"adamw": optim.adamw, "lamb": optim.lamb}[t.optimiser]
+    optimiser = make(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
     if t.encoder_rate:
-        adamw = optim.at_rate(adamw, "bert", t.encoder_rate)
-    return optim.with_average(adamw, t.average_decay) if t.average_decay else adamw
+        optimiser = optim.at_rate(optimiser, "bert", t.encoder_rate)
+    return optim.with_average(optimiser, t.average_decay) if t.average_decay else optimiser
 
 
 def step_recipe(config: Config) -> steps.Recipe:

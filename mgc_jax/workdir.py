@@ -14,6 +14,7 @@ import numpy as np
 
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
+from data_pipeline.json_file import read_json
 from mgc_jax import config as configs
 from mgc_jax.config import Config
 
@@ -79,9 +80,12 @@ class Workdir:
         if not path.exists():
             return None
         try:
-            pairs = json.loads(path.read_text("utf-8"))
-            return np.array([float(pairs[name]) for name in self.vocabulary().names])
-        except (ValueError, KeyError, TypeError) as error:
+            pairs = read_json(path)
+            thresholds = np.array([float(pairs[name]) for name in self.vocabulary().names])
+            if not np.isfinite(thresholds).all():
+                raise ValueError("a threshold is not a number")
+            return thresholds
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise InputError(f"{path} does not fit the run ({error}); remove it and run mgc-jax evaluate.") from None
 
     def write_json(self, name: str, value: Any) -> None:

@@ -32,6 +32,7 @@ TINY = (
     "compute.evaluation_batch_size=16"
 ).split()
 COMPILED = "audio.seconds=1.5 model.width=16 model.heads=2 model.gcn_hidden=16 train.batch_size=32".split()
+LAUNCHERS = ("launch/tpu_pod.sh", "kubectl", "sbatch")  # dry-run by tests/test_launch.py
 # What makes a README command small; later arguments win over the command's own.
 SMALL = {
     "corpus": ["--tracks", "20", "--seconds", "3"],
@@ -182,6 +183,9 @@ def test_no_command_goes_unchecked(line):
             assert re.search(rf"^{name} \?= ", MAKEFILE, re.MULTILINE), f"make has no variable {name}"
     elif words[0] == "python":
         assert words[1] in SMALL, f"{words[1]} is not run by this test"
+    elif words[0] in LAUNCHERS:
+        (launcher,) = [word for word in words if word.startswith("launch/")]
+        assert (ROOT / launcher).is_file()
     elif words[:2] == ["pip", "install"]:
         check_installation(words[2:])
     else:
