@@ -16,7 +16,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import LyricsTokenizer, clean, locate_encoder
-from mgc_jax import build, checkpoint, optim, sharding
+from mgc_jax import build, checkpoint, distributed, optim, sharding
 from mgc_jax.config import Config
 from mgc_jax.evaluate import evaluate
 from mgc_jax.state import Network, TrainState, abstract
@@ -134,7 +134,8 @@ class Model:
             raise InputError(f"{data.path} has another genre vocabulary than the run in {self.folder.path}.")
         report, thresholds = evaluate(self.network, self.state, self.config, data, split)
         self.thresholds = thresholds
-        self.folder.save_thresholds(thresholds, self.vocabulary)
+        if distributed.is_first():
+            self.folder.save_thresholds(thresholds, self.vocabulary)
         return report
 
     def _batch_size(self) -> int:

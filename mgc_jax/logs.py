@@ -36,6 +36,16 @@ class MetricLog:
         self._events.close()
 
 
+class NoLog:
+    """Writes nothing: another process of the run does."""
+
+    def write(self, step: int, scalars: dict[str, Any]) -> None:
+        """Leave it."""
+
+    def close(self) -> None:
+        """Leave it."""
+
+
 def _read_lines(path: Path) -> list[str]:
     """Whole JSON lines of a file that may not exist and whose last line may be cut."""
     if not path.exists():
