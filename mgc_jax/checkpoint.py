@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from data_pipeline.errors import InputError
 from mgc_jax import distributed
 from mgc_jax.state import TrainState
 
-logging.getLogger("absl").setLevel(logging.ERROR)
+logging.getLogger("absl").setLevel(logging.CRITICAL)  # what cannot be written is told in one sentence
 
 Record = dict[str, Any]
 
@@ -54,6 +55,7 @@ class Checkpoints:
             return
         distributed.barrier(f"the checkpoint of step {step}")
         plain = self._plain(state)
+        distributed.from_first("the search for room on the disk", functools.partial(self._check_room, plain))
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(plain),  # type: ignore[call-arg]
             record=ocp.args.JsonSave(_sealed(record, int(_checksum(plain)))),  # type: ignore[call-arg]
@@ -101,6 +103,15 @@ class Checkpoints:
             self._writing(self._manager.wait_until_finished)
         finally:
             self._manager.close()
+
+    def _check_room(self, plain: dict[str, Any]) -> None:
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(plain))
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise InputError(
+                f"A checkpoint of {needed / 2**20:.1f} MiB finds no room in {self._folder} ({free / 2**20:.1f} MiB "
+                "free); make room and run the same command again: it goes on from the last checkpoint."
+            )
 
     def _writing(self, action: Callable[[], Any]) -> None:
         try:
@@ -163,7 +174,7 @@ def _checksum(tree: Any) -> jax.Array:
     """
     total = jnp.uint32(0)
     for leaf in jax.tree.leaves(tree):
-        words = jax.lax.bitcast_convert_type(leaf, f"uint{8 * leaf.dtype.itemsize}").astype(jnp.uint32)
+        words = leaf.view(f"uint{8 * leaf.dtype.itemsize}").astype(jnp.uint32)
         place = jnp.uint32(0)
         for axis, size in enumerate(words.shape):
             place = place * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)

@@ -1,0 +1,161 @@
+"""Kills, full disks, damaged files and two runs in one folder, with the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from data_pipeline.input import PreparedData
+from mgc_jax import sharding
+from mgc_jax.cli import main
+from mgc_jax.workdir import Workdir
+from tests import interrupted
+from tests.conftest import CONFIG, QUICK_XLA, TINY
+from tests.mgc_jax.test_train import command, lines, parameters
+
+SEED = 5
+
+
+def moments(kills: int) -> list[dict[str, Any]]:
+    """The kills, spread over the places, and then SIGTERM in training and in evaluation."""
+    rng = np.random.default_rng(SEED)
+    longest = {"data": 0.05, "step": 0.05, "evaluation": 0.1, "checkpoint": 0.2}
+    found = []
+    for place in rng.permutation(np.repeat(list(longest), kills // len(longest))).tolist():
+        delay = float(rng.uniform(0, longest[place]))
+        count = 1 if place == "evaluation" else int(rng.integers(1, 5 if place in ("data", "step") else 3))
+        found.append({"place": place, "count": count, "delay": delay, "signal": int(signal.SIGKILL)})
+    terminate = {"count": 1, "delay": 0, "signal": int(signal.SIGTERM)}
+    return [*found, {"place": "step"} | terminate, {"place": "evaluation"} | terminate]
+
+
+def interrupt(at: list[dict[str, Any]], arguments: list[str], cache: Path) -> list[dict[str, Any]]:
+    """The command's runs on one device, which share what is compiled."""
+    environment = os.environ | {
+        "XLA_FLAGS": QUICK_XLA,
+        "JAX_ENABLE_COMPILATION_CACHE": "true",
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    program = [sys.executable, interrupted.__file__, json.dumps(at), *arguments]
+    done = subprocess.run(program, env=environment, stdout=subprocess.PIPE, text=True, timeout=800)
+    runs = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(runs) == len(at) + 1
+    return runs
+
+
+@pytest.mark.slow
+def test_interrupted_at_twenty_two_moments_a_run_ends_with_the_same_parameters(data: Path, tmp_path: Path):
+    more = ["--config.train.epochs=14", "--config.train.checkpoint_every_steps=3", "--config.train.log_every_steps=2"]
+    more += ["--config.augment.mixup=0.3", "--config.augment.time_masks=1", "--config.train.average_decay=0.9"]
+    more += ["--config.train.patience=0"]
+    whole, broken, cache = tmp_path / "whole", tmp_path / "broken", tmp_path / "cache"
+    assert [run["code"] for run in interrupt([], command(data, whole, *more), cache)] == [0]
+
+    *killed, in_training, in_evaluation, last = interrupt(moments(20), command(data, broken, *more), cache)
+    assert [run["code"] for run in killed] == [-signal.SIGKILL] * 20
+    assert in_training["code"] == in_evaluation["code"] == 143
+    assert "training stopped after step" in in_training["said"].splitlines()[-1]
+    assert "training stopped after step" in in_evaluation["said"].splitlines()[-1]
+    assert last["code"] == 0
+    assert "which the run before this one did not finish" in last["said"]
+    starts = [run["said"].partition("resuming after step ")[2].partition("\n")[0] for run in (*killed, last)]
+    assert len(set(starts)) > 8  # the run got on in between
+
+    expected, actual = parameters(whole), parameters(broken)
+    assert expected.keys() == actual.keys()
+    for path, value in expected.items():
+        np.testing.assert_array_equal(actual[path], value, err_msg=path)
+    scores = [[line for line in lines(workdir) if "validation/map_macro" in line] for workdir in (whole, broken)]
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.slow
+def test_evaluation_ends_by_sigterm_and_a_full_disk_by_a_sentence(run: Path, data: Path, tmp_path: Path):
+    arguments = ["evaluate", "--workdir", str(run), "--data", str(data), "--split", "test"]
+    terminate = {"place": "evaluation", "count": 1, "delay": 0, "signal": int(signal.SIGTERM)}
+    stopped, whole = interrupt([terminate], arguments, tmp_path / "cache")
+    assert (stopped["code"], whole["code"]) == (143, 0)
+    assert stopped["said"].splitlines()[-1].startswith("mgc-jax: evaluation of the validation split stopped")
+
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    arguments = command(data, tmp_path / "full", "--config.train.epochs=1")
+    done = subprocess.run(
+        [sys.executable, "-m", "mgc_jax", *arguments],
+        env=os.environ | {"XLA_FLAGS": QUICK_XLA},
+        capture_output=True,
+        text=True,
+        preexec_fn=no_room,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("mgc-jax: A checkpoint cannot be written to ")
+    assert not (tmp_path / "full" / "checkpoints" / "latest" / "5").exists()
+
+
+HOLD = """
+import sys
+from data_pipeline.input import PreparedData
+from mgc_jax.workdir import Workdir
+folder = Workdir(__import__("pathlib").Path(sys.argv[1]))
+held = folder.begin(folder.config(), folder.vocabulary())
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_second_run_in_a_workdir_is_refused_until_the_first_is_dead(run: Path, data: Path, capsys):
+    arguments = ["train", "--config", CONFIG, *TINY, "--config.train.epochs=2"]
+    arguments += ["--data", str(data), "--workdir", str(run)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(run)], **pipes) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "held\n"
+        assert main(arguments) == 2
+        assert f"is in use: process {first.pid} on " in capsys.readouterr().err
+        first.kill()
+        first.wait()
+        assert main(arguments) == 0
+    with Workdir(run).begin(Workdir(run).config(), Workdir(run).vocabulary()):
+        pass  # and a run that ended left nothing behind
+
+
+def test_a_shard_with_a_flipped_byte_is_named(data: Path, tmp_path: Path, capsys):
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    shard = copy / PreparedData(copy).meta["shards"]["train"][0]["file"]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 4
+    shard.write_bytes(content)
+    assert main(command(copy, tmp_path / "run")) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"{shard} is broken (" in message
+    assert "hash mismatch" in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_a_run_of_eight_devices_goes_on_on_fewer(run: Path, data: Path, tmp_path: Path, devices: int, monkeypatch):
+    """What was learned on eight scores the same there, and the training goes on."""
+    workdir = tmp_path / "run"
+    shutil.copytree(run, workdir)
+    mesh = sharding.make_mesh
+    monkeypatch.setattr(sharding, "make_mesh", lambda size=1: mesh(size, jax.devices()[:devices]))
+    results = []
+    for folder in (run, workdir):
+        assert main(["evaluate", "--data", str(data), "--split", "test", "--workdir", str(folder)]) == 0
+        results.append(json.loads((folder / "evaluation_test.json").read_text()))
+        monkeypatch.undo() if folder is workdir else None
+    assert results[0] == results[1]
