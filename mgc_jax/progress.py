@@ -11,6 +11,11 @@ from tqdm import tqdm
 PLAIN_SECONDS = 10.0
 
 
+def stage(name: str) -> None:
+    """Name the stage about to begin, so that a hang is located."""
+    print(f"[mgc-jax] {name}", flush=True)
+
+
 class Progress:
     """Counts ``unit`` up to ``total`` on standard error.
 
@@ -48,9 +53,10 @@ class Progress:
             line = f"{self._label}: {self._done}/{self._total} {self._unit}{speed}{tail}"
             print(line, file=sys.stderr, flush=True)
 
-    def say(self, line: str) -> None:
-        """Print a line without breaking the bar."""
-        if self.shown:
+    @classmethod
+    def say(cls, line: str) -> None:
+        """Print a line without breaking any bar."""
+        if cls.shown:
             tqdm.write(line, file=sys.stderr)
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from mgc_jax.augment import Augmentation
 from mgc_jax.config import Config
 from mgc_jax.evaluate import check_prepared_for, score_split
 from mgc_jax.logs import MetricLog, NoLog
-from mgc_jax.progress import Progress
+from mgc_jax.progress import Progress, stage
 from mgc_jax.state import Network, TrainState, initialise, parameter_table
 from mgc_jax.step_by_length import StepByLength, with_length
 from mgc_jax.stopping import StopRequest
@@ -85,11 +85,6 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
         f"at step {progress['best_step']}; see {workdir}"
     )
     return {"steps": int(state.step), "best_step": progress["best_step"], "best_score": progress["best_score"]}
-
-
-def stage(name: str) -> None:
-    """Name the stage about to begin, so that a hang is located."""
-    print(f"[mgc-jax] {name}", flush=True)
 
 
 def check_fits(config: Config, data: PreparedData) -> None:
@@ -161,23 +156,24 @@ class _Loop:
 
     def run(self, state: TrainState, start: int, total: int) -> TrainState:
         """The state after step ``total``, or where validation stopped improving; raises Stopped as :func:`train`."""
-        t = self.config.train
-        bar = Progress("train", total * t.batch_size, "tracks", initial=start * t.batch_size)
         with self.stop:
-            if self.evaluation_due(start, total) and not self.evaluate(state, start, bar):
-                raise self.stop.obeyed(f"evaluation after step {start} stopped")
+            if self.evaluation_due(start, total):
+                stage(f"evaluating step {start}, which the run before this one did not finish")
+                if not self.evaluate(state, start):
+                    raise self.stop.obeyed(f"evaluation of step {start} stopped")
         if start >= total or self.progress["stopped"]:
             return state
         stage(f"training: steps {start + 1} to {total}, {self.steps_per_epoch} an epoch")
         train_step, batches = self.compile(state, start, total)
         self.batches = feed.Timed(batches)
         with self.stop:
-            return self.steps(train_step, state, start, total, bar)
+            return self.steps(train_step, state, start, total)
 
-    def steps(self, train_step: Any, state: TrainState, start: int, total: int, bar: Progress) -> TrainState:
+    def steps(self, train_step: Any, state: TrainState, start: int, total: int) -> TrainState:
         t = self.config.train
+        bar = Progress("train", total * t.batch_size, "tracks", initial=start * t.batch_size)
         self.since = (time.monotonic(), start)
-        note = ""
+        note, stop = "", False
         for step, batch in enumerate(self.batches, start + 1):
             state, step_metrics = train_step(state, self.network.frozen, batch)
             self.pending.append((step, step_metrics))
@@ -186,18 +182,18 @@ class _Loop:
                 # All but the step just dispatched: the host never waits for the device here.
                 note = self.flush(keep=0 if evaluate else 1) or note
             if evaluate and not stop:
-                stop = not self.evaluate(state, step, bar)
+                stop = not self.evaluate(state, step)
             if evaluate or stop or step % t.checkpoint_every_steps == 0:
                 self.flush(keep=0)  # nothing that is not finite is ever saved
                 self.latest.save(state, step, dict(self.progress))
             bar.update(t.batch_size, note)
-            if stop:
-                bar.close()
-                raise self.stop.obeyed(f"training stopped after step {step}, which is in a checkpoint")
-            if self.progress["stopped"]:
-                bar.say(f"stopped early: no better validation score for {t.patience} evaluations")
+            if stop or self.progress["stopped"]:
                 break
         bar.close()
+        if stop:
+            raise self.stop.obeyed(f"training stopped after step {step}, which is in a checkpoint")
+        if self.progress["stopped"]:
+            print(f"stopped early: no better validation score for {t.patience} evaluations")
         return state
 
     def compile(self, state: TrainState, start: int, total: int) -> tuple[Any, Iterator[Any]]:
@@ -269,7 +265,7 @@ class _Loop:
             f"The batch: {', '.join(ids[row] for row in rows)}."
         )
 
-    def evaluate(self, state: TrainState, step: int, bar: Progress) -> bool:
+    def evaluate(self, state: TrainState, step: int) -> bool:
         """Score the validation split, keep the best state, count towards early stopping; False when told to stop.
 
         What is scored and kept is the average of the weights, where there is one.
@@ -295,7 +291,7 @@ class _Loop:
         else:
             self.progress["stale"] += 1
             self.progress["stopped"] = 0 < self.config.train.patience <= self.progress["stale"]
-        bar.say(
+        Progress.say(
             f"epoch {step // self.steps_per_epoch} (step {step}): validation macro-mAP {score:.4f}, "
             f"example F1 {result['f1_example']:.4f}" + (", best so far" if better else "")
         )
