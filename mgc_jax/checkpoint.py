@@ -11,6 +11,8 @@ import functools
 import json
 import logging
 import shutil
+import sys
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +27,23 @@ from data_pipeline.errors import InputError
 from mgc_jax import distributed
 from mgc_jax.state import TrainState
 
-logging.getLogger("absl").setLevel(logging.CRITICAL)  # what cannot be written is told in one sentence
+# What cannot be written is told in one sentence, by whoever waits for it: not by orbax's log, its threads and the
+# writes that come to nothing afterwards as well.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
+_of_threads, _unraisable = threading.excepthook, sys.unraisablehook
+
+
+def _thread_failed(args: threading.ExceptHookArgs) -> None:
+    if not type(args.thread).__module__.startswith("orbax."):
+        _of_threads(args)
+
+
+def _callback_failed(args: sys.UnraisableHookArgs) -> None:
+    if str(args.exc_value) != "Event loop is closed":
+        _unraisable(args)
+
+
+threading.excepthook, sys.unraisablehook = _thread_failed, _callback_failed
 
 Record = dict[str, Any]
 
@@ -80,7 +98,7 @@ class Checkpoints:
                 plain, sealed, problem = *self._read(candidate, target), ""
             except Exception as error:  # whatever a damaged file makes the library raise
                 problem = _first_line(error)
-            problem = distributed.any_of(problem)  # all processes take the same checkpoint
+            problem = distributed.any_of(problem, "reading a checkpoint")  # all processes take the same checkpoint
             if not problem and sealed != _sealed(sealed["record"], int(_checksum(plain))):
                 problem = "its contents do not match their checksums"
             if not problem:

@@ -28,6 +28,7 @@ from mgc_jax.progress import Progress
 AUTO = "auto"
 _calls = itertools.count()  # every process counts the same
 _TOGETHER = 5  # seconds between processes that fail for the same reason
+_limit = 300  # seconds that one waits for another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,7 @@ def run(hosts: Hosts | None, work: Callable[[], int]) -> int:
         return work()
     with last_words.spoken(hosts.coordinator):
         _initialise(hosts)
-        names = _gather(socket.gethostname())
+        names = _gather(socket.gethostname(), "its start")
         with contextlib.ExitStack() as quiet:
             if not is_first():
                 Progress.shown = False
@@ -106,19 +107,13 @@ def _leave(code: int) -> None:
     jax.distributed.shutdown()
 
 
-class _Limit:
-    seconds = 300
-
-
-_limit = _Limit()
-
-
 def _heartbeat(timeout: int) -> int:
     return max(timeout // 3, 1)
 
 
 def _initialise(hosts: Hosts) -> None:
-    _limit.seconds = hosts.timeout
+    global _limit
+    _limit = hosts.timeout
     # JAX lets the service wait an hour for processes that do not come, and would never say which.
     service = runtime._jax.get_distributed_runtime_service
     runtime._jax.get_distributed_runtime_service = functools.partial(service, cluster_register_timeout=hosts.timeout)
@@ -128,16 +123,19 @@ def _initialise(hosts: Hosts) -> None:
             hosts.processes,
             hosts.process,
             cluster_detection_method=None if hosts.coordinator == AUTO else "deactivate",
-            initialization_timeout=hosts.timeout
-            + 5,  # the service is the first to give up, for it knows who is missing
+            # The service is to give up first, for it knows who is missing.
+            initialization_timeout=hosts.timeout + 5,
             heartbeat_timeout_seconds=_heartbeat(hosts.timeout),
             shutdown_timeout_seconds=hosts.timeout,
         )
-    except ValueError as error:
-        raise InputError(
-            f"--coordinator auto found no TPU pod, SLURM step or Kubernetes job here ({error}); give HOST:PORT, "
-            "--processes and --process."
-        ) from None
+    except (ValueError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        advice = (
+            "this is no TPU pod, SLURM step or Kubernetes job: give HOST:PORT, --processes and --process"
+            if hosts.coordinator == AUTO
+            else "see that it is an address of process 0, and the port free"
+        )
+        raise InputError(f"--coordinator {hosts.coordinator} does not work ({reason}); {advice}.") from None
     finally:
         runtime._jax.get_distributed_runtime_service = service
 
@@ -167,11 +165,11 @@ def barrier(what: str) -> None:
     """
     if client := _client():
         try:
-            client.wait_at_barrier(f"mgc_jax/{next(_calls)}", _limit.seconds * 1000)
+            client.wait_at_barrier(f"mgc_jax/{next(_calls)}", _limit * 1000)
         except jax.errors.JaxRuntimeError as error:
             missing = last_words.tasks(str(error), "timed out task names")
             who = last_words.named(missing) if missing else "Another process"
-            raise InputError(f"{who} did not reach {what} within {_limit.seconds} s; see its log.") from None
+            raise InputError(f"{who} did not reach {what} within {_limit} s; see its log.") from None
 
 
 def from_first(what: str, make: Callable[[], Any]) -> Any:
@@ -192,24 +190,29 @@ def from_first(what: str, make: Callable[[], Any]) -> Any:
             raise
         client.key_value_set(key, json.dumps({"value": value}, default=lambda _: None))
         return value
-    try:
-        told = json.loads(client.blocking_key_value_get(key, _limit.seconds * 1000))
-    except jax.errors.JaxRuntimeError:
-        raise InputError(f"Process 0 did not finish {what} within {_limit.seconds} s; see its log.") from None
+    told = json.loads(_told(key, 0, what))
     if "error" in told:
         raise InputError(told["error"])
     return told["value"]
 
 
-def any_of(text: str) -> str:
+def any_of(text: str, what: str) -> str:
     """The first of the processes' texts that is not empty, on every process."""
-    return next(filter(None, _gather(text)), "")
+    return next(filter(None, _gather(text, what)), "")
 
 
-def _gather(mine: str) -> list[str]:
+def _gather(mine: str, what: str) -> list[str]:
     """Every process's text, by process."""
     client, folder = _client(), f"mgc_jax/{next(_calls)}"
     if client is None:
         return [mine]
     client.key_value_set(f"{folder}/{jax.process_index()}", mine)
-    return [client.blocking_key_value_get(f"{folder}/{i}", _limit.seconds * 1000) for i in range(jax.process_count())]
+    return [_told(f"{folder}/{i}", i, what) for i in range(jax.process_count())]
+
+
+def _told(key: str, process: int, what: str) -> str:
+    try:
+        told: str = _client().blocking_key_value_get(key, _limit * 1000)
+    except jax.errors.JaxRuntimeError:
+        raise InputError(f"Process {process} did not finish {what} within {_limit} s; see its log.") from None
+    return told

@@ -61,6 +61,7 @@ def load(workdir: str) -> Model:
     config, vocabulary = folder.config(), folder.vocabulary()
     encoder = locate_encoder(config.lyrics.encoder)
     mesh = sharding.make_mesh(config.compute.model_parallel)
+    distributed.check_model_parallel(config.compute.model_parallel)
     optimiser = optim.adamw(lambda _: 0.0, weight_decay=0.0, clip_norm=0.0)  # its state is not restored
     network, target = abstract(config, vocabulary.size, encoder, optimiser, mesh)
     best = checkpoint.best(folder.path)

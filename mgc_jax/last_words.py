@@ -51,14 +51,14 @@ def explain(error: str, coordinator: str) -> str:
     """What a person should know of the coordination service's fatal ``error``."""
     again = "run the same command again on all hosts to go on from the last checkpoint."
     if missing := tasks(error, "timed out task names"):
-        return f"{named(missing)} did not come to {coordinator} in time; start every process, and see its log."
+        return f"{named(missing)} did not come to the coordinator ({coordinator}) in time; see whether it was started."
     if dead := tasks(error, "tasks are unhealthy"):
         return f"{named(dead)} died or lost the connection, so this one ended too; {again}"
     if "ALREADY_EXISTS" in error:
         return "Another process of this run has the same --process number; give each its own, from 0 on."
     if "RegisterTask" in error:
-        return f"Process 0 could not be reached at {coordinator} in time; see whether it runs and the port is open."
-    return f"Process 0, which coordinates at {coordinator}, died or lost the connection, so this one ended too; {again}"
+        return f"Process 0, the coordinator ({coordinator}), could not be reached in time; see whether it was started."
+    return f"Process 0, the coordinator ({coordinator}), died or lost the connection, so this one ended too; {again}"
 
 
 def tasks(error: str, heading: str) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,18 @@ from mgc_jax.workdir import Workdir
 from tests.conftest import CONFIG, QUICK_XLA, TINY
 from tests.mgc_jax.test_train import command, lines, parameters
 
-SEED = 5
 ROOT = Path(__file__).parents[2]
 
 
-def moments(kills: int) -> list[dict[str, Any]]:
-    """The kills, spread over the places, and then SIGTERM in training and in evaluation."""
-    rng = np.random.default_rng(SEED)
-    longest = {"data": 0.05, "step": 0.05, "evaluation": 0.1, "checkpoint": 0.2}
+def moments(seed: int) -> list[dict[str, Any]]:
+    """Ten kills, spread over the places, and then SIGTERM in training and in evaluation."""
+    rng = np.random.default_rng(seed)
+    longest = {"data": 0.05, "step": 0.05, "evaluation": 0.1, "checkpoint": 0.2}  # s
+    places = [*longest, *longest, "evaluation", "checkpoint"]
     found = []
-    for place in rng.permutation(np.repeat(list(longest), kills // len(longest))).tolist():
-        delay = float(rng.uniform(0, longest[place]))
+    for place in rng.permutation(places).tolist():
         count = 1 if place == "evaluation" else int(rng.integers(1, 5 if place in ("data", "step") else 3))
+        delay = float(rng.uniform(0, longest[place]))
         found.append({"place": place, "count": count, "delay": delay, "signal": int(signal.SIGKILL)})
     terminate = {"count": 1, "delay": 0, "signal": int(signal.SIGTERM)}
     return [*found, {"place": "step"} | terminate, {"place": "evaluation"} | terminate]
@@ -56,29 +57,33 @@ def interrupt(at: list[dict[str, Any]], arguments: list[str], cache: Path) -> li
 
 
 @pytest.mark.slow
-def test_interrupted_at_twenty_two_moments_a_run_ends_with_the_same_parameters(data: Path, tmp_path: Path):
-    more = ["--config.train.epochs=14", "--config.train.checkpoint_every_steps=3", "--config.train.log_every_steps=2"]
+def test_interrupted_at_twenty_four_moments_runs_end_with_the_same_parameters(data: Path, tmp_path: Path):
+    more = ["--config.train.epochs=8", "--config.train.checkpoint_every_steps=3", "--config.train.log_every_steps=2"]
     more += ["--config.augment.mixup=0.3", "--config.augment.time_masks=1", "--config.train.average_decay=0.9"]
     more += ["--config.train.patience=0"]
-    whole, broken, cache = tmp_path / "whole", tmp_path / "broken", tmp_path / "cache"
+    whole, cache = tmp_path / "whole", tmp_path / "cache"
     assert [run["code"] for run in interrupt([], command(data, whole, *more), cache)] == [0]
+    expected = parameters(whole)
 
-    *killed, in_training, in_evaluation, last = interrupt(moments(20), command(data, broken, *more), cache)
-    assert [run["code"] for run in killed] == [-signal.SIGKILL] * 20
-    assert in_training["code"] == in_evaluation["code"] == 143
-    assert "training stopped after step" in in_training["said"].splitlines()[-1]
-    assert "training stopped after step" in in_evaluation["said"].splitlines()[-1]
-    assert last["code"] == 0
-    assert "which the run before this one did not finish" in last["said"]
-    starts = [run["said"].partition("resuming after step ")[2].partition("\n")[0] for run in (*killed, last)]
-    assert len(set(starts)) > 8  # the run got on in between
+    def broken(seed: int) -> list[dict[str, Any]]:
+        return interrupt(moments(seed), command(data, tmp_path / str(seed), *more), cache)
 
-    expected, actual = parameters(whole), parameters(broken)
-    assert expected.keys() == actual.keys()
-    for path, value in expected.items():
-        np.testing.assert_array_equal(actual[path], value, err_msg=path)
-    scores = [[line for line in lines(workdir) if "validation/map_macro" in line] for workdir in (whole, broken)]
-    assert scores[0] == scores[1]
+    with ThreadPoolExecutor() as pool:
+        histories = list(pool.map(broken, (1, 2)))
+    for seed, (*killed, in_training, in_evaluation, last) in zip((1, 2), histories, strict=True):
+        assert [run["code"] for run in killed] == [-signal.SIGKILL] * 10
+        assert in_training["code"] == in_evaluation["code"] == 143
+        assert re.search(r"training stopped after step \d+, which is in a checkpoint", in_training["said"])
+        assert re.search(r"(evaluation of|after) step \d+.*run the same command again", in_evaluation["said"])
+        assert last["code"] == 0
+        assert "which the run before this one did not finish" in last["said"]
+
+        actual = parameters(tmp_path / str(seed))
+        assert expected.keys() == actual.keys()
+        for path, value in expected.items():
+            np.testing.assert_array_equal(actual[path], value, err_msg=path)
+        scores = [[line for line in lines(w) if "validation/map_macro" in line] for w in (whole, tmp_path / str(seed))]
+        assert scores[0] == scores[1]
 
 
 @pytest.mark.slow
@@ -89,19 +94,13 @@ def test_evaluation_ends_by_sigterm_and_a_full_disk_by_a_sentence(run: Path, dat
     assert (stopped["code"], whole["code"]) == (143, 0)
     assert stopped["said"].splitlines()[-1].startswith("mgc-jax: evaluation of the validation split stopped")
 
-    def no_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-
+    limited = ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh", sys.executable, "-m", "mgc_jax"]  # no file over 100 KB
     arguments = command(data, tmp_path / "full", "--config.train.epochs=1")
-    done = subprocess.run(
-        [sys.executable, "-m", "mgc_jax", *arguments],
-        env=os.environ | {"XLA_FLAGS": QUICK_XLA},
-        capture_output=True,
-        text=True,
-        preexec_fn=no_room,
-    )
-    assert done.returncode == 2
+    environment = os.environ | {"XLA_FLAGS": QUICK_XLA}
+    done = subprocess.run([*limited, *arguments], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr[-3000:]
     assert done.stderr.splitlines()[-1].startswith("mgc-jax: A checkpoint cannot be written to ")
+    assert "Traceback" not in done.stderr
     assert not (tmp_path / "full" / "checkpoints" / "latest" / "5").exists()
 
 
@@ -130,6 +129,11 @@ def test_the_second_run_in_a_workdir_is_refused_until_the_first_is_dead(run: Pat
         assert main(arguments) == 0
     with Workdir(run).begin(Workdir(run).config(), Workdir(run).vocabulary()):
         pass  # and a run that ended left nothing behind
+
+
+def test_a_workdir_that_cannot_be_written_is_told(data: Path, capsys):
+    assert main(command(data, Path("/sys/run"))) == 2  # where not even root can write
+    assert "The workdir /sys/run cannot be written (" in capsys.readouterr().err
 
 
 def test_a_shard_with_a_flipped_byte_is_named(data: Path, tmp_path: Path, capsys):

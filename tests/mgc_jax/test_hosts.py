@@ -119,7 +119,7 @@ def test_who_does_not_come_is_named(data: Path, tmp_path: Path):
     running = [spawn([*command(data, tmp_path / "run"), *where, "--process", i], 1) for i in ("0", "2")]
     for process, text in zip(running, outputs(running), strict=True):
         assert process.returncode not in (0, 2)
-        assert text.splitlines()[-1].startswith("mgc-jax: Process 1 did not come to localhost:")
+        assert text.splitlines()[-1].startswith("mgc-jax: Process 1 did not come to the coordinator (localhost:")
 
 
 def test_what_jax_says_is_put_into_a_sentence():
@@ -127,9 +127,11 @@ def test_what_jax_says_is_put_into_a_sentence():
         "JAX distributed service detected fatal errors. The following tasks are unhealthy (stopped sending):\n1\n3\nx"
     )
     assert last_words.explain(dead, "a:1").startswith("Processes 1 and 3 died or lost the connection")
-    assert "Process 0 could not be reached at a:1" in last_words.explain("Deadline\nRPC: X/RegisterTask", "a:1")
+    assert "Process 0, the coordinator (a:1), could not be reached" in last_words.explain(
+        "Deadline\nRPC: X/RegisterTask", "a:1"
+    )
     assert "same --process number" in last_words.explain("ALREADY_EXISTS: newer incarnation\nX/RegisterTask", "a:1")
-    assert "Process 0, which coordinates at a:1, died" in last_words.explain("UNAVAILABLE: Socket closed", "a:1")
+    assert "Process 0, the coordinator (a:1), died" in last_words.explain("UNAVAILABLE: Socket closed", "a:1")
 
 
 @pytest.mark.parametrize(
@@ -150,4 +152,4 @@ def test_no_cluster_is_found_here(data: Path, tmp_path: Path):
     process = spawn([*command(data, tmp_path / "run"), "--coordinator", "auto"], 1)
     (text,) = outputs([process])
     assert process.returncode == 2
-    assert "found no TPU pod" in text.splitlines()[-1]
+    assert "this is no TPU pod" in text.splitlines()[-1]
