@@ -176,7 +176,7 @@ class PreparedData:
         files = [str(shard["file"]) for shard in self.meta["shards"][split]]
         broken = ", ".join([file for file in files if Path(file).name in reason] or files)
         # TensorFlow puts the exception's name and its own words before what was said.
-        reason = re.sub(r"^.*?Error: ", "", reason.strip()).split("\n")[0][:200]
+        reason = re.sub(r"^.*?Error: ", "", reason.strip()).split("\n")[0].removeprefix(f"{Path(broken).name}: ")[:200]
         return InputError(f"{self.path / broken} is broken ({reason}); copy or prepare the data set again.")
 
     def _read(self, source: Records, index: np.ndarray, length: int | None = None) -> Batch:

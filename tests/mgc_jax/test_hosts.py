@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data_pipeline.errors import InputError
+from data_pipeline.input import PreparedData
 from mgc_jax import last_words
 from mgc_jax.cli import main
 from mgc_jax.distributed import Hosts
@@ -45,6 +48,39 @@ def wait_for(process: subprocess.Popen, text: str) -> None:
         if text in line:
             return
     raise AssertionError("".join(seen))
+
+
+READ = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from data_pipeline.input import PreparedData
+from mgc_jax import distributed, feed, sharding
+from mgc_jax.config import load
+
+out, data, config, coordinator, process = sys.argv[1:]
+
+def work():
+    batches = feed.streamed(load(config, ["train.batch_size=8"]), PreparedData(data), sharding.make_mesh(), 0, 5)
+    rows = [[np.asarray(part.data) for part in batch["index"].addressable_shards] for batch in batches]
+    Path(out).write_text(json.dumps([np.concatenate(parts).tolist() for parts in rows]))
+    return 0
+
+sys.exit(distributed.run(distributed.Hosts(coordinator, 2, int(process), 60), work))
+"""
+
+
+def test_each_process_reads_its_own_share_of_every_batch(data: Path, tmp_path: Path):
+    where = f"localhost:{free_port()}"
+    given = [[str(tmp_path / i), str(data), CONFIG, where, i] for i in ("0", "1")]
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    running = [subprocess.Popen([sys.executable, "-c", READ, *words], env=environment) for words in given]
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    first, second = (np.array(json.loads((tmp_path / i).read_text())) for i in ("0", "1"))
+    steps = PreparedData(data).training_order(batch_size=8, seed=0)
+    assert first.shape == second.shape == (5, 4)
+    np.testing.assert_array_equal(np.hstack([first, second]), [steps.indices(step) for step in range(5)])
+    assert all(not set(a) & set(b) for a, b in zip(first.tolist(), second.tolist(), strict=True))
 
 
 @pytest.mark.slow
