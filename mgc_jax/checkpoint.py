@@ -64,7 +64,8 @@ class Checkpoints:
         self._folder = folder
 
     def save(self, state: TrainState, step: int, record: Record) -> None:
-        """Start writing ``state``; returns as soon as its arrays are copied off the devices.
+        """Start writing ``state``; returns as soon as its arrays are copied off the devices, or on several hosts when
+        it is written.
 
         Raises:
             InputError: this checkpoint or the one before it cannot be written.
@@ -79,6 +80,10 @@ class Checkpoints:
             record=ocp.args.JsonSave(_sealed(record, int(_checksum(plain)))),  # type: ignore[call-arg]
         )
         self._writing(functools.partial(self._manager.save, step, args=args))
+        if jax.process_count() > 1:
+            # Orbax counts its barriers: two stores that write in the background meet them in another order on another
+            # host, and wait for each other for ever.
+            self._writing(self._manager.wait_until_finished)
 
     def restore(self, target: TrainState, step: int | None = None) -> tuple[TrainState, Record, list[str]] | None:
         """The newest readable state (or that of ``step``) in ``target``'s shardings; None where there is none.

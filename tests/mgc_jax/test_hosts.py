@@ -89,7 +89,7 @@ def test_training_does_not_depend_on_the_number_of_devices_and_processes(data: P
     more = ["--config.train.epochs=6", "--config.train.learning_rate=1e-4", "--config.train.warmup_steps=200"]
     more += ["--config.train.log_every_steps=1", "--config.compute.dtype=float32"]
     losses, scores = {}, {}
-    for processes, devices in ((1, 8), (1, 1), (1, 2), (2, 8), (4, 8)):
+    for processes, devices in ((1, 8), (1, 1), (2, 8), (4, 8)):
         workdir = tmp_path / f"{processes}-{devices}"
         arguments = command(data, workdir, *more)
         running = [spawn(arguments, devices)] if processes == 1 else spawn_all(arguments, processes)
@@ -106,7 +106,7 @@ def test_training_does_not_depend_on_the_number_of_devices_and_processes(data: P
             if "validation/map_macro" in line
         ]
     assert len(set(losses[1, 8])) > 20  # of 30 steps; the last two of an epoch share a line
-    for case in ((1, 1), (1, 2), (2, 8), (4, 8)):
+    for case in ((1, 1), (2, 8), (4, 8)):
         np.testing.assert_allclose(losses[case], losses[1, 8], rtol=1e-5, err_msg=f"{case}")
         assert scores[case] == scores[1, 8], case
 
