@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -175,9 +176,11 @@ class PreparedData:
         return run()
 
     def _broken_record(self, split: str, reason: str) -> InputError:
-        shards = ", ".join(shard["file"] for shard in self.meta["shards"][split])
-        reason = reason.strip().split("\n")[0]
-        return InputError(f"A record of {shards} in {self.path} is broken ({reason}); prepare it again.")
+        files = [str(shard["file"]) for shard in self.meta["shards"][split]]
+        broken = ", ".join([file for file in files if Path(file).name in reason] or files)
+        # TensorFlow puts the exception's name and its own words before what was said.
+        reason = re.sub(r"^.*?Error: ", "", reason.strip()).split("\n")[0].removeprefix(f"{Path(broken).name}: ")[:200]
+        return InputError(f"{self.path / broken} is broken ({reason}); copy or prepare the data set again.")
 
     def _read(self, source: Records, index: np.ndarray, length: int | None = None) -> Batch:
         """The batch of the examples ``index`` (B,), lyrics cut to ``length`` tokens.
@@ -202,15 +205,19 @@ class PreparedData:
         for first in range(0, len(wanted), _RECORDS_AT_ONCE):
             part = wanted[first : first + _RECORDS_AT_ONCE]
             for row, record in enumerate(source.read(part), start=first):
-                fields = example_fields(record)
-                if _integer(fields["index"]) != wanted[row]:
-                    raise ValueError(f"record {wanted[row]} is another example")
-                for name, shape in shapes.items():
-                    stored = np.frombuffer(fields[name], np.dtype(_STORED[name]))
-                    batch[name][row] = stored.reshape(shape)[: batch[name].shape[1]]
-                batch["num_tokens"][row] = num_tokens = _integer(fields["num_tokens"])
-                if num_tokens > self.max_tokens:
-                    raise ValueError(f"record {wanted[row]} has {num_tokens} tokens")
+                try:
+                    fields = example_fields(record)
+                    if _integer(fields["index"]) != wanted[row]:
+                        raise ValueError("it is another example")
+                    for name, shape in shapes.items():
+                        stored = np.frombuffer(fields[name], np.dtype(_STORED[name]))
+                        batch[name][row] = stored.reshape(shape)[: batch[name].shape[1]]
+                    batch["num_tokens"][row] = num_tokens = _integer(fields["num_tokens"])
+                    if num_tokens > self.max_tokens:
+                        raise ValueError(f"it has {num_tokens} tokens")
+                except (ValueError, IndexError, KeyError) as error:
+                    file = source.file_of(wanted[row])
+                    raise ValueError(f"{file}: record {wanted[row]} of the split: {error}") from error
         return batch
 
     def _batch_keys(self) -> tuple[str, ...]:

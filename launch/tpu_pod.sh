@@ -18,7 +18,7 @@ SHARE=${SHARE:-10.0.0.2:/share}           # an NFS export that all hosts reach, 
 CONFIG=${CONFIG:-configs/pod.py:4096}
 DATA=${DATA:-/share/data/features}
 WORKDIR=${WORKDIR:-/share/runs/pod}       # one folder for all hosts: each writes its part of a checkpoint
-DISTRIBUTED=${DISTRIBUTED---distributed}
+HOSTS=${HOSTS---coordinator=auto}
 
 PYTHON=3.12  # the image's own is too old
 ARCHIVE=${TMPDIR:-/tmp}/mgc-jax.tar.gz
@@ -69,7 +69,7 @@ create)
 train)
     everywhere "sudo mkdir -p /share; mountpoint -q /share || sudo mount -t nfs $SHARE /share
         cd mgc-jax
-        .venv/bin/mgc-jax train --config $CONFIG --data $DATA --workdir $WORKDIR $DISTRIBUTED"
+        .venv/bin/mgc-jax train --config $CONFIG --data $DATA --workdir $WORKDIR $HOSTS"
     ;;
 delete)
     tpu delete "$NAME" --quiet

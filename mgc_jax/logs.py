@@ -37,6 +37,16 @@ class MetricLog:
         self._events.close()
 
 
+class NoLog:
+    """Writes nothing: another process of the run does."""
+
+    def write(self, step: int, scalars: dict[str, Any]) -> None:
+        """Leave it."""
+
+    def close(self) -> None:
+        """Leave it."""
+
+
 def _read_lines(path: Path) -> list[str]:
     """The lines of a file that may not exist and whose last line may be cut."""
     return path.read_text("utf-8", errors="replace").split("\n") if path.exists() else []

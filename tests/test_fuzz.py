@@ -529,7 +529,7 @@ def test_the_record_of_a_checkpoint(checkpoints, draw):
     folder, state = checkpoints
     (path,) = (folder / "1" / "record").glob("*metadata")
     store = checkpoint.Checkpoints(folder, keep=1)
-    with spoilt(path, draw.draw(json_files(checkpoint.RECORD))), watched(folder):
+    with spoilt(path, draw.draw(json_files(json.loads(path.read_text())))), watched(folder):
         try:
             restored, record, warnings = store.restore(state)
         except InputError:

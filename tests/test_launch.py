@@ -21,7 +21,7 @@ SCRIPTS = [LAUNCH / "tpu_pod.sh", LAUNCH / "slurm.sbatch", ROOT / "scripts" / "d
 SHELLCHECK = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 BASH = shutil.which("bash") or "bash"
 RECORD = '#!/bin/sh\nprintf "%s\\0" "$0" "$@" "END" >> "$CALLS"\n'
-DISTRIBUTED = "--distributed"
+HOSTS = "--coordinator=auto"
 
 
 def bash(script: Path, *arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -51,8 +51,9 @@ def recorded(calls: Path) -> list[list[str]]:
 def check_training(words: list[str], data: str, workdir: str) -> None:
     """``mgc-jax train`` with the pod's recipe on all hosts, and every other word known to the command line."""
     assert Path(words[0]).name == "mgc-jax"
-    assert words.count(DISTRIBUTED) == 1
-    options = cli._parser().parse_args([word for word in words[1:] if word != DISTRIBUTED])
+    assert words.count(HOSTS) == 1
+    options = cli._parser().parse_args(words[1:])
+    assert options.coordinator == "auto"
     assert options.command == "train"
     assert (str(options.data), str(options.workdir)) == (data, workdir)
     assert config.load(str(ROOT / options.config)).train.batch_size == 4096
@@ -237,16 +238,16 @@ def test_the_first_job_installs_and_every_job_trains(tmp_path):
 @pytest.mark.parametrize("script", ["tpu_pod.sh", "slurm.sbatch"])
 def test_the_flag_of_several_hosts_can_be_taken_away(script, tmp_path):
     if script == "tpu_pod.sh":
-        assert DISTRIBUTED not in dry("train", DISTRIBUTED="")[0][-1]
+        assert HOSTS not in dry("train", HOSTS="")[0][-1]
         return
     fake(tmp_path / "bin", "srun")
     (tmp_path / "venv").mkdir()
     (tmp_path / "venv" / "installed").touch()
-    variables = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls"), "DISTRIBUTED": ""}
+    variables = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls"), "HOSTS": ""}
     assert bash(LAUNCH / script, VENV=str(tmp_path / "venv"), cwd=tmp_path, **variables).returncode == 0
     (train,) = recorded(tmp_path / "calls")
     assert "" not in train
-    assert DISTRIBUTED not in train
+    assert HOSTS not in train
 
 
 # ---- The recipe they start ----------------------------------------------------------------------------------------
