@@ -24,6 +24,8 @@ RANGE_DB = 80
 _SILENCE = 1e-4  # -80 dB of full scale: what lossy coders leave of digital silence stays under it
 _LOUDEST = 1e12  # float files hold full scale as 1, or as 2**31 at most; the power of far more overflows
 _MIN_SECONDS = 1.0
+_RATES = 1_000, 1_000_000  # Hz; a second of a broken header's 1 Hz would be resampled from one sample
+_LARGEST = 1 << 20  # Hz, samples or bands
 _FRAMES_AT_ONCE = 64  # keeps the FFT's work set inside the L2 cache
 _MAGIC = {
     b"\x89PNG": "a PNG image",
@@ -55,8 +57,8 @@ class AudioSpec:
     def __post_init__(self) -> None:
         for name in ("sample_rate", "n_fft", "hop_length", "n_mels"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"audio.{name} must be a positive integer, not {value!r}.")
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LARGEST:
+                raise InputError(f"audio.{name} must be an integer from 1 to {_LARGEST}, not {value!r}.")
         if not isinstance(self.seconds, int | float) or not _MIN_SECONDS <= self.seconds <= 3600:
             raise InputError(f"audio.seconds must lie between 1 and 3600 s, not {self.seconds!r}.")
 
@@ -183,13 +185,17 @@ def _open(path: Path) -> Any:
             raise AudioError(f"not audio: {what}")
     try:
         with _silenced():
-            return soundfile.SoundFile(str(path))
+            file = soundfile.SoundFile(os.fsencode(path))  # a name need not be UTF-8
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".") or "unknown format"
         # libsndfile takes an MP3 without one whole frame for a file that is not there; it was opened above.
         if "format not recogni" in reason.lower() or "does not exist" in reason:
             raise AudioError("not audio: format not recognised") from error
         raise AudioError(f"cannot be decoded: {reason}") from error
+    if not _RATES[0] <= file.samplerate <= _RATES[1]:
+        file.close()
+        raise AudioError(f"a sample rate that no music has: {file.samplerate} Hz")
+    return file
 
 
 def _read(file: Any, num_frames: int) -> np.ndarray:

@@ -6,7 +6,6 @@ Addresses are fsspec's: ``gs://``, ``s3://``, ``az://`` and others, each with a 
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from data_pipeline import user_cache
 from data_pipeline.errors import InputError
 from data_pipeline.files import sha256
+from data_pipeline.json_file import parse_json
 
 _AT_ONCE = 8
 
@@ -83,7 +83,7 @@ class Bucket:
         meta = self.read_text("dataset.json")
         folder = user_cache.folder() / "data" / sha256([self.address, meta, self.read_text("report.json")])[:16]
         try:
-            shards = [str(shard["file"]) for split in json.loads(meta)["shards"].values() for shard in split]
+            shards = [str(shard["file"]) for split in parse_json(meta)["shards"].values() for shard in split]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{self.address}/dataset.json is broken; prepare the data set again.") from error
         for name in shards:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.errors import InputError
+from data_pipeline.json_file import read_json
 
 _FORMAT = 1
 
@@ -98,7 +99,7 @@ class GenreVocabulary:
     def load(cls, path: Path) -> GenreVocabulary:
         """Reads and checks what ``save`` wrote; raises InputError when anything is missing or inconsistent."""
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = read_json(path)
         except (OSError, ValueError) as error:
             raise InputError(f"The genre vocabulary {path} cannot be read: {error}.") from error
         try:

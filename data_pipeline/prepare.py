@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 import shutil
 import time
@@ -27,6 +26,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.examples import Examples
 from data_pipeline.files import sha256, write_json, write_tsv
 from data_pipeline.input import FORMAT
+from data_pipeline.json_file import parse_json
 from data_pipeline.lyric_features import Encode, LyricFeatures, padded
 from data_pipeline.options import PrepareOptions, Progress
 from data_pipeline.schema import LYRICS_INPUTS, SPLITS, Corpus
@@ -176,8 +176,7 @@ def _complete(where: str, names: Sequence[str], read_text: Callable[[str], str],
     if "dataset.json" not in names:
         return None
     try:
-        meta = json.loads(read_text("dataset.json"))
-        report = json.loads(read_text("report.json"))
+        meta, report = parse_json(read_text("dataset.json")), parse_json(read_text("report.json"))
         same = meta["digest"] == digest
     except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
         raise InputError(f"The data set in {where} is broken; delete it or choose another --out.") from error

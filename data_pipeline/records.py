@@ -21,6 +21,7 @@ class Records:
     def __init__(self, shards: Sequence[tuple[Path, int]]):
         from array_record.python.array_record_module import ArrayRecordReader
 
+        self._names = [path.name for path, _ in shards]
         self._readers = [ArrayRecordReader(str(path), "readahead_buffer_size:0") for path, _ in shards]
         for (path, count), reader in zip(shards, self._readers, strict=True):
             if not reader.ok() or reader.num_records() != count:
@@ -30,12 +31,16 @@ class Records:
     def __len__(self) -> int:
         return int(self._firsts[-1])
 
+    def file_of(self, record: int) -> str:
+        """The name of the file that holds a record."""
+        return self._names[int(np.searchsorted(self._firsts, record, side="right")) - 1]
+
     def read(self, index: np.ndarray) -> list[bytes]:
         """The records ``index`` (B,), each in [0, N), in that order; several threads may read at once.
 
         Raises:
             IndexError: a number out of range.
-            ValueError: a record that cannot be read.
+            ValueError: a record that cannot be read, among others because its checksum is another; names the file.
         """
         if len(index) and not 0 <= index.min() <= index.max() < len(self):
             raise IndexError(f"there are {len(self)} records")
@@ -43,7 +48,10 @@ class Records:
         shards = np.searchsorted(self._firsts, index, side="right") - 1
         for shard in np.unique(shards):
             places = np.flatnonzero(shards == shard)
-            records = self._readers[shard].read((index[places] - self._firsts[shard]).tolist())
+            try:
+                records = self._readers[shard].read((index[places] - self._firsts[shard]).tolist())
+            except (ValueError, RuntimeError) as error:
+                raise ValueError(f"{self._names[shard]}: {error}") from error
             for place, record in zip(places.tolist(), records, strict=True):
                 found[place] = record
         return found

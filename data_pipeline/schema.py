@@ -29,6 +29,7 @@ LYRICS = ("tokens", "lyrics_features")
 """What of a batch has the axis L."""
 LYRICS_INPUTS = ("tokens", "features")
 """Whether the lyrics encoder runs in every step, or ran once and for all when the data set was prepared."""
+_LONGEST_ID = 4096  # bytes; an id may be made of a file's path
 SPLITS = ("train", "validation", "test")
 
 
@@ -72,5 +73,6 @@ class Corpus:
 
 
 def safe_id(text: str) -> bool:
-    """Whether ``text`` can be a track's id: non-empty, printable, and unable to leave a folder as a file name."""
-    return bool(text) and text.isprintable() and text not in (".", "..") and not set(text) & {"/", "\\", os.sep}
+    """Whether ``text`` can be a track's id: printable, no longer than a path, and as a file name inside its folder."""
+    named = text not in (".", "..") and not set(text) & {"/", "\\", os.sep}
+    return named and text.isprintable() and 0 < len(text.encode()) <= _LONGEST_ID

@@ -38,9 +38,35 @@ def uses_bert(config: Config) -> bool:
 
 
 def pretrained_bert(folder: Path, config: Config) -> Bert:
-    """The lyrics encoder, with the weights of ``folder``."""
-    kernel = attention_kernel(config, BertConfig.from_json(folder / "config.json"))
-    return load_bert(folder, kernel=kernel, **_encoder_kind(config))
+    """The lyrics encoder, with the weights of ``folder``.
+
+    Raises:
+        InputError: the folder holds no encoder of the shapes that its ``config.json`` names, or one for fewer tokens
+            or words.
+    """
+    shapes, wanted = bert_config(folder), config.lyrics.max_tokens
+    if wanted > shapes.max_position_embeddings:
+        raise InputError(
+            f"lyrics.max_tokens is {wanted}, but the lyrics encoder in {folder} reads {shapes.max_position_embeddings} "
+            "at most."
+        )
+    if LyricsTokenizer(folder).largest >= shapes.vocab_size:
+        raise InputError(
+            f"The tokenizer in {folder} knows more words than the encoder beside it ({shapes.vocab_size})."
+        )
+    kernel = attention_kernel(config, shapes)
+    try:
+        return load_bert(folder, kernel=kernel, **_encoder_kind(config))
+    except ValueError as error:
+        raise InputError(f"The lyrics encoder cannot be used: {error}.") from None
+
+
+def bert_config(folder: Path) -> BertConfig:
+    """The shapes of the lyrics encoder in a folder; raises InputError where they cannot be read."""
+    try:
+        return BertConfig.from_json(folder / "config.json")
+    except ValueError as error:
+        raise InputError(f"The lyrics encoder cannot be used: {error}.") from None
 
 
 def random_bert(shapes: BertConfig, config: Config, *, kernel: str = "xla", rngs: nnx.Rngs) -> Bert:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from data_pipeline.errors import InputError
 from data_pipeline.schema import LYRICS_INPUTS
 from mgc_jax.benchmark.sizes import SIZES
+from mgc_jax.stopping import Stopped
 from mgc_jax.sweeps import SWEEPS
 
 if TYPE_CHECKING:
@@ -33,13 +34,25 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when done, 2 for a person's mistake, 130 when interrupted."""
+    """Run one command; 0 when done, 2 for a person's mistake, 130 when interrupted, 143 when terminated."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     arguments, overrides = _take_overrides(arguments)
     options = _parser().parse_args(arguments)
     if overrides and not hasattr(options, "config"):
         return _refuse(f"{options.command} takes no --config settings.")
     options.overrides = overrides
+    if getattr(options, "coordinator", None) is None:
+        return _carry_out(options)
+    from mgc_jax import distributed
+
+    try:
+        hosts = distributed.Hosts(options.coordinator, options.processes, options.process, options.timeout)
+        return distributed.run(hosts, lambda: _carry_out(options))
+    except InputError as error:
+        return _refuse(str(error))
+
+
+def _carry_out(options: argparse.Namespace) -> int:
     try:
         if options.command in ON_DEVICES:
             from mgc_jax import compilation_cache
@@ -48,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.run(options)
     except InputError as error:
         return _refuse(str(error))
+    except Stopped as stopped:
+        print(f"mgc-jax: {stopped}", file=sys.stderr)
+        return 128 + stopped.signal_number
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -142,6 +158,15 @@ def _parser() -> argparse.ArgumentParser:
         text = "a recipe, e.g. configs/demo.py; change a setting with --config.train.epochs=5"
         sub.add_argument("--config", required=required, metavar="FILE[:ARG]", help=text)
 
+    def add_hosts(sub: argparse.ArgumentParser) -> None:
+        hosts = sub.add_argument_group("several hosts", "the same command on each of them")
+        text = "auto on a TPU pod, in a SLURM step and in a Kubernetes job; HOST:PORT of process 0 elsewhere"
+        hosts.add_argument("--coordinator", metavar="WHERE", help=text)
+        hosts.add_argument("--processes", type=_at_least(1), metavar="N", help="how many there are")
+        hosts.add_argument("--process", type=_at_least(0), metavar="I", help="which one this is, from 0 on")
+        text = "how long a process may stay away (default %(default)s)"
+        hosts.add_argument("--timeout", type=_at_least(1), default=300, metavar="SECONDS", help=text)
+
     corpus = command(
         "corpus",
         _corpus,
@@ -177,6 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     add_config(train)
     train.add_argument("--data", type=_place, required=True, metavar="DIR", help="what mgc-jax prepare wrote")
     train.add_argument("--workdir", type=_local, required=True, metavar="W")
+    add_hosts(train)
 
     evaluate = command(
         "evaluate",
@@ -188,6 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=_place, required=True, metavar="DIR")
     evaluate.add_argument("--split", default="test", metavar="SPLIT", help="train, validation or test")
     evaluate.add_argument("--json", type=_writable, metavar="FILE")
+    add_hosts(evaluate)
 
     predict = command(
         "predict",
@@ -321,7 +348,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from mgc_jax import inference
+    from mgc_jax import distributed, inference
     from mgc_jax.evaluate import summary
     from mgc_jax.workdir import write_json
 
@@ -329,6 +356,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.split not in data.split_sizes:
         raise InputError(f"There is no split {options.split}; {options.data} has {', '.join(data.split_sizes)}.")
     report = inference.load(str(options.workdir)).evaluate(data, options.split)
+    if not distributed.is_first():
+        return
     write_json(options.workdir / f"evaluation_{options.split}.json", report)
     if options.json:
         write_json(options.json, report)

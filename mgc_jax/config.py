@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ast
 import difflib
-import json
 import math
+import os
 import runpy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from data_pipeline.errors import InputError
+from data_pipeline.json_file import read_json
 from data_pipeline.schema import LYRICS_INPUTS
 
 
@@ -30,12 +31,25 @@ class Config(dict):
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> Config:
-        """Copy a nested mapping, tuples becoming lists as JSON would have them."""
-        return cls({k: cls.of(v) if isinstance(v, Mapping) else _as_json(v) for k, v in tree.items()})
+        """Copy a nested mapping, tuples becoming lists as JSON would have them.
+
+        Raises:
+            ValueError, TypeError: a value that cannot be written as JSON.
+            RecursionError: a tree that is too deep.
+        """
+        return cls({_as_json(k): _as_json(v) for k, v in tree.items()})
 
 
 def _as_json(value: Any) -> Any:
-    return [_as_json(v) for v in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, Mapping):
+        return Config.of(value)
+    if isinstance(value, list | tuple):
+        return [_as_json(v) for v in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a number is too large")
+    if isinstance(value, str):
+        value.encode()  # an argument that is not UTF-8, half of a surrogate pair
+    return value
 
 
 def defaults() -> Config:
@@ -103,6 +117,7 @@ def defaults() -> Config:
                 "batch_size": 16,  # global
                 "lyrics_bucket": 0,  # tokens: lyrics of like length share a batch, cut to a multiple of it; 0 = off
                 "epochs": 100,
+                "optimiser": "adamw",  # adamw | lamb: steps as long as each weight, for batches of thousands
                 "learning_rate": 1e-4,
                 "encoder_rate": 0.0,  # the lyrics encoder's, as a share of learning_rate; 0 = frozen, as in the paper
                 "warmup_steps": 200,
@@ -188,6 +203,7 @@ def validate(config: Config) -> Config:
         "model.similarity": ("raw", "centred", "topk"),
         "model.adjacency_normalise": ("reweight", "row", "symmetric", "none"),
         "loss.kind": ("bce", "focal", "asymmetric"),
+        "train.optimiser": ("adamw", "lamb"),
         "loss.reduction": ("sum", "mean"),
         "compute.placement": ("stream", "device"),
         "compute.attention": ("auto", "xla", "cudnn"),
@@ -258,8 +274,8 @@ def validate(config: Config) -> Config:
 def from_json(path: Path) -> Config:
     """Read a run's ``config.json``; it is data, nothing in it is executed."""
     try:
-        return Config.of(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, AttributeError) as error:
+        return Config.of(read_json(path))
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as a run's configuration ({error}).") from None
 
 
@@ -273,7 +289,7 @@ def first_difference(a: Mapping[str, Any], b: Mapping[str, Any], ignore: Iterabl
 
 def _read_recipe(spec: str) -> Mapping[str, Any]:
     path, _, argument = spec.partition(":")
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise InputError(f"There is no recipe {path}; those that come with the project are in configs/.")
     try:
         get_config = runpy.run_path(path).get("get_config")
@@ -295,7 +311,10 @@ def _literal(text: str) -> Any:
 
 
 def _checked(old: Any, value: Any, name: str, origin: str) -> Any:
-    value = Config.of(value) if isinstance(value, Mapping) else _as_json(value)
+    try:
+        value = _as_json(value)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{origin}: {name} cannot be read as a setting ({error}).") from None
     if isinstance(old, float) and type(value) is int:
         value = float(value)
     if type(value) is not type(old):

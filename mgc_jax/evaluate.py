@@ -15,6 +15,7 @@ from mgc_jax import build, metrics, sharding, steps
 from mgc_jax.config import Config
 from mgc_jax.progress import Progress
 from mgc_jax.state import Network, TrainState
+from mgc_jax.stopping import StopRequest
 
 
 class Scored(NamedTuple):
@@ -41,8 +42,9 @@ def score_split(
     split: str,
     config: Config,
     progress: Progress | None = None,
-) -> Scored:
-    """Run the evaluation step over a whole split; every host gets all rows."""
+    stop: StopRequest | None = None,
+) -> Scored | None:
+    """Run the evaluation step over a whole split; every host gets all rows, or None when it is to ``stop``."""
     batches = data.evaluation_batches(
         split,
         batch_size=config.compute.evaluation_batch_size,
@@ -51,6 +53,8 @@ def score_split(
     )
     outputs = []
     for batch in batches:
+        if stop and stop.due():
+            return None
         out = jax.device_get(step(state, network.frozen, sharding.place_batch(batch, network.mesh)))
         real = out["index"] >= 0
         outputs.append({name: value[real] for name, value in out.items()})
@@ -97,19 +101,23 @@ def evaluate(
 def score(
     network: Network, state: TrainState, config: Config, data: PreparedData, splits: Iterable[str]
 ) -> dict[str, Scored]:
-    """The scores of several splits by name; raises InputError as :func:`evaluate` does."""
+    """The scores of several splits by name; raises InputError as :func:`evaluate` does, and Stopped on request."""
     if unknown := set(splits) - data.split_sizes.keys():
         raise InputError(f"There is no split {unknown.pop()}; {data.path} has {', '.join(data.split_sizes)}.")
     check_prepared_for(config, data)
     sharding.check_batch_size(config.compute.evaluation_batch_size, network.mesh, "compute.evaluation_batch_size")
     step = steps.make_evaluation_step(network)
     scored = {}
-    for split in dict.fromkeys(splits):
-        bar = Progress(f"evaluate {split}", data.split_sizes[split], "tracks")
-        try:
-            scored[split] = score_split(step, network, state, data, split, config, bar)
-        finally:
-            bar.close()
+    with StopRequest() as stop:
+        for split in dict.fromkeys(splits):
+            bar = Progress(f"evaluate {split}", data.split_sizes[split], "tracks")
+            try:
+                result = score_split(step, network, state, data, split, config, bar, stop)
+            finally:
+                bar.close()
+            if result is None:
+                raise stop.obeyed(f"evaluation of the {split} split stopped")
+            scored[split] = result
     return scored
 
 

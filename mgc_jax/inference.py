@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import LyricsTokenizer, clean, locate_encoder
-from mgc_jax import build, checkpoint, optim, sharding
+from mgc_jax import build, checkpoint, distributed, optim, sharding
 from mgc_jax.config import Config
 from mgc_jax.evaluate import evaluate
 from mgc_jax.state import Network, TrainState, abstract
@@ -61,6 +62,7 @@ def load(workdir: str) -> Model:
     config, vocabulary = folder.config(), folder.vocabulary()
     encoder = locate_encoder(config.lyrics.encoder)
     mesh = sharding.make_mesh(config.compute.model_parallel)
+    distributed.check_model_parallel(config.compute.model_parallel)
     optimiser = optim.adamw(lambda _: 0.0, weight_decay=0.0, clip_norm=0.0)  # its state is not restored
     network, target = abstract(config, vocabulary.size, encoder, optimiser, mesh)
     best = checkpoint.best(folder.path)
@@ -120,7 +122,7 @@ class Model:
         over = [i for i in ranked if scores[i] >= self.thresholds[i]] or [ranked[0]]
         names = self.vocabulary.names
         return Prediction(
-            file=str(file),
+            file=os.fsencode(file).decode(errors="backslashreplace"),  # a name need not be UTF-8
             ranked=tuple((names[i], float(scores[i])) for i in ranked),
             predicted=tuple(names[i] for i in over),
             windows=windows,
@@ -134,7 +136,8 @@ class Model:
             raise InputError(f"{data.path} has another genre vocabulary than the run in {self.folder.path}.")
         report, thresholds = evaluate(self.network, self.state, self.config, data, split)
         self.thresholds = thresholds
-        self.folder.save_thresholds(thresholds, self.vocabulary)
+        if distributed.is_first():
+            self.folder.save_thresholds(thresholds, self.vocabulary)
         return report
 
     def _batch_size(self) -> int:

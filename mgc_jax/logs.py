@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ class MetricLog:
         from tensorboardX import SummaryWriter
 
         path = workdir / "metrics.jsonl"
-        kept = [line for line in _read_lines(path) if json.loads(line)["step"] <= resume_step]
+        kept = [line for line in _read_lines(path) if _step(line) <= resume_step]
         path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
         self._file = path.open("a", encoding="utf-8")
         self._events = SummaryWriter(logdir=str(workdir), purge_step=resume_step + 1)
@@ -36,9 +37,25 @@ class MetricLog:
         self._events.close()
 
 
+class NoLog:
+    """Writes nothing: another process of the run does."""
+
+    def write(self, step: int, scalars: dict[str, Any]) -> None:
+        """Leave it."""
+
+    def close(self) -> None:
+        """Leave it."""
+
+
 def _read_lines(path: Path) -> list[str]:
-    """Whole JSON lines of a file that may not exist and whose last line may be cut."""
-    if not path.exists():
-        return []
-    lines = path.read_text("utf-8").splitlines()
-    return [line for line in lines if line.startswith("{") and line.endswith("}")]
+    """The lines of a file that may not exist and whose last line may be cut."""
+    return path.read_text("utf-8", errors="replace").split("\n") if path.exists() else []
+
+
+def _step(line: str) -> float:
+    """The step of a whole line, infinity for anything else: it is dropped."""
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return math.inf
+    return step if type(step) is int else math.inf

@@ -1,4 +1,4 @@
-"""AdamW with warm-up and the paper's halving schedule, and an average of the weights on the way."""
+"""AdamW or LAMB with warm-up and the paper's halving schedule, and an average of the weights on the way."""
 
 from __future__ import annotations
 
@@ -21,9 +21,24 @@ def halving_schedule(learning_rate: float, *, warmup_steps: int, halve_every_ste
 
 def adamw(schedule: optax.Schedule, *, weight_decay: float, clip_norm: float) -> optax.GradientTransformation:
     """Clipping by global norm (0 = none), then AdamW that decays matrices and kernels, not biases and norms."""
-    clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
-    decay_mask = lambda params: jax.tree.map(lambda p: p.ndim > 1, params)  # noqa: E731
-    return optax.chain(clip, optax.adamw(schedule, weight_decay=weight_decay, mask=decay_mask))
+    return optax.chain(_clip(clip_norm), optax.adamw(schedule, weight_decay=weight_decay, mask=_decays))
+
+
+def lamb(schedule: optax.Schedule, *, weight_decay: float, clip_norm: float) -> optax.GradientTransformation:
+    """LAMB (You et al., 2020), clipped and decayed as :func:`adamw` is: Adam's update of each parameter, scaled to the
+    parameter's own length.
+
+    As in optax biases and norms are scaled too, and what has no length yet takes Adam's update as it is.
+    """
+    return optax.chain(_clip(clip_norm), optax.lamb(schedule, weight_decay=weight_decay, mask=_decays))
+
+
+def _clip(norm: float) -> optax.GradientTransformation:
+    return optax.clip_by_global_norm(norm) if norm else optax.identity()
+
+
+def _decays(params: optax.Params) -> Any:
+    return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
 def at_rate(optimiser: optax.GradientTransformation, part: str, share: float) -> optax.GradientTransformation:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import ClassVar
 
 from tqdm import tqdm
 
 PLAIN_SECONDS = 10.0
 
 
+def stage(name: str) -> None:
+    """Name the stage about to begin, so that a hang is located."""
+    print(f"[mgc-jax] {name}", flush=True)
+
+
 class Progress:
     """Counts ``unit`` up to ``total`` on standard error.
 
-    The rate leaves out what an earlier run had done (``initial``).
+    The rate leaves out what an earlier run had done (``initial``). Where another process of the run counts the same,
+    ``shown`` is False.
     """
+
+    shown: ClassVar[bool] = True
 
     def __init__(self, label: str, total: int, unit: str, initial: int = 0):
         self._bar = (
             tqdm(total=total, initial=initial, desc=label, unit=f" {unit}", dynamic_ncols=True)
-            if sys.stderr.isatty()
+            if self.shown and sys.stderr.isatty()
             else None
         )
         self._label, self._total, self._unit = label, total, unit
@@ -29,6 +38,8 @@ class Progress:
     def update(self, count: int, note: str = "") -> None:
         """Advance by ``count``; ``note`` stands at the end of the line."""
         self._done += count
+        if not self.shown:
+            return
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(count)
@@ -42,9 +53,11 @@ class Progress:
             line = f"{self._label}: {self._done}/{self._total} {self._unit}{speed}{tail}"
             print(line, file=sys.stderr, flush=True)
 
-    def say(self, line: str) -> None:
-        """Print a line without breaking the bar."""
-        tqdm.write(line, file=sys.stderr)
+    @classmethod
+    def say(cls, line: str) -> None:
+        """Print a line without breaking any bar."""
+        if cls.shown:
+            tqdm.write(line, file=sys.stderr)
 
     def close(self) -> None:
         """Leave the terminal to the next printer."""

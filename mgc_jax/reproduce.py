@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -15,6 +14,7 @@ from scipy import stats
 
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
+from data_pipeline.json_file import read_json
 from mgc_jax import config as configs
 from mgc_jax import evaluate as evaluation
 from mgc_jax import inference
@@ -140,14 +140,15 @@ def _scores(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
             jax.clear_caches()  # every row is another program
         write_json(done, result | {"seconds": time.monotonic() - start})
     try:
-        stored = json.loads(done.read_text("utf-8"))
+        stored = read_json(done)
         if undefined := [name for name in METRICS if stored[name] is None]:
             return {"seed": run.seed, "failed": f"{', '.join(undefined)} cannot be computed on {split}"}
         metrics = {name: float(stored[name]) for name in METRICS}
         decisions = {way: {name: float(stored[way][name]) for name in DECIDED} for way in DECISIONS}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        trivial = stored["trivial"]
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{done} cannot be read ({error}); remove it and run the same command again.") from None
-    return {"seed": run.seed, **metrics, **decisions, "trivial": stored["trivial"]}
+    return {"seed": run.seed, **metrics, **decisions, "trivial": trivial}
 
 
 def _mean_of(run: Run, data: PreparedData, split: str) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _shapes_on(tree: Any, shardings: Any) -> Any:
 
 
 def _bert_config(encoder: Path, bert: Bert | None) -> BertConfig:
-    return bert.config if bert else BertConfig.from_json(encoder / "config.json")
+    return bert.config if bert else build.bert_config(encoder)
 
 
 def _shapes(num_genres: int, bert: Bert | None) -> list[jax.ShapeDtypeStruct]:

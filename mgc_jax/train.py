@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -16,14 +17,15 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import locate_encoder
-from mgc_jax import build, checkpoint, feed, losses, memory, metrics, optim, sharding, steps
+from mgc_jax import build, checkpoint, distributed, feed, losses, memory, metrics, optim, sharding, steps
 from mgc_jax.augment import Augmentation
 from mgc_jax.config import Config
 from mgc_jax.evaluate import check_prepared_for, score_split
-from mgc_jax.logs import MetricLog
-from mgc_jax.progress import Progress
+from mgc_jax.logs import MetricLog, NoLog
+from mgc_jax.progress import Progress, stage
 from mgc_jax.state import Network, TrainState, initialise, parameter_table
 from mgc_jax.step_by_length import StepByLength, with_length
+from mgc_jax.stopping import StopRequest
 from mgc_jax.workdir import Workdir
 
 
@@ -34,18 +36,24 @@ def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
         ``steps``, ``best_step`` and ``best_score`` (validation macro-mAP).
 
     Raises:
-        InputError: settings, data and workdir do not fit together, or the loss is not finite.
+        InputError: settings, data and workdir do not fit together, another run is in the workdir, or the loss is not
+            finite.
+        Stopped: somebody asked for it; what was learned is in a checkpoint.
     """
     check_fits(config, data)
     stage("devices")
     mesh = sharding.make_mesh(config.compute.model_parallel)
+    distributed.check_model_parallel(config.compute.model_parallel)
     sharding.check_batch_size(config.train.batch_size, mesh, "train.batch_size")
     sharding.check_batch_size(config.compute.evaluation_batch_size, mesh, "compute.evaluation_batch_size")
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, computing in {build.compute_dtype(config)}")
 
-    folder = Workdir(workdir)
-    folder.begin(config, data.vocabulary)
+    begin = functools.partial(Workdir(workdir).begin, config, data.vocabulary)
+    with distributed.from_first("opening the workdir", begin) or contextlib.nullcontext():
+        return _train(config, data, workdir, mesh)
 
+
+def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding.Mesh) -> dict[str, Any]:
     stage("model")
     steps_per_epoch = data.split_sizes["train"] // config.train.batch_size
     optimiser = make_optimiser(config, steps_per_epoch)
@@ -54,7 +62,7 @@ def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
 
     stage("looking for a checkpoint to resume from")
     latest, best = checkpoint.latest(workdir), checkpoint.best(workdir)
-    progress: dict[str, Any] = {"best_score": -1.0, "best_step": 0, "stale": 0, "stopped": False}
+    progress = dict(checkpoint.RECORD)
     if restored := latest.restore(state):
         state, progress, warnings = restored
         for warning in warnings:
@@ -65,26 +73,18 @@ def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
     best.delete_after(start)
 
     total = config.train.epochs * steps_per_epoch
-    log = MetricLog(workdir, start)
-    try:
-        if start < total and not progress["stopped"]:
-            stage(f"training: steps {start + 1} to {total}, {steps_per_epoch} an epoch")
-            loop = _Loop(config, data, network, optimiser, latest, best, log, progress)
-            state = loop.run(state, start, total, steps_per_epoch)
-    finally:
-        log.close()
-        latest.close()
-        best.close()
+    distributed.barrier("the start of the training")
+    log = MetricLog(workdir, start) if distributed.is_first() else NoLog()
+    with contextlib.closing(best), contextlib.closing(latest), contextlib.closing(log):
+        loop = _Loop(config, data, network, optimiser, latest, best, log, progress)
+        if not progress["stopped"]:
+            state = loop.run(state, start, total)
+    distributed.barrier("the end of the training")
     print(
         f"trained {int(state.step)} steps; best validation macro-mAP {progress['best_score']:.4f} "
         f"at step {progress['best_step']}; see {workdir}"
     )
     return {"steps": int(state.step), "best_step": progress["best_step"], "best_score": progress["best_score"]}
-
-
-def stage(name: str) -> None:
-    """Name the stage about to begin, so that a hang is located."""
-    print(f"[mgc-jax] {name}", flush=True)
 
 
 def check_fits(config: Config, data: PreparedData) -> None:
@@ -98,12 +98,13 @@ def check_fits(config: Config, data: PreparedData) -> None:
 
 
 def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
-    """AdamW with the recipe's schedule, and the average of the weights if it wants one."""
+    """The recipe's optimiser with its schedule, and the average of the weights if it wants one."""
     t = config.train
-    adamw = optim.adamw(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
+    make = {"adamw": optim.adamw, "lamb": optim.lamb}[t.optimiser]
+    optimiser = make(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
     if t.encoder_rate:
-        adamw = optim.at_rate(adamw, "bert", t.encoder_rate)
-    return optim.with_average(adamw, t.average_decay) if t.average_decay else adamw
+        optimiser = optim.at_rate(optimiser, "bert", t.encoder_rate)
+    return optim.with_average(optimiser, t.average_decay) if t.average_decay else optimiser
 
 
 def step_recipe(config: Config) -> steps.Recipe:
@@ -138,7 +139,7 @@ class _Loop:
         optimiser: Any,
         latest: checkpoint.Checkpoints,
         best: checkpoint.Checkpoints,
-        log: MetricLog,
+        log: MetricLog | NoLog,
         progress: dict[str, Any],
     ):
         self.config, self.data, self.network = config, data, network
@@ -148,33 +149,54 @@ class _Loop:
         self.pending: list[tuple[int, steps.Metrics]] = []
         self.since = (time.monotonic(), 0)
         self.batches = feed.Timed(iter(()))
+        self.steps_per_epoch = data.split_sizes["train"] // config.train.batch_size
+        self.schedule = learning_rate(config, self.steps_per_epoch)
+        self.stop = StopRequest()
 
-    def run(self, state: TrainState, start: int, total: int, steps_per_epoch: int) -> TrainState:
-        t = self.config.train
-        schedule = learning_rate(self.config, steps_per_epoch)
+    def evaluation_due(self, step: int, total: int) -> bool:
+        every = self.config.train.evaluate_every_epochs * self.steps_per_epoch
+        return self.progress["evaluated"] < step and (step % every == 0 or step == total)
+
+    def run(self, state: TrainState, start: int, total: int) -> TrainState:
+        """The state after step ``total``, or where validation stopped improving; raises Stopped as :func:`train`."""
+        with self.stop:
+            if self.evaluation_due(start, total):
+                stage(f"evaluating step {start}, which the run before this one did not finish")
+                if not self.evaluate(state, start):
+                    raise self.stop.obeyed(f"evaluation of step {start} stopped")
+        if start >= total or self.progress["stopped"]:
+            return state
+        stage(f"training: steps {start + 1} to {total}, {self.steps_per_epoch} an epoch")
         train_step, batches = self.compile(state, start, total)
         self.batches = feed.Timed(batches)
-        evaluate_every = t.evaluate_every_epochs * steps_per_epoch
+        with self.stop:
+            return self.steps(train_step, state, start, total)
+
+    def steps(self, train_step: Any, state: TrainState, start: int, total: int) -> TrainState:
+        t = self.config.train
         bar = Progress("train", total * t.batch_size, "tracks", initial=start * t.batch_size)
         self.since = (time.monotonic(), start)
-        note = ""
+        note, stop = "", False
         for step, batch in enumerate(self.batches, start + 1):
             state, step_metrics = train_step(state, self.network.frozen, batch)
             self.pending.append((step, step_metrics))
-            evaluate_now = step % evaluate_every == 0 or step == total
-            if step % t.log_every_steps == 0 or evaluate_now:
+            stop, evaluate = self.stop.due(), self.evaluation_due(step, total)
+            if step % t.log_every_steps == 0 or evaluate:
                 # All but the step just dispatched: the host never waits for the device here.
-                note = self.flush(keep=0 if evaluate_now else 1, schedule=schedule) or note
-            if evaluate_now:
-                self.evaluate(state, step, bar)
-            if evaluate_now or step % t.checkpoint_every_steps == 0:
-                self.flush(keep=0, schedule=schedule)  # nothing that is not finite is ever saved
+                note = self.flush(keep=0 if evaluate else 1) or note
+            if evaluate and not stop:
+                stop = not self.evaluate(state, step)
+            if evaluate or stop or step % t.checkpoint_every_steps == 0:
+                self.flush(keep=0)  # nothing that is not finite is ever saved
                 self.latest.save(state, step, dict(self.progress))
             bar.update(t.batch_size, note)
-            if self.progress["stopped"]:
-                bar.say(f"stopped early: no better validation score for {t.patience} evaluations")
+            if stop or self.progress["stopped"]:
                 break
         bar.close()
+        if stop:
+            raise self.stop.obeyed(f"training stopped after step {step}, which is in a checkpoint")
+        if self.progress["stopped"]:
+            print(f"stopped early: no better validation score for {t.patience} evaluations")
         return state
 
     def compile(self, state: TrainState, start: int, total: int) -> tuple[Any, Iterator[Any]]:
@@ -207,7 +229,7 @@ class _Loop:
         program = memory.compile_step(self.train_step, state, frozen, shapes, mesh.shape["data"])
         return StepByLength(self.train_step, longest, program), batches
 
-    def flush(self, keep: int, schedule: Any) -> str:
+    def flush(self, keep: int) -> str:
         """Log the steps whose metrics are due; returns the progress bar's note.
 
         Raises:
@@ -231,7 +253,7 @@ class _Loop:
             last,
             {f"train/{name}": v for name, v in mean.items()}
             | {
-                "train/learning_rate": float(schedule(last - 1)),
+                "train/learning_rate": float(self.schedule(last - 1)),
                 "train/tracks_per_second": (last - first) * self.config.train.batch_size / seconds,
                 "train/data_wait": waited / seconds,
             },
@@ -246,29 +268,35 @@ class _Loop:
             f"The batch: {', '.join(ids[row] for row in rows)}."
         )
 
-    def evaluate(self, state: TrainState, step: int, bar: Progress) -> None:
-        """Score the validation split, keep the best state, count towards early stopping.
+    def evaluate(self, state: TrainState, step: int) -> bool:
+        """Score the validation split, keep the best state, count towards early stopping; False when told to stop.
 
         What is scored and kept is the average of the weights, where there is one.
         """
         state = dataclasses.replace(state, params=optim.average(state.opt_state, state.params))
-        scored = score_split(self.evaluation_step, self.network, state, self.data, "validation", self.config)
+        scored = score_split(
+            self.evaluation_step, self.network, state, self.data, "validation", self.config, stop=self.stop
+        )
+        if scored is None:
+            return False
         result = metrics.evaluate_scores(scored.scores, scored.labels, 0.5)
         self.log.write(
             step,
             {f"validation/{k}": float(v) for k, v in result.items()} | {"validation/bce": float(scored.bce.mean())},
         )
-        score = float(result["map_macro"])
+        # One host's arithmetic decides for all.
+        score = distributed.from_first("the evaluation", lambda: float(result["map_macro"]))
         better = score > self.progress["best_score"]
+        self.progress["evaluated"] = step
         if better:
             self.progress |= {"best_score": score, "best_step": step, "stale": 0}
             self.best.save(state, step, dict(self.progress))
         else:
             self.progress["stale"] += 1
             self.progress["stopped"] = 0 < self.config.train.patience <= self.progress["stale"]
-        epoch = step // (self.data.split_sizes["train"] // self.config.train.batch_size)
-        bar.say(
-            f"epoch {epoch} (step {step}): validation macro-mAP {score:.4f}, example F1 {result['f1_example']:.4f}"
-            + (", best so far" if better else "")
+        Progress.say(
+            f"epoch {step // self.steps_per_epoch} (step {step}): validation macro-mAP {score:.4f}, "
+            f"example F1 {result['f1_example']:.4f}" + (", best so far" if better else "")
         )
         self.since = (time.monotonic(), step)
+        return True

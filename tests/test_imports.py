@@ -13,7 +13,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("data_pipeline", "mgc_jax")
 UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
-UNSAFE_CALLS = {"eval", "exec", "__import__"}
+UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
+UNSAFE_CALLS |= {f"yaml.{name}" for name in ("load", "load_all", "full_load", "unsafe_load")}
+# What these read may be executed but for a keyword that is True; and keywords that have one safe value.
+SAFE_ONLY_WITH = {"torch.load": "weights_only", ".from_pretrained": "use_safetensors"}
+SAFE_ONLY_AS = {"allow_pickle": "False", "trust_remote_code": "False", "shell": "False", "weights_only": "True"}
 
 
 class Import(NamedTuple):
@@ -183,19 +187,49 @@ def test_nothing_read_from_a_file_is_executed(name):
     assert not tops & UNSAFE_MODULES
     assert "runpy" not in tops or name == "mgc_jax.config"  # recipes are programs that a person names
     assert not {i.target for i in module.imports if within(i.target, "importlib")} - {"importlib.util"}
-    constants = {t.id for node in module.tree.body for t in getattr(node, "targets", []) if isinstance(t, ast.Name)}
-    for node in ast.walk(module.tree):
+    assert unsafe_calls(module.tree) == []
+
+
+def unsafe_calls(tree: ast.Module) -> list[str]:
+    """The calls that may execute what they are given, as ``line: call``."""
+    constants = {t.id for node in tree.body for t in getattr(node, "targets", []) if isinstance(t, ast.Name)}
+    found = []
+    for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
-        assert called not in UNSAFE_CALLS, f"line {node.lineno}: {called}"
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        safe = called not in UNSAFE_CALLS
+        safe &= all(given.get(name, value) == value for name, value in SAFE_ONLY_AS.items())
+        safe &= all(given.get(name) == "True" for end, name in SAFE_ONLY_WITH.items() if called.endswith(end))
         if called.startswith("importlib"):
             fixed = isinstance(node.args[0], ast.Constant) or ast.unparse(node.args[0]) in constants
-            assert called == "importlib.util.find_spec", f"line {node.lineno}: {called}"
-            assert fixed, f"line {node.lineno}: {called} of a name that is not a constant"
-        for keyword in node.keywords:
-            if keyword.arg == "allow_pickle":
-                assert ast.unparse(keyword.value) == "False", f"line {node.lineno}: allow_pickle"
+            safe &= called == "importlib.util.find_spec" and fixed
+        if not safe:
+            found.append(f"{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("call", "safe"),
+    [
+        *(
+            ("eval(text)", False),
+            ("exec(text)", False),
+            ("compile(text, '', 'exec')", False),
+            ("re.compile(text)", True),
+        ),
+        *(("yaml.load(file, Loader)", False), ("yaml.safe_load(file)", True), ("os.system(text)", False)),
+        *(("np.load(file)", True), ("np.load(file, allow_pickle=True)", False), ("run(text, shell=True)", False)),
+        *(("torch.load(file)", False), ("torch.load(file, weights_only=True)", True), ("json.load(file)", True)),
+        *(("Bert.from_pretrained(name)", False), ("Bert.from_pretrained(name, use_safetensors=True)", True)),
+        ("Bert.from_pretrained(name, use_safetensors=True, trust_remote_code=True)", False),
+        *(("importlib.import_module(name)", False), ("importlib.util.find_spec(name)", False)),
+        ("importlib.util.find_spec('torch')", True),
+    ],
+)
+def test_what_counts_as_executing(call, safe):
+    assert (unsafe_calls(ast.parse(call)) == []) == safe
 
 
 def run_python(code: str) -> str:

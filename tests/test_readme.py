@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
+from data_pipeline import user_cache
 from data_pipeline.sources import manifest, read_corpus, world
 from mgc_jax import cli, config
 from tests.tiny_bert import save_encoder
@@ -31,6 +32,7 @@ TINY = (
     "compute.evaluation_batch_size=16"
 ).split()
 COMPILED = "audio.seconds=1.5 model.width=16 model.heads=2 model.gcn_hidden=16 train.batch_size=32".split()
+LAUNCHERS = ("launch/tpu_pod.sh", "kubectl", "sbatch")  # dry-run by tests/test_launch.py
 # What makes a README command small; later arguments win over the command's own.
 SMALL = {
     "corpus": ["--tracks", "20", "--seconds", "3"],
@@ -101,6 +103,7 @@ def run(arguments: list[str]) -> Done:
 
 def small(arguments: list[str]) -> list[str]:
     extra = SMALL[arguments[0]]
+    arguments = [word.replace("gs://", "memory://") for word in arguments]
     if arguments[0] == "reproduce":  # one row for each table
         extra = [*extra, "--rows", ROWS[arguments[arguments.index("--sweep") + 1]]]
     if arguments[0] in ("benchmark", "compile"):
@@ -145,6 +148,7 @@ def site(tmp_path_factory):
         torch.compiler.set_stance("force_eager")  # compiling takes a minute
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(user_cache, "folder", lambda: folder / "cache")
         done = run(["corpus", "--out", "music4all", "--tracks", "70", "--seconds", "3"])
         assert done.code == 0, done.output
         Path("demo").mkdir()
@@ -179,6 +183,9 @@ def test_no_command_goes_unchecked(line):
             assert re.search(rf"^{name} \?= ", MAKEFILE, re.MULTILINE), f"make has no variable {name}"
     elif words[0] == "python":
         assert words[1] in SMALL, f"{words[1]} is not run by this test"
+    elif words[0] in LAUNCHERS:
+        (launcher,) = [word for word in words if word.startswith("launch/")]
+        assert (ROOT / launcher).is_file()
     elif words[:2] == ["pip", "install"]:
         check_installation(words[2:])
     else:

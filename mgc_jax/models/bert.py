@@ -36,6 +36,18 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
+_LIMITS = {
+    "vocab_size": 1 << 24,
+    "hidden_size": 1 << 16,
+    "num_hidden_layers": 256,
+    "num_attention_heads": 1 << 10,
+    "intermediate_size": 1 << 18,
+    "max_position_embeddings": 1 << 20,
+    "type_vocab_size": 1 << 10,
+}
+"""Far over what any BERT has: a mistaken file is refused before it is taken for a building plan."""
+
+
 @dataclasses.dataclass(frozen=True)
 class BertConfig:
     """The fields of a checkpoint's ``config.json`` that fix the computation."""
@@ -51,8 +63,14 @@ class BertConfig:
     hidden_act: str = "gelu"
 
     def __post_init__(self) -> None:
-        if self.hidden_act not in ACTIVATIONS:
-            raise ValueError(f"hidden_act {self.hidden_act!r} is not supported; known: {', '.join(ACTIVATIONS)}")
+        for name, limit in _LIMITS.items():
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= limit:
+                raise ValueError(f"{name} must be a whole number from 1 to {limit}, not {value!r:.40}")
+        if type(self.layer_norm_eps) is not float or not 0 <= self.layer_norm_eps < 1:
+            raise ValueError(f"layer_norm_eps must lie between 0 and 1, not {self.layer_norm_eps!r:.40}")
+        if not isinstance(self.hidden_act, str) or self.hidden_act not in ACTIVATIONS:
+            raise ValueError(f"hidden_act {self.hidden_act!r:.40} is not supported; known: {', '.join(ACTIVATIONS)}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} heads")
 
@@ -61,17 +79,21 @@ class BertConfig:
         """Read ``config.json``; ValueError for another model type, relative positions or missing fields."""
         try:
             raw = json.loads(Path(file).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"{file} cannot be read as a BERT config: {error}") from error
         if not isinstance(raw, dict) or raw.get("model_type", "bert") != "bert":
             raise ValueError(f"{file} does not describe a BERT (model_type must be 'bert')")
         if raw.get("position_embedding_type", "absolute") != "absolute":
-            raise ValueError(f"{file} asks for {raw['position_embedding_type']} positions; only absolute is supported")
+            kind = f"{raw['position_embedding_type']!s:.40}"
+            raise ValueError(f"{file} asks for {kind} positions; only absolute is supported")
         known = {field.name: field for field in dataclasses.fields(cls)}
         missing = [n for n, f in known.items() if f.default is dataclasses.MISSING and n not in raw]
         if missing:
             raise ValueError(f"{file} lacks {', '.join(missing)}")
-        return cls(**{name: raw[name] for name in known if name in raw})
+        try:
+            return cls(**{name: raw[name] for name in known if name in raw})
+        except ValueError as error:
+            raise ValueError(f"{file} does not describe a BERT: {error}") from None
 
 
 class BertLayer(nnx.Module):

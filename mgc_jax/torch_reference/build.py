@@ -74,7 +74,7 @@ def classifier(
 
 def pretrained(encoder: Path) -> BertModel:
     """The lyrics encoder of a folder."""
-    return BertModel.from_pretrained(encoder, add_pooling_layer=False)
+    return BertModel.from_pretrained(encoder, add_pooling_layer=False, use_safetensors=True)
 
 
 def untrained(config: Config, num_genres: int, encoder: BertConfig, *, attention: str) -> GenreClassifier:
@@ -94,8 +94,14 @@ def untrained(config: Config, num_genres: int, encoder: BertConfig, *, attention
 
 
 def trainer(config: Config, model: GenreClassifier, steps_per_epoch: int, **speed: Any) -> Trainer:
-    """AdamW with the recipe's schedule around ``model``; ``speed`` goes to :class:`Trainer`."""
+    """AdamW with the recipe's schedule around ``model``; ``speed`` goes to :class:`Trainer`.
+
+    Raises:
+        InputError: the recipe wants another optimiser.
+    """
     t = config.train
+    if t.optimiser != "adamw":
+        raise InputError(f"The PyTorch twin trains with adamw, not {t.optimiser}; set --config.train.optimiser=adamw.")
     return Trainer(
         model,
         contrastive_weight=config.loss.contrastive_weight,

@@ -167,7 +167,7 @@ def test_a_damaged_record_is_an_input_error(copy):
     content = path.read_bytes()
     place = content.index(stored[:64])
     path.write_bytes(content[:place] + bytes(64) + content[place + 64 :])
-    with pytest.raises(InputError, match="prepare it again"):
+    with pytest.raises(InputError, match=f"{path.name} is broken .*hash mismatch"):
         list(PreparedData(copy).evaluation_batches("train", batch_size=8))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +86,11 @@ def test_predict_ranks_every_genre(run: Path, data: Path, song: Path, tmp_path: 
     lyrics = tmp_path / "song.txt"
     lyrics.write_text("dancing all night\nunder the lights\n")
     out = tmp_path / "genres.json"
-    arguments = ["predict", "--workdir", str(run), str(song), str(song), "--json", str(out)]
+    same = shutil.copy(song, tmp_path / os.fsdecode(b"caf\xe9.mp3"))  # Latin-1, from another system
+    arguments = ["predict", "--workdir", str(run), str(song), str(same), "--json", str(out)]
     assert main([*arguments, "--lyrics", str(lyrics), "--lyrics", "-"]) == 0
     read, heard = json.loads(out.read_text())
+    assert heard["file"] == f"{tmp_path}/caf\\xe9.mp3"
     assert read["windows"] == heard["windows"] == 3
     assert read["lyrics_tokens"] > 0 == heard["lyrics_tokens"]
     assert {g["name"] for g in read["genres"]} == set(PreparedData(data).vocabulary.names)

@@ -47,3 +47,56 @@ def test_a_part_at_its_own_rate():
     got, _ = slower.update(gradients, slower.init(params), params)
     np.testing.assert_allclose(got["bert"], 0.25 * want["bert"], rtol=1e-6)
     np.testing.assert_array_equal(got["other"], want["other"])
+
+
+PARAMS = {"kernel": jnp.array([[3.0, -1.0], [0.5, 2.0]]), "bias": jnp.array([0.3, -0.4]), "new": jnp.zeros(2)}
+GRADIENTS = [jax.tree.map(lambda p, k=k: jnp.cos(k + p) + 0.1, PARAMS) for k in range(3)]
+
+
+def steps_of(optimiser: optax.GradientTransformation) -> dict[str, np.ndarray]:
+    """The parameters after three steps."""
+    params, state = PARAMS, optimiser.init(PARAMS)
+    for gradients in GRADIENTS:
+        updates, state = optimiser.update(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+    return jax.tree.map(np.asarray, params)
+
+
+def by_formula(*, rate: float, decay: float, clip: float, trust: bool) -> dict[str, np.ndarray]:
+    """Algorithm 2 of You et al. (2020), or AdamW without the trust ratio, in plain numpy."""
+    params = {name: np.asarray(p, np.float64) for name, p in PARAMS.items()}
+    first, second = ({name: np.zeros_like(p) for name, p in params.items()} for _ in range(2))
+    for step, given in enumerate(GRADIENTS, 1):
+        norm = np.sqrt(sum((np.asarray(g, np.float64) ** 2).sum() for g in given.values()))
+        for name, gradient in given.items():
+            g = np.asarray(gradient, np.float64) * min(1.0, clip / norm)
+            first[name] = 0.9 * first[name] + 0.1 * g
+            second[name] = 0.999 * second[name] + 0.001 * g**2
+            root = np.sqrt(second[name] / (1 - 0.999**step))
+            update = first[name] / (1 - 0.9**step) / (root + (1e-6 if trust else 1e-8))
+            if params[name].ndim > 1:
+                update = update + decay * params[name]
+            length = np.linalg.norm(params[name])
+            ratio = length / np.linalg.norm(update) if trust and length else 1.0
+            params[name] = params[name] - rate * ratio * update
+    return params
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb"])
+def test_three_steps_by_the_formula_with_clipping_and_decay_of_matrices_only(name):
+    make = getattr(optim, name)
+    got = steps_of(make(lambda step: 0.1, weight_decay=0.5, clip_norm=1.0))
+    want = by_formula(rate=0.1, decay=0.5, clip=1.0, trust=name == "lamb")
+    for key in PARAMS:
+        np.testing.assert_allclose(got[key], want[key], rtol=2e-5)
+    without = steps_of(make(lambda step: 0.1, weight_decay=0.0, clip_norm=1.0))
+    np.testing.assert_array_equal(got["bias"], without["bias"])
+    assert (np.abs(got["kernel"] - without["kernel"]) > 1e-3).any()
+
+
+def test_a_step_of_lamb_is_as_long_as_the_parameter_and_one_without_length_takes_adams():
+    lamb = optim.lamb(lambda step: 0.1, weight_decay=0.5, clip_norm=0.0)
+    updates, _ = lamb.update(GRADIENTS[0], lamb.init(PARAMS), PARAMS)
+    for key in ("kernel", "bias"):
+        assert np.linalg.norm(updates[key]) == pytest.approx(0.1 * np.linalg.norm(PARAMS[key]), rel=1e-5)
+    np.testing.assert_allclose(np.abs(updates["new"]), 0.1, rtol=1e-4)  # Adam's first step has length 1 everywhere

@@ -229,6 +229,11 @@ def test_weights_of_another_model_are_refused_by_name(encoder: Path):
         from_torch(other.twin.state_dict(), ours.state)
 
 
+def test_the_twin_has_no_lamb():
+    with pytest.raises(InputError, match="trains with adamw, not lamb"):
+        torch_build.trainer(config.load(None, ["train.optimiser=lamb"]), None, steps_per_epoch=1)
+
+
 def test_a_rival_has_no_twin(encoder: Path):
     settings = config.load(None, ["model.architecture=pandeya", "loss.contrastive_weight=0.0"])
     nothing = np.ones((G, G))

@@ -1,0 +1,124 @@
+"""What is written is what is read: a flipped byte in any file, no room on the disk, other devices."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from data_pipeline.errors import InputError
+from mgc_jax import checkpoint, sharding
+from mgc_jax.state import TrainState
+
+RECORD = {"best_score": 0.25, "best_step": 3, "stopped": False}
+
+
+def state(step: int, devices: int = 8) -> TrainState:
+    """Arrays of every kind, one of them cut over the devices."""
+    rng = np.random.default_rng(step)
+    mesh = sharding.make_mesh(devices=jax.devices()[:devices])
+    values = TrainState(
+        step=jnp.int32(step),
+        params=nnx.State({"kernel": rng.normal(size=(64, 240)).astype(np.float32), "bias": jnp.ones(7, jnp.bfloat16)}),
+        batch_stats=nnx.State({"mean": rng.normal(size=5).astype(np.float32)}),
+        constants=nnx.State({"kept": np.array([True, False])}),
+        opt_state=(jnp.zeros((64, 240)), jnp.int32(step)),
+    )
+    return jax.tree.map(
+        lambda x: jax.device_put(x, NamedSharding(mesh, P("data") if x.shape == (64, 240) else P())), values
+    )
+
+
+def shapes(step: int, devices: int = 8) -> TrainState:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state(step, devices))
+
+
+def restore(workdir: Path, devices: int = 8) -> tuple[TrainState, dict, list[str]]:
+    store = checkpoint.latest(workdir)
+    try:
+        restored = store.restore(shapes(0, devices))
+    finally:
+        store.close()
+    assert restored is not None
+    return restored
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("written")
+    store = checkpoint.latest(workdir)
+    for step in (3, 6):
+        store.save(state(step), step, RECORD | {"best_step": step})
+    store.close()
+    return workdir
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+def test_other_devices_read_the_same(written: Path, devices: int):
+    values, record, warnings = restore(written, devices)
+    assert warnings == []
+    assert record == RECORD | {"best_step": 6}
+    jax.tree.map(np.testing.assert_array_equal, values, state(6))
+
+
+def test_a_flipped_byte_in_the_newest_is_harmless_or_found(written: Path, tmp_path: Path):
+    newest = Path("checkpoints/latest/6")
+    files = [path.relative_to(written) for path in (written / newest).rglob("*") if path.is_file()]
+    rng = np.random.default_rng(0)
+    found = set()
+    for number, file in enumerate(files):
+        workdir = tmp_path / str(number)
+        shutil.copytree(written, workdir)
+        content = bytearray((workdir / file).read_bytes())
+        content[len(content) // 2] ^= 1 << rng.integers(8)
+        (workdir / file).write_bytes(content)
+        values, record, warnings = restore(workdir)
+        step = int(values.step)
+        jax.tree.map(np.testing.assert_array_equal, values, state(step))
+        assert record == RECORD | {"best_step": step}, file
+        assert (step == 3) == bool(warnings), file
+        if warnings:
+            assert warnings[0].startswith(f"The checkpoint of step 6 in {workdir}")
+            found.add(file)
+    # The library alone reads wrong numbers from the largest file, and wrong records.
+    assert max(files, key=lambda file: (written / file).stat().st_size) in found
+    assert newest / "record" / "metadata" in found
+
+
+def test_the_newest_emptied_the_one_before_it_is_taken(written: Path, tmp_path: Path):
+    shutil.copytree(written, tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints/latest/6").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    values, _, (warning,) = restore(tmp_path / "run")
+    assert int(values.step) == 3
+    assert warning.startswith("The checkpoint of step 6")
+
+
+@pytest.mark.parametrize("flipped", [(0, 0, 0), (63, 23, 31), (17, 5, 9)])
+def test_the_checksum_is_the_same_however_arrays_are_cut_and_another_for_any_bit(flipped):
+    tree = {"a": state(1).params["kernel"], "b": jnp.arange(5)}
+    whole = {"a": np.asarray(tree["a"]), "b": np.arange(5, dtype=np.int32)}
+    assert int(checkpoint._checksum(tree)) == int(checkpoint._checksum(whole))
+    row, column, bit = flipped
+    words = whole["a"].copy()
+    words.view(np.uint32)[row, column] ^= np.uint32(1 << bit)
+    assert int(checkpoint._checksum(whole | {"a": words})) != int(checkpoint._checksum(whole))
+
+
+def test_no_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: usage(10**6, 10**6 - 5000, 5000))
+    store = checkpoint.latest(tmp_path)
+    with pytest.raises(InputError, match=r"of 0\.1 MiB finds no room in .*make room and run the same command again"):
+        store.save(state(3), 3, RECORD)
+    store.close()
+    assert list((tmp_path / "checkpoints/latest").iterdir()) == []

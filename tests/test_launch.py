@@ -1,0 +1,269 @@
+"""The launchers start one and the same command on every host: seen in dry runs, without a cloud, a cluster or SLURM."""
+
+import math
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_pipeline.errors import InputError
+from mgc_jax import cli, config
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCH = ROOT / "launch"
+SCRIPTS = [LAUNCH / "tpu_pod.sh", LAUNCH / "slurm.sbatch", ROOT / "scripts" / "demo.sh"]
+SHELLCHECK = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+BASH = shutil.which("bash") or "bash"
+RECORD = '#!/bin/sh\nprintf "%s\\0" "$0" "$@" "END" >> "$CALLS"\n'
+HOSTS = "--coordinator=auto"
+
+
+def bash(script: Path, *arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The script with nothing in its environment but ``variables``: without a PATH it can run no command at all."""
+    environment = {"PATH": "/nonexistent"} | variables
+    return subprocess.run([BASH, script, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def fake(folder: Path, name: str, text: str = RECORD) -> None:
+    """A command of that name; as it stands it only writes down how it was called."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def recorded(calls: Path) -> list[list[str]]:
+    found: list[list[str]] = [[]]
+    for word in calls.read_text().split("\0")[:-1]:
+        found[-1].append(word)
+        if word == "END":
+            found[-1] = [Path(found[-1][0]).name, *found[-1][1:-1]]
+            found.append([])
+    return found[:-1]
+
+
+def check_training(words: list[str], data: str, workdir: str) -> None:
+    """``mgc-jax train`` with the pod's recipe on all hosts, and every other word known to the command line."""
+    assert Path(words[0]).name == "mgc-jax"
+    assert words.count(HOSTS) == 1
+    options = cli._parser().parse_args(words[1:])
+    assert options.coordinator == "auto"
+    assert options.command == "train"
+    assert (str(options.data), str(options.workdir)) == (data, workdir)
+    assert config.load(str(ROOT / options.config)).train.batch_size == 4096
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_the_scripts_are_sound_shell(script):
+    assert subprocess.run([BASH, "-n", script], check=False).returncode == 0
+    if SHELLCHECK:
+        done = subprocess.run([SHELLCHECK, script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+# ---- TPU VMs ------------------------------------------------------------------------------------------------------
+
+
+def dry(*words: str, **variables: str) -> list[list[str]]:
+    done = bash(LAUNCH / "tpu_pod.sh", "--dry-run", *words, **variables)
+    assert done.returncode == 0, done.stderr
+    # The shell reads its own quotation: a word with line breaks is printed as $'...'.
+    reader = "\n".join(f"printf '%s\\0' {line}; printf '\\1'" for line in done.stdout.splitlines())
+    printed = subprocess.run([BASH, "-c", reader], capture_output=True, text=True, check=True).stdout
+    return [call.split("\0")[:-1] for call in printed.split("\1")[:-1]]
+
+
+def test_a_dry_run_prints_the_commands_for_a_slice_and_runs_none(tmp_path):
+    create, archive, copy, install = dry("create", PROJECT="p", ZONE="z", NAME="n", TMPDIR=str(tmp_path))
+    where = ["--project=p", "--zone=z"]
+    assert create[:7] == ["gcloud", "compute", "tpus", "tpu-vm", "create", *where]
+    assert {"n", "--accelerator-type=v5litepod-32", "--version=v2-alpha-tpuv5-lite"} == set(create[7:])
+    file = f"{tmp_path}/mgc-jax.tar.gz"
+    assert archive[:2] == ["git", "archive"]
+    assert f"--output={file}" in archive
+    assert copy[4:] == ["scp", *where, file, "n:mgc-jax.tar.gz", "--worker=all"]
+    assert install[4:9] == ["ssh", *where, "n", "--worker=all"]
+    command = install[-1].removeprefix("--command=")
+    assert ".[tpu]" in shlex.split(command)
+    (constraints,) = [word for word in shlex.split(command) if word.startswith("constraints/")]
+    assert (ROOT / constraints).is_file()
+    assert list(tmp_path.iterdir()) == []
+    (delete,) = dry("delete", NAME="n")
+    assert delete[4] == "delete"
+    assert "n" in delete
+
+
+def test_all_hosts_of_a_slice_mount_the_share_and_train():
+    (call,) = dry("train", SHARE="1.2.3.4:/music", DATA="/share/d", WORKDIR="/share/w")
+    assert call[:5] == ["gcloud", "compute", "tpus", "tpu-vm", "ssh"]
+    assert "--worker=all" in call
+    mount, _, train = call[-1].removeprefix("--command=").splitlines()
+    assert mount.startswith("set -e; ")
+    assert "mount -t nfs 1.2.3.4:/music /share" in mount
+    check_training(shlex.split(train), "/share/d", "/share/w")
+
+
+def test_the_commands_are_those_that_are_run(tmp_path):
+    fake(tmp_path / "bin", "gcloud")
+    variables = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls")}
+    for word in ("train", "delete"):
+        assert bash(LAUNCH / "tpu_pod.sh", word, **variables).returncode == 0
+    assert recorded(tmp_path / "calls") == dry("train") + dry("delete")
+
+
+@pytest.mark.parametrize("words", [[], ["--dry-run"], ["start"], ["train", "delete"]])
+def test_another_word_is_answered_with_the_usage(words):
+    done = bash(LAUNCH / "tpu_pod.sh", *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: ")
+
+
+# ---- GKE ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def documents():
+    """The ConfigMap and the JobSet."""
+    return list(yaml.safe_load_all((LAUNCH / "jobset.yaml").read_text("utf-8")))
+
+
+@pytest.fixture(scope="module")
+def job(documents):
+    settings, jobset = documents
+    assert (settings["apiVersion"], settings["kind"]) == ("v1", "ConfigMap")
+    assert (jobset["apiVersion"], jobset["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
+    (slice_,) = jobset["spec"]["replicatedJobs"]
+    assert slice_["replicas"] == 1
+    return slice_["template"]["spec"]
+
+
+def test_the_jobset_has_a_pod_for_every_host_and_asks_for_all_chips_of_its_slice(job):
+    pod = job["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["resources"]["limits"] == container["resources"]["requests"]
+    assert set(container["resources"]["limits"]) == {"google.com/tpu"}
+    chips = container["resources"]["limits"]["google.com/tpu"]
+    selector = pod["nodeSelector"]
+    assert selector["cloud.google.com/gke-tpu-accelerator"] == "tpu-v5-lite-podslice"
+    topology = math.prod(map(int, selector["cloud.google.com/gke-tpu-topology"].split("x")))
+    assert job["completions"] == job["parallelism"] == topology // chips
+    assert topology % chips == 0
+    assert job["completionMode"] == "Indexed"
+    assert job["backoffLimit"] == 0  # one host alone cannot start again
+    assert pod["restartPolicy"] == "Never"
+
+
+def test_the_table_of_slices_in_the_jobset_counts_hosts_of_four_chips():
+    text = (LAUNCH / "jobset.yaml").read_text("utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith("#   4x4 -> ")]
+    pairs = [pair.split(" -> ") for pair in line.strip("# ").split("   ")]
+    assert len(pairs) == 5
+    for topology, hosts in pairs:
+        assert math.prod(map(int, topology.split("x"))) == 4 * int(hosts)
+
+
+def test_every_pod_installs_from_the_share_and_trains(documents, job, tmp_path):
+    settings, jobset = documents
+    pod = job["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["envFrom"] == [{"configMapRef": {"name": settings["metadata"]["name"]}}]
+    (mount,), (volume,) = container["volumeMounts"], pod["volumes"]
+    assert mount["name"] == volume["name"]
+    assert settings["data"]["DATA"].startswith(f"{mount['mountPath']}/")
+    assert settings["data"]["WORKDIR"].startswith(f"{mount['mountPath']}/")
+    # The container's own shell, with its commands replaced by ones that write down how they were called.
+    for name in ("cp", "pip", "mgc-jax"):
+        fake(tmp_path / "bin", name)
+    (script,) = container["args"]
+    program, flags = container["command"]
+    command = [program, flags, script.replace("cd /tmp/mgc-jax", f"cd {tmp_path}")]
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls"), **settings["data"]}
+    subprocess.run(command, env=environment, check=True)
+    copy, install, train = recorded(tmp_path / "calls")
+    assert copy == ["cp", "-r", "/share/mgc-jax", "/tmp/mgc-jax"]
+    assert install[0] == "pip"
+    assert install[-1] == ".[tpu]"
+    assert (ROOT / install[install.index("-c") + 1]).is_file()
+    check_training(train, settings["data"]["DATA"], settings["data"]["WORKDIR"])
+    assert jobset["metadata"]["name"] == "mgc-jax"
+
+
+# ---- SLURM --------------------------------------------------------------------------------------------------------
+
+
+def sbatch_options() -> dict[str, str]:
+    lines = (LAUNCH / "slurm.sbatch").read_text("utf-8").splitlines()
+    options = [line.removeprefix("#SBATCH --").partition("=")[::2] for line in lines if line.startswith("#SBATCH")]
+    return dict(options)
+
+
+def test_slurm_starts_a_process_for_every_gpu():
+    options = sbatch_options()
+    assert options["ntasks-per-node"] == options["gpus-per-node"]
+    # Tasks that are given a GPU each would all call it number 0.
+    assert not {"gpus-per-task", "gpu-bind"} & set(options)
+    assert {"requeue", "nodes", "time"} <= set(options)
+
+
+def test_the_first_job_installs_and_every_job_trains(tmp_path):
+    site, calls = tmp_path / "site", tmp_path / "calls"
+    site.mkdir()
+    fake(tmp_path / "bin", "srun")
+    python = '#!/bin/sh\nif [ "$1" = -c ]; then echo py312; else printf "%s\\0" "$0" "$@" END >> "$CALLS"; fi\n'
+    # The fake python3 makes what -m venv makes: a folder with a python in it.
+    made = f'mkdir -p "$3/bin"; cp "{tmp_path}/bin/venv-python" "$3/bin/python"\n'
+    fake(tmp_path / "bin", "venv-python", python)
+    fake(tmp_path / "bin", "python3", RECORD + made)
+    variables = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "CALLS": str(calls), "SLURM_SUBMIT_DIR": str(site)}
+    for _ in range(2):
+        done = bash(LAUNCH / "slurm.sbatch", DATA="d", WORKDIR="w", cwd=tmp_path, **variables)
+        assert done.returncode == 0, done.stderr
+    venv, install, train, again = recorded(calls)
+    assert venv == ["python3", "-m", "venv", ".venv-cuda"]
+    assert install[-1] == ".[cuda]"
+    assert (ROOT / install[install.index("-c") + 1]).is_file()
+    assert train == again
+    assert train[0] == "srun"
+    start = next(i for i, word in enumerate(train) if word.endswith("mgc-jax"))
+    assert all(word.startswith("--") for word in train[1:start])
+    check_training(train[start:], "d", "w")
+
+
+@pytest.mark.parametrize("script", ["tpu_pod.sh", "slurm.sbatch"])
+def test_the_flag_of_several_hosts_can_be_taken_away(script, tmp_path):
+    if script == "tpu_pod.sh":
+        assert HOSTS not in dry("train", HOSTS="")[0][-1]
+        return
+    fake(tmp_path / "bin", "srun")
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "installed").touch()
+    variables = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls"), "HOSTS": ""}
+    assert bash(LAUNCH / script, VENV=str(tmp_path / "venv"), cwd=tmp_path, **variables).returncode == 0
+    (train,) = recorded(tmp_path / "calls")
+    assert "" not in train
+    assert HOSTS not in train
+
+
+# ---- The recipe they start ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [16, 512, 4096])
+def test_the_pods_learning_rate_grows_with_the_root_of_the_batch_and_warm_up_is_five_epochs(batch):
+    settings = config.load(f"{ROOT / 'configs' / 'pod.py'}:{batch}")
+    assert settings.train.batch_size == batch
+    assert settings.train.learning_rate == pytest.approx(1e-4 * math.sqrt(batch / 16))
+    assert settings.train.warmup_steps == pytest.approx(5 * 30_555 / batch, abs=1)
+    assert (settings.train.optimiser, settings.lyrics.input) == ("lamb", "features")
+    assert (settings.compute.placement, settings.compute.fsdp) == ("device", False)
+
+
+@pytest.mark.parametrize("argument", ["many", "0", "-16", "1e3"])
+def test_a_batch_that_is_none_is_one_sentence(argument):
+    with pytest.raises(InputError, match="is not a usable recipe"):
+        config.load(f"{ROOT / 'configs' / 'pod.py'}:{argument}")
