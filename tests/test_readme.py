@@ -106,6 +106,8 @@ def small(arguments: list[str]) -> list[str]:
     arguments = [word.replace("gs://", "memory://") for word in arguments]
     if arguments[0] == "reproduce":  # one row for each table
         extra = [*extra, "--rows", ROWS[arguments[arguments.index("--sweep") + 1]]]
+    if any(word.startswith("--beam=") for word in arguments):  # the processes that it names take their time to start
+        extra = [*extra, "--beam=--runner=DirectRunner"]
     if arguments[0] in ("benchmark", "compile"):
         return [*without_torch(arguments), *extra]
     if extra and arguments[0] != "corpus" and not any(a.startswith("--config.lyrics.encoder=") for a in arguments):
