@@ -27,7 +27,7 @@ from mgc_jax.progress import Progress
 
 AUTO = "auto"
 _calls = itertools.count()  # every process counts the same
-_TOGETHER = 5  # seconds between processes that fail for the same reason
+_TOGETHER = 15  # seconds between processes that fail for the same reason
 _limit = 300  # seconds that one waits for another
 
 
@@ -97,10 +97,10 @@ def run(hosts: Hosts | None, work: Callable[[], int]) -> int:
 
 
 def _leave(code: int) -> None:
-    """End together: at once where all processes have done their work, or all have failed."""
+    """End together: at once where all processes have done their work, were stopped by a signal, or have failed."""
     if code:
         try:
-            _client().wait_at_barrier("mgc_jax/failed", _TOGETHER * 1000)
+            _client().wait_at_barrier("mgc_jax/failed", (_limit if code > 128 else _TOGETHER) * 1000)
         except jax.errors.JaxRuntimeError:  # the others are in the midst of it, and end when they miss this one
             sys.stderr.flush()
             os._exit(code)

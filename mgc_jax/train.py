@@ -17,8 +17,7 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import locate_encoder
-from mgc_jax import build, checkpoint, distributed, feed, losses, memory, metrics, optim, sharding, steps
-from mgc_jax.augment import Augmentation
+from mgc_jax import build, checkpoint, distributed, feed, memory, metrics, optim, recipe, sharding, steps
 from mgc_jax.config import Config
 from mgc_jax.evaluate import check_prepared_for, score_split
 from mgc_jax.logs import MetricLog, NoLog
@@ -56,7 +55,7 @@ def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
 def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding.Mesh) -> dict[str, Any]:
     stage("model")
     steps_per_epoch = data.split_sizes["train"] // config.train.batch_size
-    optimiser = make_optimiser(config, steps_per_epoch)
+    optimiser = recipe.make_optimiser(config, steps_per_epoch)
     network, state = initialise(config, data.vocabulary, locate_encoder(data.encoder), optimiser, mesh)
     print(parameter_table(state, network.frozen))
 
@@ -97,37 +96,6 @@ def check_fits(config: Config, data: PreparedData) -> None:
         )
 
 
-def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
-    """The recipe's optimiser with its schedule, and the average of the weights if it wants one."""
-    t = config.train
-    make = {"adamw": optim.adamw, "lamb": optim.lamb}[t.optimiser]
-    optimiser = make(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
-    if t.encoder_rate:
-        optimiser = optim.at_rate(optimiser, "bert", t.encoder_rate)
-    return optim.with_average(optimiser, t.average_decay) if t.average_decay else optimiser
-
-
-def step_recipe(config: Config) -> steps.Recipe:
-    """What a training step does besides the model: losses and augmentation."""
-    a = config.augment
-    augment = Augmentation(**a)
-    return steps.Recipe(
-        seed=config.train.seed,
-        contrastive_weight=config.loss.contrastive_weight,
-        genre_loss=functools.partial(losses.genre_loss, kind=config.loss.kind, reduction=config.loss.reduction),
-        same_lyrics=config.loss.same_lyrics,
-        augment=augment if a.time_masks or a.mel_masks or a.mixup else None,
-    )
-
-
-def learning_rate(config: Config, steps_per_epoch: int) -> Any:
-    """The recipe's schedule, in steps."""
-    t = config.train
-    return optim.halving_schedule(
-        t.learning_rate, warmup_steps=t.warmup_steps, halve_every_steps=t.halve_every_epochs * steps_per_epoch
-    )
-
-
 class _Loop:
     """The steps between two interruptions."""
 
@@ -144,13 +112,13 @@ class _Loop:
     ):
         self.config, self.data, self.network = config, data, network
         self.latest, self.best, self.log, self.progress = latest, best, log, progress
-        self.train_step = steps.make_train_step(network, optimiser, step_recipe(config))
+        self.train_step = steps.make_train_step(network, optimiser, recipe.step_recipe(config))
         self.evaluation_step = steps.make_evaluation_step(network)
         self.pending: list[tuple[int, steps.Metrics]] = []
         self.since = (time.monotonic(), 0)
         self.batches = feed.Timed(iter(()))
         self.steps_per_epoch = data.split_sizes["train"] // config.train.batch_size
-        self.schedule = learning_rate(config, self.steps_per_epoch)
+        self.schedule = recipe.learning_rate(config, self.steps_per_epoch)
         self.stop = StopRequest()
 
     def evaluation_due(self, step: int, total: int) -> bool:

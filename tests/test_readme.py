@@ -32,6 +32,7 @@ TINY = (
     "compute.evaluation_batch_size=16"
 ).split()
 COMPILED = "audio.seconds=1.5 model.width=16 model.heads=2 model.gcn_hidden=16 train.batch_size=32".split()
+ELSEWHERE = ("--coordinator=", "--processes=", "--process=")  # run by tests/mgc_jax/test_hosts.py
 LAUNCHERS = ("launch/tpu_pod.sh", "kubectl", "sbatch")  # dry-run by tests/test_launch.py
 # What makes a README command small; later arguments win over the command's own.
 SMALL = {
@@ -103,7 +104,7 @@ def run(arguments: list[str]) -> Done:
 
 def small(arguments: list[str]) -> list[str]:
     extra = SMALL[arguments[0]]
-    arguments = [word.replace("gs://", "memory://") for word in arguments]
+    arguments = [word.replace("gs://", "memory://") for word in arguments if not word.startswith(ELSEWHERE)]
     if arguments[0] == "reproduce":  # one row for each table
         extra = [*extra, "--rows", ROWS[arguments[arguments.index("--sweep") + 1]]]
     if any(word.startswith("--beam=") for word in arguments):  # the processes that it names take their time to start
@@ -183,6 +184,8 @@ def test_no_command_goes_unchecked(line):
             assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), f"make has no target {target}"
         for name in variables:
             assert re.search(rf"^{name} \?= ", MAKEFILE, re.MULTILINE), f"make has no variable {name}"
+    elif words[:3] == ["python", "-m", "pytest"]:
+        assert all((ROOT / file).is_file() for file in words[3:])
     elif words[0] == "python":
         assert words[1] in SMALL, f"{words[1]} is not run by this test"
     elif words[0] in LAUNCHERS:
@@ -211,7 +214,7 @@ def test_every_command_runs(done):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python ")])
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python scripts/")])
 def test_every_script_runs(line, site, done):
     script, *arguments = shlex.split(line)[1:]
     command = [sys.executable, ROOT / script, *without_torch(arguments), *SMALL[script]]

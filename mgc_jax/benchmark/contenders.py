@@ -13,8 +13,8 @@ import numpy as np
 from mgc_jax import memory, resident, sharding, state, steps
 from mgc_jax.benchmark.workload import Workload
 from mgc_jax.feed import Timed, prefetch
+from mgc_jax.recipe import make_optimiser, step_recipe
 from mgc_jax.step_by_length import StepByLength, with_length
-from mgc_jax.train import make_optimiser, step_recipe
 
 
 class Contender(Protocol):

@@ -15,7 +15,7 @@ from jax.experimental import topologies
 from data_pipeline.errors import InputError
 from mgc_jax import memory, sharding, state, steps
 from mgc_jax.benchmark import chips, collectives, flops, program_text, workload
-from mgc_jax.train import make_optimiser, step_recipe
+from mgc_jax.recipe import make_optimiser, step_recipe
 
 QUIET = {
     "TPU_SKIP_MDS_QUERY": "1",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.input import PreparedData
-from mgc_jax import build, config, sharding, state, train
+from mgc_jax import build, config, recipe, sharding, state
 from mgc_jax.cli import main
 from mgc_jax.steps import make_evaluation_step
 from tests.conftest import CONFIG, TINY
@@ -53,7 +53,7 @@ def test_cutting_changes_no_score(long, pooling):
     data = PreparedData(folder)
     mesh = sharding.make_mesh()
     encoder = build.locate_encoder(data.encoder)
-    network, start = state.initialise(chosen, data.vocabulary, encoder, train.make_optimiser(chosen, 10), mesh)
+    network, start = state.initialise(chosen, data.vocabulary, encoder, recipe.make_optimiser(chosen, 10), mesh)
     step = make_evaluation_step(network)
     cut = list(data.train_batches(batch_size=8, seed=1, start_step=0, num_steps=4, bucket=32))
     assert len({batch["tokens"].shape[1] for batch in cut}) > 1

@@ -17,8 +17,8 @@ from data_pipeline.lyrics import locate_encoder
 from mgc_jax import build, config, sharding, steps
 from mgc_jax.cli import main
 from mgc_jax.models import genre_graph
+from mgc_jax.recipe import make_optimiser, step_recipe
 from mgc_jax.state import Network, TrainState, initialise
-from mgc_jax.train import make_optimiser, step_recipe
 from tests.conftest import CONFIG
 from tests.conftest import TINY as CORPUS
 from tests.mgc_jax import QUICK

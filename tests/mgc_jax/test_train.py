@@ -14,8 +14,8 @@ import numpy as np
 from data_pipeline.lyrics import locate_encoder
 from mgc_jax import checkpoint, optim, sharding
 from mgc_jax.cli import main
+from mgc_jax.recipe import make_optimiser
 from mgc_jax.state import TrainState, abstract
-from mgc_jax.train import make_optimiser
 from mgc_jax.workdir import Workdir
 from tests.conftest import CONFIG, QUICK_XLA, TINY
 
