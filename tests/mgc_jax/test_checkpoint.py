@@ -16,9 +16,8 @@ from jax.sharding import PartitionSpec as P
 
 from data_pipeline.errors import InputError
 from mgc_jax import checkpoint, sharding
+from mgc_jax.checkpoint import RECORD
 from mgc_jax.state import TrainState
-
-RECORD = {"best_score": 0.25, "best_step": 3, "stopped": False}
 
 
 def state(step: int, devices: int = 8) -> TrainState:
@@ -56,7 +55,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("written")
     store = checkpoint.latest(workdir)
     for step in (3, 6):
-        store.save(state(step), step, RECORD | {"best_step": step})
+        store.save(state(step), step, RECORD | {"best_score": 0.25, "best_step": step})
     store.close()
     return workdir
 
@@ -65,7 +64,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_other_devices_read_the_same(written: Path, devices: int):
     values, record, warnings = restore(written, devices)
     assert warnings == []
-    assert record == RECORD | {"best_step": 6}
+    assert record == RECORD | {"best_score": 0.25, "best_step": 6}
     jax.tree.map(np.testing.assert_array_equal, values, state(6))
 
 
@@ -83,7 +82,7 @@ def test_a_flipped_byte_in_the_newest_is_harmless_or_found(written: Path, tmp_pa
         values, record, warnings = restore(workdir)
         step = int(values.step)
         jax.tree.map(np.testing.assert_array_equal, values, state(step))
-        assert record == RECORD | {"best_step": step}, file
+        assert record == RECORD | {"best_score": 0.25, "best_step": step}, file
         assert (step == 3) == bool(warnings), file
         if warnings:
             assert warnings[0].startswith(f"The checkpoint of step 6 in {workdir}")
