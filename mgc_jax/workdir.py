@@ -1,4 +1,4 @@
-"""The files of a run besides its checkpoints: config.json, genres.json, preprocessing.json, thresholds.json."""
+"""The files of a run besides its checkpoints: config.json, genres.json, thresholds.json."""
 
 from __future__ import annotations
 
