@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from data_pipeline import user_cache
 from data_pipeline.errors import InputError
-from data_pipeline.files import sha256
+from data_pipeline.files import sha256, stays_inside
 from data_pipeline.json_file import parse_json
 
 _AT_ONCE = 8
@@ -87,7 +87,7 @@ class Bucket:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{self.address}/dataset.json is broken; prepare the data set again.") from error
         for name in shards:
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
+            if not stays_inside(name):
                 raise InputError(f"{self.address}/dataset.json names a file outside of its folder: {name!r}.")
 
         def get(name: str) -> None:

@@ -6,13 +6,22 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 
 def sha256(content: Any) -> str:
     """A digest of what is JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def stays_inside(name: Any) -> bool:
+    """Whether ``name``, which comes from outside, is that of a file within the folder that it is looked for in."""
+    return (
+        isinstance(name, str)
+        and name.isprintable()
+        and not (os.path.isabs(name) or "\\" in name or ".." in PurePosixPath(name).parts)
+    )
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from data_pipeline import order
 from data_pipeline.audio import AudioSpec
 from data_pipeline.bucket import Bucket, is_address
 from data_pipeline.errors import InputError
+from data_pipeline.files import stays_inside
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.json_file import read_json
 from data_pipeline.records import Records
@@ -327,7 +328,7 @@ class _Shard(NamedTuple):
 def _shard(entry: dict[str, Any]) -> _Shard:
     """One of ``dataset.json``'s shards; raises ValueError, KeyError or TypeError."""
     file = entry["file"]
-    if not isinstance(file, str) or not file.isprintable() or os.path.isabs(file) or ".." in Path(file).parts:
+    if not stays_inside(file):
         raise ValueError(f"a shard cannot be the file {file!r}")
     return _Shard(file, _count(entry["bytes"]), _count(entry["records"]))
 

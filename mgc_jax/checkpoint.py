@@ -27,24 +27,6 @@ from data_pipeline.errors import InputError
 from mgc_jax import distributed
 from mgc_jax.state import TrainState
 
-# What cannot be written is told in one sentence, by whoever waits for it: not by orbax's log, its threads and the
-# writes that come to nothing afterwards as well.
-logging.getLogger("absl").setLevel(logging.CRITICAL)
-_of_threads, _unraisable = threading.excepthook, sys.unraisablehook
-
-
-def _thread_failed(args: threading.ExceptHookArgs) -> None:
-    if not type(args.thread).__module__.startswith("orbax."):
-        _of_threads(args)
-
-
-def _callback_failed(args: sys.UnraisableHookArgs) -> None:
-    if str(args.exc_value) != "Event loop is closed":
-        _unraisable(args)
-
-
-threading.excepthook, sys.unraisablehook = _thread_failed, _callback_failed
-
 Record = dict[str, Any]
 RECORD: Record = {"best_score": -1.0, "best_step": 0, "stale": 0, "stopped": False, "evaluated": 0}
 """What a training that begins knows of itself: the best validation score so far and its step, the evaluations since,
@@ -61,6 +43,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, *, keep: int, weights_only: bool = False):
+        _quieten_orbax()
         self._weights_only = weights_only
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
         self._manager = _Manager(folder.absolute(), options=options)
@@ -179,6 +162,24 @@ class Checkpoints:
         if not self._weights_only:
             opt_state = jax.tree.unflatten(jax.tree.structure(target.opt_state), plain["opt_state"])
         return TrainState(step=plain["step"], opt_state=opt_state, **parts)
+
+
+@functools.cache
+def _quieten_orbax() -> None:
+    """What cannot be written is told in one sentence, by whoever waits for it: not by orbax's log, its threads and the
+    writes that come to nothing afterwards as well."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    of_threads, unraisable = threading.excepthook, sys.unraisablehook
+
+    def thread_failed(args: threading.ExceptHookArgs) -> None:
+        if not type(args.thread).__module__.startswith("orbax."):
+            of_threads(args)
+
+    def callback_failed(args: sys.UnraisableHookArgs) -> None:
+        if str(args.exc_value) != "Event loop is closed":
+            unraisable(args)
+
+    threading.excepthook, sys.unraisablehook = thread_failed, callback_failed
 
 
 def _check(record: Any) -> None:

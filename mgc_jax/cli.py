@@ -397,14 +397,13 @@ def _benchmark(options: argparse.Namespace) -> None:
         except ImportError as error:
             raise InputError(f"--against torch needs the extra torch ({error}); pip install -e '.[torch]'.") from None
     rows: list[dict[str, Any]] = []
-    for lyrics in options.lyrics:
-        load = workload.make(options.size, lyrics, options.config, options.overrides)
+    loads = [workload.make(options.size, lyrics, options.config, options.overrides) for lyrics in options.lyrics]
+    for load in loads:
         racers = contenders.ours(load)
         if options.against:
             racers += [rivals.SameWork(load), rivals.AsAUser(load)]
         rows += race.race(load, racers, rounds=options.rounds, steps=options.steps)
-        settings = load.config
-    result = report.of(options.size, build.compute_dtype(settings), options.rounds, options.steps, rows)
+    result = report.of(options.size, build.compute_dtype(loads[0].config), options.rounds, options.steps, rows)
     if options.json:
         write_json(options.json, result)
     print(report.markdown(result))
@@ -415,10 +414,12 @@ def _compile(options: argparse.Namespace) -> None:
 
     jax.config.update("jax_platforms", "cpu")  # no chip is asked for
 
-    from mgc_jax.benchmark import report, topology
+    from mgc_jax.benchmark import report, topology, workload
     from mgc_jax.progress import Progress
     from mgc_jax.workdir import write_json
 
+    for lyrics in options.lyrics:  # settings that no program can have are refused before the first is compiled
+        workload.make(options.size, lyrics, options.config, options.overrides, batches=0)
     wanted = [(name, lyrics) for name in options.topology for lyrics in options.lyrics]
     progress = Progress("compile", len(wanted), "programs")
     rows = []

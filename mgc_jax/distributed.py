@@ -62,7 +62,7 @@ class Hosts:
             raise InputError(f"--process must lie between 0 and {self.processes - 1}, but is {self.process}.")
 
 
-def run(hosts: Hosts | None, work: Callable[[], int]) -> int:
+def run(hosts: Hosts, work: Callable[[], int]) -> int:
     """``work`` as one of the processes of a run, of which only process 0 prints; to be called before any device is
     touched.
 
@@ -74,8 +74,6 @@ def run(hosts: Hosts | None, work: Callable[[], int]) -> int:
     Raises:
         InputError: ``auto``, and no cluster is found.
     """
-    if hosts is None:
-        return work()
     with last_words.spoken(hosts.coordinator):
         _initialise(hosts)
         names = _gather(socket.gethostname(), "its start")

@@ -2,21 +2,17 @@
 
     python scripts/measure_accelerator.py --out measured
 
-Each of RUNS leaves its JSON and its table in the folder, and a line here. One that fails (a batch that does not fit, no
-PyTorch) is said and the others go on; one whose JSON is there already is not run again. ``--runs`` takes some of them,
-and what follows ``--`` goes to every ``mgc-jax benchmark``.
+Each of RUNS leaves its JSON and its table in the folder, and prints the table. One that fails (a batch that does not
+fit, no PyTorch) is said and the others go on; one whose table is there already is not run again. ``--runs`` takes some
+of them, and what follows ``--`` goes to every ``mgc-jax benchmark``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-from mgc_jax.benchmark.race import MUSIC4ALL_EPOCHS, MUSIC4ALL_TRACKS
 
 RUNS = {
     "paper": "--size paper --against torch",
@@ -44,30 +40,16 @@ def main() -> int:
 
 def measured(name: str, out: Path, more: list[str]) -> bool:
     """Whether a run's figures are in ``out`` now."""
-    file = out / f"{name}.json"
-    if not file.exists():
-        command = [*"-m mgc_jax benchmark".split(), *RUNS[name].split(), *more, "--json", str(file)]
+    table = out / f"{name}.md"
+    if not table.exists():
+        command = [*"-m mgc_jax benchmark".split(), *RUNS[name].split(), *more, "--json", str(out / f"{name}.json")]
         print(f"{name}: mgc-jax {' '.join(command[2:])}", flush=True)
         done = subprocess.run([sys.executable, *command], stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             return False
-        (out / f"{name}.md").write_text(done.stdout, "utf-8")
-    for row in json.loads(file.read_text("utf-8"))["rows"]:
-        print(f"  {summary(row)}", flush=True)
+        table.write_text(done.stdout, "utf-8")
+    print(table.read_text("utf-8"), flush=True)
     return True
-
-
-def summary(row: dict[str, Any]) -> str:
-    """A row in one line."""
-    rate = row["tracks_per_second"]
-    shares = [
-        f"{100 * row[key]:.0f} % {text}"
-        for key, text in (("mfu", "MFU"), ("bandwidth_share", "of the bandwidth"))
-        if row[key] is not None
-    ]
-    epochs = f"{MUSIC4ALL_EPOCHS} epochs of {MUSIC4ALL_TRACKS} tracks in {row['music4all_minutes']:.1f} min"
-    ratio = f"{row['ratio']['median']:.2f} times the first's time"
-    return ", ".join([f"{row['lyrics']}, {row['name']}: {rate:.0f} tracks/s", ratio, *shares, epochs])
 
 
 if __name__ == "__main__":

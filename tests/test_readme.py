@@ -55,7 +55,7 @@ SMALL = {
 PRINTS = {
     "scripts/measure_pipeline.py": "tracks/s",
     "scripts/measure_ceiling.py": "| reads only ",
-    "scripts/measure_accelerator.py": "tokens, mgc-jax, stream: ",
+    "scripts/measure_accelerator.py": "| tokens | mgc-jax, stream |",
 }
 
 

@@ -154,6 +154,12 @@ def test_a_topology_that_there_is_not_is_refused_in_one_sentence(name, capsys):
     assert f"There is no topology {name!r}; they are like v5e:2x2" in line
 
 
+def test_settings_are_refused_before_the_first_program_is_compiled(monkeypatch, capsys):
+    monkeypatch.setattr(topology, "compile_for", None)
+    assert main([*COMPILE, "v5e:2x2", "--config.train.encoder_rate=0.1"]) == 2
+    assert "with lyrics.input=tokens has a lyrics encoder in its training step" in capsys.readouterr().err
+
+
 def test_slices_that_are_not_sold_are_refused_by_the_compiler(capsys):
     pytest.importorskip("libtpu")
     assert main([*COMPILE, "v5e:3x3"]) == 2
