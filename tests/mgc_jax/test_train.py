@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
+from array_record.python.array_record_module import ArrayRecordWriter
 
+from data_pipeline.input import PreparedData, example_fields
 from data_pipeline.lyrics import locate_encoder
+from data_pipeline.records import Records
 from mgc_jax import checkpoint, optim, sharding
 from mgc_jax.cli import main
 from mgc_jax.recipe import make_optimiser
@@ -108,6 +113,39 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch(data: Path, tmp_pat
     store = checkpoint.latest(workdir)
     assert store._manager.latest_step() is None or np.isfinite(lines(workdir)[-1]["train/loss"])
     store.close()
+
+
+def plant_nan(data: Path, step: int) -> tuple[str, list[str]]:
+    """Make one track's lyric features in the batch of ``step`` NaN in the shard; its id, and those of the batch."""
+    prepared = PreparedData(data)
+    batch = prepared.training_order(batch_size=8, seed=0).indices(step - 1)
+    tracks = prepared.tracks("train")
+    row = next(int(i) for i in batch if int(tracks[i]["tokens"]) > 0)
+    ((shard, count),) = prepared._shards("train")
+    records = Records([(shard, count)]).read(np.arange(count))
+    stored = bytes(example_fields(records[row])["lyrics_features"])
+    records[row] = records[row].replace(stored, np.full(len(stored) // 2, np.nan, "<f2").tobytes())
+    writer = ArrayRecordWriter(str(shard), "group_size:1,uncompressed")
+    for record in records:
+        writer.write(record)
+    writer.close()
+    return tracks[row]["id"], [tracks[i]["id"] for i in batch]
+
+
+@pytest.mark.slow
+def test_a_nan_planted_in_a_batch_stops_at_its_step(data: Path, tmp_path: Path):
+    copy, workdir = shutil.copytree(data, tmp_path / "data"), tmp_path / "run"
+    planted, ids = plant_nan(copy, step=3)
+    process = spawn(command(copy, workdir, "--config.train.epochs=1", "--config.train.checkpoint_every_steps=1"), 1)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 2, output
+    (sentence,) = [line for line in output.splitlines() if line.startswith("mgc-jax: ")]
+    assert sentence.startswith("mgc-jax: The loss of step 3 is not finite")
+    assert sentence.endswith(f"The batch: {', '.join(ids)}.")
+    assert planted in ids
+    kept = parameters(workdir)
+    assert kept[".step"] == 2
+    assert all(np.isfinite(value).all() for value in kept.values())
 
 
 def test_other_settings_or_genres_do_not_touch_a_run(run: Path, data: Path, capsys):
