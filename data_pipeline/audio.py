@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import math
 import os
 from collections.abc import Iterator
@@ -38,6 +39,10 @@ _MAGIC = {
     b"<html": "an HTML page",
     b"\x7fELF": "a program",
 }
+
+
+Recording = Path | bytes
+"""A file of music, or what one holds."""
 
 
 class AudioError(InputError):
@@ -73,12 +78,12 @@ class AudioSpec:
         return 1 + self.num_samples // self.hop_length
 
 
-def load_clip(path: Path, spec: AudioSpec) -> np.ndarray:
+def load_clip(source: Recording, spec: AudioSpec) -> np.ndarray:
     """The first ``spec.seconds`` of a file, mono, resampled, zero-padded: (num_samples,) float32.
 
     Raises AudioError with a short reason when the file is not usable audio.
     """
-    with _open(path) as file:
+    with _open(source) as file:
         wanted = math.ceil(spec.seconds * file.samplerate)
         samples = _read(file, wanted)
         _check_length(samples, file, wanted)
@@ -89,13 +94,13 @@ def load_clip(path: Path, spec: AudioSpec) -> np.ndarray:
     return _fit(samples, rate, spec)
 
 
-def windows(path: Path, spec: AudioSpec) -> Iterator[tuple[float, np.ndarray]]:
+def windows(source: Recording, spec: AudioSpec) -> Iterator[tuple[float, np.ndarray]]:
     """Consecutive windows (start in s, samples (num_samples,) float32) of a file of any length.
 
     A file shorter than one window gives one zero-padded window; the last window of a longer one ends with the file,
     unless less than 1 s is left. Silent windows are skipped. Raises AudioError as ``load_clip`` does.
     """
-    with _open(path) as file:
+    with _open(source) as file:
         rate, length = file.samplerate, math.ceil(spec.seconds * file.samplerate)
         previous, start, sounding = np.zeros(0, np.float32), 0, False
         while True:
@@ -114,6 +119,30 @@ def windows(path: Path, spec: AudioSpec) -> Iterator[tuple[float, np.ndarray]]:
             previous, start = block, start + length
     if not sounding:
         raise AudioError("silent")
+
+
+def as_file(samples: np.ndarray, rate: int) -> bytes:
+    """What a WAV file of ``samples`` at ``rate`` Hz holds, fit for :func:`windows`.
+
+    (n,) or one column or row a channel, whichever axis is shorter; floats with full scale at 1, or integers. Raises
+    AudioError for anything else.
+    """
+    import soundfile
+
+    array = np.atleast_1d(np.asarray(samples))
+    if array.ndim > 2 or array.size == 0 or array.dtype.kind not in "fiu":
+        raise AudioError(f"no samples of sound: an array {array.shape} of {array.dtype}")
+    if not isinstance(rate, int | float | np.number) or not _RATES[0] <= rate <= _RATES[1]:
+        raise AudioError(f"a sample rate that no music has: {rate} Hz")
+    if array.ndim == 2 and array.shape[0] < array.shape[1]:
+        array = array.T
+    if array.dtype.kind in "iu":
+        lowest, highest = np.iinfo(array.dtype).min, np.iinfo(array.dtype).max
+        array = (array.astype(np.float64) - (lowest + highest + 1) // 2) / ((highest - lowest + 1) / 2)
+    file = io.BytesIO()
+    mono = array.astype(np.float32) if array.ndim == 1 else array.mean(axis=1, dtype=np.float32)
+    soundfile.write(file, mono, int(rate), format="WAV", subtype="FLOAT")
+    return file.getvalue()
 
 
 def log_mel(samples: np.ndarray, spec: AudioSpec) -> np.ndarray:
@@ -169,15 +198,15 @@ def _silenced() -> Iterator[None]:
         os.close(null)
 
 
-def _open(path: Path) -> Any:
+def _open(source: Recording) -> Any:
     """An open soundfile.SoundFile, or AudioError."""
     import soundfile
 
     try:
-        with Path(path).open("rb") as file:
+        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
             head = file.read(8)
-    except OSError as error:
-        raise AudioError(f"cannot be opened: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path that holds a NUL
+        raise AudioError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from error
     if not head:
         raise AudioError("empty file")
     for magic, what in _MAGIC.items():
@@ -185,7 +214,8 @@ def _open(path: Path) -> Any:
             raise AudioError(f"not audio: {what}")
     try:
         with _silenced():
-            file = soundfile.SoundFile(os.fsencode(path))  # a name need not be UTF-8
+            # A name need not be UTF-8.
+            file = soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else os.fsencode(source))
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".") or "unknown format"
         # libsndfile takes an MP3 without one whole frame for a file that is not there; it was opened above.

@@ -1,4 +1,4 @@
-"""A prepared data set in a bucket, and its copy on this machine's disk, where ArrayRecord can write and read at random.
+"""A prepared data set or a model in a bucket, and its copy on this machine's disk, where files are read at random.
 
 Addresses are fsspec's: ``gs://``, ``s3://``, ``az://`` and others, each with a package that fsspec names where missing.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +17,8 @@ from data_pipeline.files import sha256, stays_inside
 from data_pipeline.json_file import parse_json
 
 _AT_ONCE = 8
+_MARKS = ("size", "etag", "ETag", "md5Hash", "crc32c", "mtime", "updated", "LastModified", "last_modified", "created")
+"""Where the kinds of buckets say that a file is another one than before."""
 
 
 def is_address(place: str | Path) -> bool:
@@ -25,7 +27,7 @@ def is_address(place: str | Path) -> bool:
 
 
 class Bucket:
-    """The folder of one data set in a bucket; all methods raise InputError for whatever stands in the way."""
+    """A folder in a bucket; all methods raise InputError for whatever stands in the way."""
 
     def __init__(self, address: str) -> None:
         import fsspec
@@ -90,6 +92,27 @@ class Bucket:
             if not stays_inside(name):
                 raise InputError(f"{self.address}/dataset.json names a file outside of its folder: {name!r}.")
 
+        return self._copy(["genres.json", "tracks.tsv", *shards, "dataset.json"], folder, progress)
+
+    def download_files(self, wanted: Callable[[str], bool], progress: Callable[[int, int], None] | None = None) -> Path:
+        """The folder of this machine that holds a copy of those files whose path within this folder is ``wanted``.
+
+        Each state of these files has a copy of its own.
+        """
+        with self._reached():
+            found = self._files.find(self._root, detail=True)
+        files = {path.removeprefix(self._root).lstrip("/"): info for path, info in found.items()}
+        files = {name: info for name, info in sorted(files.items()) if name and wanted(name)}
+        if outside := [name for name in files if not stays_inside(name)]:
+            raise InputError(f"{self.address} holds a file outside of its folder: {outside[0]!r}.")
+        if not files:
+            raise InputError(f"There is nothing in {self.address}.")
+        state = [[name, *(str(info.get(mark)) for mark in _MARKS)] for name, info in files.items()]
+        return self._copy(files, user_cache.folder() / "models" / sha256([self.address, state])[:16], progress)
+
+    def _copy(self, names: Iterable[str], folder: Path, progress: Callable[[int, int], None] | None) -> Path:
+        """``folder`` with a copy of these files; those that are there stay."""
+
         def get(name: str) -> None:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +123,6 @@ class Bucket:
             finally:
                 partial.unlink(missing_ok=True)
 
-        names = ["genres.json", "tracks.tsv", *shards, "dataset.json"]
         wanted = [name for name in names if not (folder / name).is_file()]
         with self._reached():
             _for_each(get, wanted, progress or (lambda done, total: None))

@@ -1,4 +1,4 @@
-"""A prepared data set -> numpy batches, by step, through tf.data.
+"""A prepared data set -> numpy batches by step: for training through tf.data, for evaluation without TensorFlow.
 
 Axis letters: B batch, T frames, M mel bands, L lyric tokens, G genres.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,8 +33,8 @@ FORMAT = 1
 class PreparedData:
     """A folder that ``prepare`` completed, or an address like ``gs://bucket/folder``, which is copied to the disk.
 
-    Opening it reads JSON only; TensorFlow is imported with the first batch. ``progress(done, total)`` counts the files
-    that are copied. Raises InputError when the folder is missing, incomplete or broken.
+    Opening it reads JSON only; TensorFlow is imported with the first training batch. ``progress(done, total)`` counts
+    the files that are copied. Raises InputError when the folder is missing, incomplete or broken.
     """
 
     def __init__(self, path: str | Path, progress: Callable[[int, int], None] | None = None) -> None:
@@ -101,7 +103,24 @@ class PreparedData:
         """Every track of the split once and in order; the rows that fill the last batch have weight 0, index -1."""
         batches = order.evaluation_indices(self._num_examples(split), batch_size)
         rows = order.host_slice(batch_size, host, num_hosts)
-        return self._batches(split, lambda step: batches[step][rows], 0, len(batches))
+        return self._evaluation_batches(split, [batch[rows] for batch in batches])
+
+    def _evaluation_batches(self, split: str, wanted: list[np.ndarray]) -> Iterator[Batch]:
+        """The batches of these examples, read a few ahead."""
+        source = self._source(split)
+        with ThreadPoolExecutor(_PARALLEL_BATCHES) as threads:
+            ahead: deque[Future[Batch]] = deque()
+            try:
+                for index in wanted:
+                    ahead.append(threads.submit(self._read, source, index))
+                    if len(ahead) > _PARALLEL_BATCHES:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            except _BROKEN_RECORD as error:
+                raise self._broken_record(split, str(error)) from error
+            finally:
+                threads.shutdown(cancel_futures=True)
 
     def whole(self, split: str, *, multiple: int, host: int = 0, num_hosts: int = 1) -> Batch:
         """This host's share of all tracks of the split, in order, as one batch.

@@ -8,17 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mgc_jax.inference import Model
 
 __version__ = "0.1.0"
 __all__ = ["load"]
 
 
-def load(workdir: str) -> Model:
+def load(place: str | Path) -> Model:
     """Load a trained run for prediction and evaluation; see :func:`mgc_jax.inference.load`."""
     from mgc_jax import inference
 
-    return inference.load(workdir)
+    return inference.load(place)
 
 
 def __getattr__(name: str) -> Any:

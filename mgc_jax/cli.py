@@ -20,6 +20,7 @@ from mgc_jax.sweeps import SWEEPS
 if TYPE_CHECKING:
     from data_pipeline.input import PreparedData
     from data_pipeline.workers import Run
+    from mgc_jax.inference import Model
 
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 TOP = 10
@@ -158,6 +159,10 @@ def _parser() -> argparse.ArgumentParser:
         text = "a recipe, e.g. configs/demo.py; change a setting with --config.train.epochs=5"
         sub.add_argument("--config", required=required, metavar="FILE[:ARG]", help=text)
 
+    def add_model(sub: argparse.ArgumentParser) -> None:
+        text = "a run's folder, or an address like gs://bucket/run"
+        sub.add_argument("--workdir", type=_place, required=True, metavar="W", help=text)
+
     def add_hosts(sub: argparse.ArgumentParser) -> None:
         hosts = sub.add_argument_group("several hosts", "the same command on each of them")
         text = "auto on a TPU pod, in a SLURM step and in a Kubernetes job; HOST:PORT of process 0 elsewhere"
@@ -210,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
         "all metrics of a run on a split, overall and per genre",
         "mgc-jax evaluate --workdir run --data data --split test --json result.json",
     )
-    evaluate.add_argument("--workdir", type=_local, required=True, metavar="W")
+    add_model(evaluate)
     evaluate.add_argument("--data", type=_place, required=True, metavar="DIR")
     evaluate.add_argument("--split", default="test", metavar="SPLIT", help="train, validation or test")
     evaluate.add_argument("--json", type=_writable, metavar="FILE")
@@ -222,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
         "rank the genres of songs of any format and length",
         "mgc-jax predict --workdir run song.mp3 --lyrics song.txt",
     )
-    predict.add_argument("--workdir", type=_local, required=True, metavar="W")
+    add_model(predict)
     predict.add_argument("audio", type=Path, nargs="+", metavar="AUDIO")
     lyrics = "a text file; once for each AUDIO, in the same order, or not at all (- for a track without)"
     predict.add_argument("--lyrics", action="append", default=[], metavar="FILE", help=lyrics)
@@ -339,6 +344,18 @@ def _open(place: str | Path) -> PreparedData:
     return data
 
 
+def _load(place: str | Path) -> Model:
+    """The model of a run, copied to this machine's disk where it is in a bucket."""
+    from mgc_jax import inference
+    from mgc_jax.progress import Counter
+
+    with Counter("files") as counter:
+        model = inference.load(place, functools.partial(counter, "download"))
+    if isinstance(place, str):
+        print(f"{place} is read from its copy in {model.folder.path}")
+    return model
+
+
 def _train(options: argparse.Namespace) -> None:
     from mgc_jax import config
     from mgc_jax.train import train
@@ -348,17 +365,18 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from mgc_jax import distributed, inference
+    from mgc_jax import distributed
     from mgc_jax.evaluate import summary
     from mgc_jax.workdir import write_json
 
     data = _open(options.data)
     if options.split not in data.split_sizes:
         raise InputError(f"There is no split {options.split}; {options.data} has {', '.join(data.split_sizes)}.")
-    report = inference.load(str(options.workdir)).evaluate(data, options.split)
+    model = _load(options.workdir)
+    report = model.evaluate(data, options.split)
     if not distributed.is_first():
         return
-    write_json(options.workdir / f"evaluation_{options.split}.json", report)
+    write_json(model.folder.path / f"evaluation_{options.split}.json", report)
     if options.json:
         write_json(options.json, report)
     print(summary(report))
@@ -433,9 +451,7 @@ def _compile(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from data_pipeline.audio import AudioError
     from data_pipeline.lyrics import LyricsError, read_lyrics_file
-    from mgc_jax import inference
     from mgc_jax.workdir import write_json
 
     if options.lyrics and len(options.lyrics) != len(options.audio):
@@ -449,13 +465,13 @@ def _predict(options: argparse.Namespace) -> None:
             lyrics[place] = None if lyrics_file == "-" else read_lyrics_file(Path(lyrics_file))
         except LyricsError as error:
             raise InputError(f"{lyrics_file}: {error}.") from None
-    model = inference.load(str(options.workdir))
+    model = _load(options.workdir)
     predictions, failures = [], []
     for file, text in zip(options.audio, lyrics, strict=True):
         try:
             prediction = model.predict(file, text)
         except InputError as error:  # the other files still get their genres
-            failures.append(f"{file}: {error}." if isinstance(error, AudioError) else str(error))
+            failures.append(str(error))
             continue
         predictions.append(prediction.to_json())
         _print_prediction(prediction, options.top)

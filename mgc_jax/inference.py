@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,27 +13,30 @@ from typing import Any
 import jax
 import numpy as np
 
-from data_pipeline import audio
+from data_pipeline import audio as sound
+from data_pipeline.audio import AudioError
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import PreparedData
-from data_pipeline.lyrics import LyricsTokenizer, clean, locate_encoder
-from mgc_jax import build, checkpoint, distributed, optim, sharding
+from data_pipeline.lyrics import LyricsError, LyricsTokenizer, locate_encoder, read_lyrics_text
+from mgc_jax import addresses, build, checkpoint, distributed, optim, sharding
 from mgc_jax.config import Config
 from mgc_jax.evaluate import evaluate
 from mgc_jax.state import Network, TrainState, abstract
-from mgc_jax.steps import make_evaluation_step
+from mgc_jax.steps import EvaluationStep, make_embedding_step, make_evaluation_step
 from mgc_jax.workdir import Workdir
 
 WINDOW_BATCH = 8
+Audio = str | Path | bytes | np.ndarray
+"""A file of any format and length, what one holds, or samples (n,) or (n, channels), which need their rate in Hz."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The genres of one file, best first.
+    """The genres of one song, best first.
 
-    ``windows`` is the number of clips whose scores were averaged; ``predicted`` those over their threshold (the
-    highest one where none is).
+    ``file`` is its name, or says that it came as bytes or as an array. ``windows`` is the number of clips whose scores
+    were averaged; ``predicted`` those over their threshold (the highest one where none is).
     """
 
     file: str
@@ -52,13 +56,27 @@ class Prediction:
         }
 
 
-def load(workdir: str) -> Model:
-    """Load the best checkpoint of a run.
+@dataclasses.dataclass(frozen=True)
+class Embedding:
+    """Where a song is, each the mean over its windows.
+
+    ``audio`` (C,) and ``lyrics`` (C,) are g_a(E_a) and g_l(E_l), which the A-L loss makes alike for the two sides of
+    one song; ``lyrics`` is None for a song without. ``fused`` (D,) is what the genres are told from.
+    """
+
+    audio: np.ndarray
+    lyrics: np.ndarray | None
+    fused: np.ndarray
+
+
+def load(place: str | Path, progress: Callable[[int, int], None] | None = None) -> Model:
+    """Load the best checkpoint of a run from a workdir, or from an address such as ``gs://bucket/run``, of which a
+    copy is kept in the user's cache; ``progress(done, total)`` counts its files.
 
     Raises:
-        InputError: the folder holds no run, or its files cannot be read.
+        InputError: the place holds no run, or its files cannot be read.
     """
-    folder = Workdir(Path(workdir))
+    folder = Workdir(addresses.local(place, progress))
     config, vocabulary = folder.config(), folder.vocabulary()
     encoder = locate_encoder(config.lyrics.encoder)
     mesh = sharding.make_mesh(config.compute.model_parallel)
@@ -71,7 +89,7 @@ def load(workdir: str) -> Model:
     finally:
         best.close()
     if restored is None:
-        raise InputError(f"{workdir} holds no evaluated checkpoint yet; let mgc-jax train finish an epoch first.")
+        raise InputError(f"{place} holds no evaluated checkpoint yet; let mgc-jax train finish an epoch first.")
     return Model(folder, config, vocabulary, network, restored[0], LyricsTokenizer(encoder, config.lyrics.max_tokens))
 
 
@@ -97,37 +115,56 @@ class Model:
         return make_evaluation_step(self.network)
 
     @cached_property
+    def _embedding_step(self) -> Any:
+        return make_embedding_step(self.network)
+
+    @cached_property
     def thresholds(self) -> np.ndarray:
         """(G,) calibrated thresholds, or 0.5 where the run was never evaluated."""
         stored = self.folder.thresholds()
         return np.full(self.vocabulary.size, 0.5) if stored is None else stored
 
-    def predict(self, file: str | Path, lyrics: str | None = None) -> Prediction:
-        """Rank the genres of an audio file of any format and length, given its lyrics as text or not at all.
+    def predict(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Prediction:
+        """Rank the genres of a song of any format and length, given its lyrics as text or not at all.
 
         Each genre's score is the mean over consecutive windows of the training clip's length.
 
+        Args:
+            audio: a path, the bytes of a file, or an array of samples.
+            rate: of the samples of an array, in Hz.
+
         Raises:
-            InputError: the file cannot be decoded.
+            InputError: the audio cannot be decoded, or the lyrics are no text or larger than 1 MiB.
         """
-        text = clean(lyrics) if lyrics else None
-        tokens = self._tokenizer.encode(text) if text else np.zeros(0, np.uint16)
-        clips = (audio.log_mel(samples, self._spec) for _, samples in audio.windows(Path(file), self._spec))
+        tokens = self.tokens(lyrics)
         total, windows = np.zeros(self.vocabulary.size), 0
-        for group in _groups(clips, self._batch_size()):
-            total += self._scores(group, tokens).sum(0)
-            windows += len(group)
+        for out, count in self._outputs(self._step, audio, tokens, rate):
+            total += out["scores"].sum(0)
+            windows += count
         scores = total / windows
         ranked = np.argsort(-scores, kind="stable")
         over = [i for i in ranked if scores[i] >= self.thresholds[i]] or [ranked[0]]
         names = self.vocabulary.names
         return Prediction(
-            file=os.fsencode(file).decode(errors="backslashreplace"),  # a name need not be UTF-8
+            file=_name(audio),
             ranked=tuple((names[i], float(scores[i])) for i in ranked),
             predicted=tuple(names[i] for i in over),
             windows=windows,
             lyrics_tokens=len(tokens),
         )
+
+    def embed(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Embedding:
+        """Where a song is in the model's spaces; arguments and errors as :meth:`predict` has them.
+
+        Raises:
+            InputError: also where the model is one of the paper's rivals, which have no such space.
+        """
+        if not build.uses_bert(self.config):
+            raise InputError(f"A model with model.architecture {self.config.model.architecture} has no embeddings.")
+        tokens = self.tokens(lyrics)
+        outputs = [out for out, _ in self._outputs(self._embedding_step, audio, tokens, rate)]
+        mean = {name: np.concatenate([out[name] for out in outputs]).mean(0) for name in outputs[0]}
+        return Embedding(mean["audio"], mean["lyrics"] if len(tokens) else None, mean["fused"])
 
     def evaluate(self, data: PreparedData | str | Path, split: str = "test") -> dict[str, Any]:
         """All metrics on a split of a prepared data set; see :func:`mgc_jax.evaluate.evaluate`."""
@@ -140,15 +177,31 @@ class Model:
             self.folder.save_thresholds(thresholds, self.vocabulary)
         return report
 
-    def _batch_size(self) -> int:
-        shards = self.network.mesh.shape["data"]
-        return -(-WINDOW_BATCH // shards) * shards
+    def tokens(self, lyrics: str | None) -> np.ndarray:
+        """Word-piece ids (n,) of a song's lyrics, cut at the model's length; none for no lyrics."""
+        try:
+            text = read_lyrics_text(lyrics) if lyrics else None
+        except LyricsError as error:
+            raise InputError(f"These lyrics cannot be used: {error}.") from None
+        return self._tokenizer.encode(text) if text else np.zeros(0, np.uint16)
 
-    def _scores(self, clips: list[np.ndarray], tokens: np.ndarray) -> np.ndarray:
-        """(number of clips, G) scores of clips (T, M) that share their lyrics."""
-        size, count = self._batch_size(), len(clips)
+    def clips(self, audio: Audio, rate: int | None = None) -> Iterator[tuple[float, np.ndarray]]:
+        """The windows of a song: start in s and log-mel (T, M) uint8; raises InputError as :meth:`predict` does."""
+        if isinstance(audio, np.ndarray) and rate is None:
+            raise InputError("Samples need their rate: predict(samples, rate=44100).")
+        try:
+            source = sound.as_file(audio, rate or 0) if isinstance(audio, np.ndarray) else audio
+            for start, samples in sound.windows(Path(source) if isinstance(source, str) else source, self._spec):
+                yield start, sound.log_mel(samples, self._spec)
+        except AudioError as error:
+            raise InputError(f"{_name(audio)}: {error}.") from None
+
+    def batch(self, clips: list[np.ndarray], tokens: np.ndarray) -> dict[str, jax.Array]:
+        """Clips (T, M) that share their lyrics as an evaluation batch on the devices, filled up with silent ones."""
+        shards = self.network.mesh.shape["data"]
+        size = -(-max(WINDOW_BATCH, len(clips)) // shards) * shards
         spectrogram = np.zeros((size, *clips[0].shape), np.uint8)
-        spectrogram[:count] = clips
+        spectrogram[: len(clips)] = clips
         row = np.zeros(self.config.lyrics.max_tokens, np.int32)
         row[: len(tokens)] = tokens
         batch = {
@@ -159,16 +212,20 @@ class Model:
             "index": np.arange(size, dtype=np.int32),
             "weight": np.ones(size, np.float32),
         }
-        out = self._step(self.state, self.network.frozen, sharding.place_batch(batch, self.network.mesh))
-        return np.asarray(jax.device_get(out["scores"]))[:count]
+        return sharding.place_batch(batch, self.network.mesh)
+
+    def _outputs(
+        self, step: EvaluationStep, audio: Audio, tokens: np.ndarray, rate: int | None
+    ) -> Iterator[tuple[Mapping[str, np.ndarray], int]]:
+        """What ``step`` makes of a song's windows, some at a time, and of how many."""
+        clips = (clip for _, clip in self.clips(audio, rate))
+        while group := list(itertools.islice(clips, WINDOW_BATCH)):
+            out = jax.device_get(step(self.state, self.network.frozen, self.batch(group, tokens)))
+            yield {name: value[: len(group)] for name, value in out.items()}, len(group)
 
 
-def _groups(clips: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    group: list[np.ndarray] = []
-    for clip in clips:
-        group.append(clip)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
+def _name(audio: Audio) -> str:
+    """What messages and results call a recording."""
+    if isinstance(audio, str | Path):
+        return os.fsencode(audio).decode(errors="backslashreplace")  # a name need not be UTF-8
+    return f"{len(audio)} bytes" if isinstance(audio, bytes) else f"an array {audio.shape}"

@@ -77,6 +77,20 @@ def make_train_step(network: Network, optimiser: optax.GradientTransformation, r
     )
 
 
+def make_embedding_step(network: Network) -> EvaluationStep:
+    """Where tracks are in the space that the A-L loss makes, ``audio`` and ``lyrics`` (B, C), and their fused vectors
+    ``fused`` (B, D), all in float32; for the paper's own model."""
+
+    def step(state: TrainState, frozen: nnx.State, batch: Any) -> Metrics:
+        model = network.merge(state, frozen)
+        audio, lyrics, mask = model.represent(batch, train=False)
+        heard, read, _ = model.contrast(audio, lyrics, mask)
+        fused = model.fuse(audio, lyrics, mask, train=False, key=None)
+        return {"audio": heard, "lyrics": read, "fused": fused.astype(jnp.float32)}
+
+    return _compiled(network, step)
+
+
 def make_evaluation_step(network: Network) -> EvaluationStep:
     """Scores (B, G), labels, index and each track's cross-entropy (B,), replicated so that every host can read them."""
 
@@ -89,7 +103,10 @@ def make_evaluation_step(network: Network) -> EvaluationStep:
             "index": batch["index"],
         }
 
-    whole = sharding.replicated(network.mesh)
-    rows = sharding.batch_sharding(network.mesh)
-    given = (network.state_shardings, network.frozen_shardings, rows)
-    return jax.jit(step, in_shardings=given, out_shardings=whole)
+    return _compiled(network, step)
+
+
+def _compiled(network: Network, step: EvaluationStep) -> EvaluationStep:
+    """A function of (state, frozen, batch) over the mesh, whose results every host can read."""
+    given = (network.state_shardings, network.frozen_shardings, sharding.batch_sharding(network.mesh))
+    return jax.jit(step, in_shardings=given, out_shardings=sharding.replicated(network.mesh))

@@ -343,8 +343,12 @@ WRONG = {
         "there is no setting hidden_size",
     ),
     "predict without a run": (
-        lambda p: ["predict", "--workdir", str(p.folder / "no"), "song.mp3"],
+        lambda p: ["predict", "--workdir", str(p.empty()), "song.mp3"],
         "holds no run (config.json is missing)",
+    ),
+    "predict without a workdir": (
+        lambda p: ["predict", "--workdir", str(p.folder / "no"), "song.mp3"],
+        "There is no folder",
     ),
     # Arguments.
     "nothing": (lambda p: [], "the following arguments are required: COMMAND"),

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -121,7 +124,8 @@ def test_the_same_clip_alone_scores_as_in_evaluation(run: Path, data: Path):
     model = mgc_jax.load(str(run))
     batch = next(iter(prepared.evaluation_batches("test", batch_size=8)))
     tokens = batch["tokens"][0][: batch["num_tokens"][0]]
-    stored = model._scores([batch["spectrogram"][0]], tokens)[0]
+    placed = model.batch([batch["spectrogram"][0]], tokens)
+    stored = np.asarray(model._step(model.state, model.network.frozen, placed)["scores"])[0]
     fresh = model.predict(track["audio"])
     if batch["num_tokens"][0] == 0 and fresh.windows == 1:
         by_name = dict(fresh.ranked)
@@ -132,3 +136,114 @@ def test_the_same_clip_alone_scores_as_in_evaluation(run: Path, data: Path):
 def test_an_unknown_split_is_named(run: Path, data: Path, capsys):
     assert main(["evaluate", "--workdir", str(run), "--data", str(data), "--split", "dev"]) == 2
     assert "no split dev" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def model(report: dict, run: Path) -> mgc_jax.Model:
+    return mgc_jax.load(run)
+
+
+def test_a_song_is_the_same_as_file_bytes_and_array(model: mgc_jax.Model, song: Path):
+    wanted = model.predict(song, "dancing all night")
+    samples, rate = soundfile.read(song)
+    ways = (
+        model.predict(song.read_bytes(), "dancing all night"),
+        model.predict(samples, "dancing all night", rate=rate),
+        model.predict(samples.T, "dancing all night", rate=rate),
+        model.predict(str(song), "dancing all night"),
+    )
+    for way in ways:
+        assert dict(way.ranked) == pytest.approx(dict(wanted.ranked), abs=2e-3)
+        assert (way.windows, way.lyrics_tokens) == (wanted.windows, wanted.lyrics_tokens)
+    assert ways[0].file == f"{song.stat().st_size} bytes"
+    assert ways[0].ranked == wanted.ranked == ways[3].ranked
+
+
+def test_embeddings_are_means_over_windows_and_score_as_the_loss_has_it(model: mgc_jax.Model, song: Path):
+    import jax
+
+    tokens = model.tokens("dancing all night")
+    clips = [clip for _, clip in model.clips(song)]
+    out = model.network.merge(model.state, model.network.frozen)(
+        jax.device_get(model.batch(clips, tokens)), train=False
+    )
+    embedding = model.embed(song, "dancing all night")
+    np.testing.assert_allclose(embedding.audio, np.mean(out.audio_embedding[: len(clips)], 0), atol=1e-5)
+    np.testing.assert_allclose(embedding.lyrics, np.mean(out.lyrics_embedding[: len(clips)], 0), atol=1e-5)
+    assert embedding.fused.shape == (model.config.model.width,)
+    assert model.embed(song).lyrics is None
+
+
+@pytest.mark.parametrize(
+    ("audio", "lyrics", "rate", "said"),
+    [
+        (b"", None, None, "0 bytes: empty file"),
+        (b"\x89PNG and so on", None, None, "not audio: a PNG image"),
+        ("", None, None, "cannot be opened"),
+        ("no\0body.mp3", None, None, "cannot be opened"),
+        (np.zeros(44_100, np.float32), None, 44_100, "silent"),
+        (np.zeros(44_100, np.float32), None, None, "need their rate"),
+        (np.zeros(0), None, 44_100, "no samples of sound"),
+        (np.ones((2, 2, 2)), None, 44_100, "no samples of sound"),
+        (np.full(44_100, np.nan), None, 44_100, "NaN"),
+        (np.ones(4), None, 7, "sample rate that no music has"),
+        (np.array(["la", "la"]), None, 44_100, "no samples of sound"),
+        (np.ones(44_100), "la " * (40 << 20), 44_100, "larger than 1 MiB"),
+        (np.ones(44_100), "\0\1\2" * 100, 44_100, "not text"),
+    ],
+)
+def test_what_is_no_song_is_told_in_one_sentence(model: mgc_jax.Model, audio, lyrics, rate, said):
+    with pytest.raises(InputError, match=said) as error:
+        model.predict(audio, lyrics, rate=rate)
+    assert len(str(error.value)) < 200
+
+
+def test_a_model_is_read_from_a_bucket(model: mgc_jax.Model, song: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    files = fsspec.filesystem("memory")
+    files.put(str(model.folder.path), "/bucket/run", recursive=True)
+    try:
+        there = mgc_jax.load("memory://bucket/run")
+        copy = there.folder.path
+        assert there.predict(song).ranked == model.predict(song).ranked
+        assert copy.is_relative_to(tmp_path)
+        assert not (copy / "checkpoints" / "latest").exists()
+        assert main(["predict", "--workdir", "memory://bucket/run/", str(song)]) == 0
+        assert str(copy) in capsys.readouterr().out
+        files.pipe_file("/bucket/run/thresholds.json", b"{}")  # another state of the same address
+        assert mgc_jax.load("memory://bucket/run").folder.path != copy
+    finally:
+        files.store.clear()
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("", "address is empty"),
+        (" ", "address is empty"),
+        ("memory://bucket/nothing", "There is nothing in memory://bucket/nothing"),
+        ("nowhere://bucket/run", "nowhere://bucket/run cannot be used"),
+        ("no/such/folder", "There is no folder no/such/folder"),
+    ],
+)
+def test_an_address_without_a_model_is_named(place, said, capsys):
+    with pytest.raises(InputError, match=said):
+        mgc_jax.load(place)
+    assert main(["predict", "--workdir", place, "song.mp3"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_python_api_works_without_tensorflow(model: mgc_jax.Model, report: dict, data: Path, song: Path):
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys(("tensorflow", "tensorflow_datasets", "ml_collections")))
+import mgc_jax
+model = mgc_jax.load({str(model.folder.path)!r})
+assert model.predict({str(song)!r}).windows == 3
+assert model.embed({str(song)!r}, "la la").fused.any()
+print(model.evaluate({str(data)!r})["map_macro"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) == pytest.approx(report["map_macro"], abs=1e-4)

@@ -1,0 +1,28 @@
+"""Where a model is: a folder of this machine, or an address, which is copied to the user's cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from data_pipeline.bucket import Bucket, is_address
+from data_pipeline.errors import InputError
+
+_NOT_FOR_USE = ("checkpoints/latest/", "events.")
+"""What of a run serves training alone; the optimiser's state is twice as large as the weights."""
+
+
+def local(place: str | Path, progress: Callable[[int, int], None] | None = None) -> Path:
+    """The folder of a run or of an exported model; ``progress(done, total)`` counts files that are copied.
+
+    Raises:
+        InputError: there is nothing at this place, or it cannot be reached.
+    """
+    if not str(place).strip():
+        raise InputError("The model's address is empty: give a folder or an address such as gs://bucket/run.")
+    if is_address(place):
+        return Bucket(str(place)).download_files(lambda name: not name.startswith(_NOT_FOR_USE), progress)
+    folder = Path(place).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {place}; give a run's workdir, an exported model or an address.")
+    return folder
