@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MAX_BYTES = 1 << 20
 
 _WEIGHTS = "model.safetensors"
+_MASKS = ("[MASK]", "<mask>", "[UNK]", "<unk>", "[PAD]", "<pad>")
 _INSTRUMENTAL = re.compile(r"[\[({<]?\s*ins?trumental\s*[\])}>]?\.?", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
@@ -76,6 +77,18 @@ def _decode(content: bytes) -> str:
         return content.decode("latin-1")
 
 
+class Pieces(NamedTuple):
+    """A text as the encoder reads it.
+
+    ``ids`` (n,) uint16 of its word pieces; ``spans`` (n, 2), the characters that each stands for; ``special`` (n,)
+    bool, those that stand for none: [CLS] and [SEP].
+    """
+
+    ids: np.ndarray
+    spans: np.ndarray
+    special: np.ndarray
+
+
 class LyricsTokenizer:
     """The word-piece tokenizer of a BERT-shaped encoder, cut at ``max_tokens`` with [CLS] and [SEP] kept."""
 
@@ -98,6 +111,19 @@ class LyricsTokenizer:
         """Word-piece ids (n,) uint16 of one text, n <= max_tokens; raises InputError for a broken tokenizer."""
         with self._blamed():
             return np.array(self._tokenizer.encode(text).ids, np.uint16)
+
+    def pieces(self, text: str) -> Pieces:
+        """The word pieces that ``encode`` gives, and where each stands in the text."""
+        with self._blamed():
+            encoding = self._tokenizer.encode(text)
+        spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+        return Pieces(np.array(encoding.ids, np.uint16), spans, np.array(encoding.special_tokens_mask, bool))
+
+    @property
+    def mask_id(self) -> int:
+        """The word piece that says that a word is hidden; for a tokenizer without one, the unknown word or padding."""
+        known = (self._tokenizer.token_to_id(name) for name in _MASKS)
+        return next((id_ for id_ in known if id_ is not None), 0)
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Word-piece ids of every text, as ``encode`` gives them."""
