@@ -169,6 +169,13 @@ def log_mel(samples: np.ndarray, spec: AudioSpec) -> np.ndarray:
     return np.rint((level * (10 / RANGE_DB) + 1) * 255).astype(np.uint8)
 
 
+def mel_frequencies(spec: AudioSpec) -> np.ndarray:
+    """The centre (M,) of each mel band in Hz."""
+    import librosa
+
+    return librosa.mel_frequencies(spec.n_mels + 2, fmin=0.0, fmax=spec.sample_rate / 2)[1:-1]
+
+
 @functools.lru_cache(maxsize=4)
 def _analysis(spec: AudioSpec) -> tuple[np.ndarray, Any]:
     """The window (n_fft,) and the sparse mel filter bank (M, 1 + n_fft // 2), both float32."""

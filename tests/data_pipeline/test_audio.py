@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_pipeline.audio import AudioError, AudioSpec, load_clip, log_mel, windows
+from data_pipeline.audio import AudioError, AudioSpec, load_clip, log_mel, mel_frequencies, windows
 from data_pipeline.errors import InputError
 
 SPEC = AudioSpec(seconds=3.0)
@@ -34,6 +34,14 @@ def test_log_mel_is_librosas_to_one_step():
     assert stored.max() == 255
     decoded = stored.astype(np.float64) * 80 / 255 - 80
     assert np.abs(decoded - expected).max() <= 80 / 255 / 2 + 1e-3
+
+
+@pytest.mark.parametrize("band", [10, 40, 100])
+def test_a_tone_at_a_bands_frequency_is_loudest_in_that_band(band):
+    hertz = mel_frequencies(SPEC)
+    assert hertz.shape == (128,)
+    levels = log_mel(tone(3.0, hertz=hertz[band])[:, 0], SPEC).astype(np.float64).mean(0)
+    assert levels.argmax() == band
 
 
 def load_like_music(spec):
