@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from data_pipeline.workers import Run
     from mgc_jax.inference import Model
 
+PICTURES = (".png", ".pdf", ".svg")
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 TOP = 10
-ON_DEVICES = ("train", "evaluate", "predict", "reproduce", "benchmark")
+ON_DEVICES = ("train", "evaluate", "predict", "explain", "reproduce", "benchmark")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -104,6 +105,13 @@ def _writable(text: str) -> Path:
     if path.is_dir() or not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a folder" if path.is_dir() else f"no folder {path.parent}")
     return path
+
+
+def _picture(text: str) -> Path:
+    """An argument's type: a picture that can be written."""
+    if Path(text).suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"{text!r} must end in {', '.join(PICTURES[:-1])} or {PICTURES[-1]}")
+    return _writable(text)
 
 
 def _local(text: str) -> Path:
@@ -235,6 +243,20 @@ def _parser() -> argparse.ArgumentParser:
         "--top", type=_at_least(1), default=TOP, metavar="N", help="genres to print (default %(default)s)"
     )
     predict.add_argument("--json", type=_writable, metavar="FILE")
+
+    explain = command(
+        "explain",
+        _explain,
+        "say which seconds, words and related genres speak for the genres of a song",
+        "mgc-jax explain --workdir run song.mp3 --lyrics song.txt --out explanation.png",
+    )
+    add_model(explain)
+    explain.add_argument("audio", type=Path, metavar="AUDIO")
+    explain.add_argument("--lyrics", metavar="FILE", help="a text file")
+    genres = "which genres (default: those that are predicted)"
+    explain.add_argument("--genres", nargs="+", metavar="NAME", help=genres)
+    explain.add_argument("--out", type=_picture, metavar="PICTURE", help=f"a file that ends in {', '.join(PICTURES)}")
+    explain.add_argument("--json", type=_writable, metavar="FILE")
 
     reproduce = command(
         "reproduce",
@@ -451,7 +473,6 @@ def _compile(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from data_pipeline.lyrics import LyricsError, read_lyrics_file
     from mgc_jax.workdir import write_json
 
     if options.lyrics and len(options.lyrics) != len(options.audio):
@@ -459,12 +480,7 @@ def _predict(options: argparse.Namespace) -> None:
             f"{len(options.audio)} audio files but {len(options.lyrics)} lyrics: give one --lyrics for each, in "
             "order (- for a track without), or none."
         )
-    lyrics: list[str | None] = [None] * len(options.audio)
-    for place, lyrics_file in enumerate(options.lyrics):
-        try:
-            lyrics[place] = None if lyrics_file == "-" else read_lyrics_file(Path(lyrics_file))
-        except LyricsError as error:
-            raise InputError(f"{lyrics_file}: {error}.") from None
+    lyrics = [None if file == "-" else _read_lyrics(file) for file in options.lyrics] or [None] * len(options.audio)
     model = _load(options.workdir)
     predictions, failures = [], []
     for file, text in zip(options.audio, lyrics, strict=True):
@@ -479,6 +495,29 @@ def _predict(options: argparse.Namespace) -> None:
         write_json(options.json, predictions)
     if failures:
         raise InputError(" ".join(failures))
+
+
+def _read_lyrics(file: str) -> str | None:
+    from data_pipeline.lyrics import LyricsError, read_lyrics_file
+
+    try:
+        return read_lyrics_file(Path(file))
+    except LyricsError as error:
+        raise InputError(f"{file}: {error}.") from None
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from mgc_jax.explanation_text import summary
+    from mgc_jax.workdir import write_json
+
+    lyrics = _read_lyrics(options.lyrics) if options.lyrics is not None else None
+    explanation = _load(options.workdir).explain(options.audio, lyrics, genres=options.genres)
+    print(summary(explanation))
+    if options.json:
+        write_json(options.json, explanation.to_json())
+    if options.out:
+        explanation.figure().savefig(options.out, dpi=120)
+        print(f"\n{options.out} shows it")
 
 
 def _print_prediction(prediction: Any, top: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -25,6 +25,9 @@ from mgc_jax.evaluate import evaluate
 from mgc_jax.state import Network, TrainState, abstract
 from mgc_jax.steps import EvaluationStep, make_embedding_step, make_evaluation_step
 from mgc_jax.workdir import Workdir
+
+if TYPE_CHECKING:
+    from mgc_jax.explanation import Explanation
 
 WINDOW_BATCH = 8
 Audio = str | Path | bytes | np.ndarray
@@ -107,8 +110,8 @@ class Model:
     ):
         self.folder, self.config, self.vocabulary = folder, config, vocabulary
         self.network, self.state = network, state
-        self._tokenizer = tokenizer
-        self._spec = build.audio_spec(config)
+        self.tokenizer = tokenizer
+        self.spec = build.audio_spec(config)
 
     @cached_property
     def _step(self) -> Any:
@@ -177,13 +180,38 @@ class Model:
             self.folder.save_thresholds(thresholds, self.vocabulary)
         return report
 
-    def tokens(self, lyrics: str | None) -> np.ndarray:
-        """Word-piece ids (n,) of a song's lyrics, cut at the model's length; none for no lyrics."""
+    def explain(
+        self,
+        audio: Audio,
+        lyrics: str | None = None,
+        *,
+        rate: int | None = None,
+        genres: Sequence[str] | None = None,
+    ) -> Explanation:
+        """What speaks for the ``genres`` of a song and what against them: seconds, words, modalities, related genres.
+
+        Args:
+            audio, lyrics, rate: as :meth:`predict` has them.
+            genres: names from the vocabulary; left out, the predicted ones.
+
+        Raises:
+            InputError: also for a genre that the model does not know.
+        """
+        from mgc_jax.explain import explain
+
+        return explain(self, audio, lyrics, rate=rate, genres=genres)
+
+    def text(self, lyrics: str | None) -> str | None:
+        """Lyrics as the model is given them; None for no words."""
         try:
-            text = read_lyrics_text(lyrics) if lyrics else None
+            return read_lyrics_text(lyrics) if lyrics else None
         except LyricsError as error:
             raise InputError(f"These lyrics cannot be used: {error}.") from None
-        return self._tokenizer.encode(text) if text else np.zeros(0, np.uint16)
+
+    def tokens(self, lyrics: str | None) -> np.ndarray:
+        """Word-piece ids (n,) of a song's lyrics, cut at the model's length; none for no lyrics."""
+        text = self.text(lyrics)
+        return self.tokenizer.encode(text) if text else np.zeros(0, np.uint16)
 
     def clips(self, audio: Audio, rate: int | None = None) -> Iterator[tuple[float, np.ndarray]]:
         """The windows of a song: start in s and log-mel (T, M) uint8; raises InputError as :meth:`predict` does."""
@@ -191,8 +219,8 @@ class Model:
             raise InputError("Samples need their rate: predict(samples, rate=44100).")
         try:
             source = sound.as_file(audio, rate or 0) if isinstance(audio, np.ndarray) else audio
-            for start, samples in sound.windows(Path(source) if isinstance(source, str) else source, self._spec):
-                yield start, sound.log_mel(samples, self._spec)
+            for start, samples in sound.windows(Path(source) if isinstance(source, str) else source, self.spec):
+                yield start, sound.log_mel(samples, self.spec)
         except AudioError as error:
             raise InputError(f"{_name(audio)}: {error}.") from None
 

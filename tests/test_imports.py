@@ -147,6 +147,16 @@ def test_only_checkpoint_imports_orbax():
     assert users("orbax") == {"mgc_jax.checkpoint"}
 
 
+def test_explanations_need_no_pictures():
+    """What draws is imported when somebody wants to see: a song is explained where matplotlib is not."""
+    drawing = {"mgc_jax.pictures", "mgc_jax.drawn_text"}
+    for name, module in MODULES.items():
+        if name not in drawing:
+            assert all(i.lazy for i in module.imports if any(within(i.target, other) for other in drawing)), name
+    for name in ("mgc_jax.explain", "mgc_jax.explanation", "mgc_jax.variants", "mgc_jax.spans", "mgc_jax.inference"):
+        assert not any(within(i.target, "matplotlib") for i in MODULES[name].imports if not i.lazy), name
+
+
 def test_models_losses_and_metrics_know_arrays_and_nothing_else():
     for name, module in MODULES.items():
         if within(name, "mgc_jax.models"):
@@ -254,4 +264,4 @@ def test_importing_the_package_touches_neither_tensorflow_nor_a_device():
 def test_training_is_importable_without_the_data_libraries():
     blocked = ("tensorflow", "tensorflow_datasets", "librosa", "ml_collections")
     block = f"import sys\nsys.modules.update(dict.fromkeys({blocked!r}))\n"
-    run_python(f"{block}import mgc_jax.train, mgc_jax.inference\n{NO_BACKEND}")
+    run_python(f"{block}import mgc_jax.train, mgc_jax.inference, mgc_jax.explain\n{NO_BACKEND}")

@@ -242,6 +242,7 @@ import mgc_jax
 model = mgc_jax.load({str(model.folder.path)!r})
 assert model.predict({str(song)!r}).windows == 3
 assert model.embed({str(song)!r}, "la la").fused.any()
+assert model.explain({str(song)!r}, "la la").word_effect.any()
 print(model.evaluate({str(data)!r})["map_macro"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
