@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole path on generated music: corpus -> prepare -> train -> evaluate -> predict two test tracks -> one line.
+# The whole path on generated music: corpus -> prepare -> train -> evaluate -> predict two test tracks -> explain one
+# -> report -> one line.
 # usage: scripts/demo.sh BIN DIR   (BIN: the virtual environment's bin; DIR: where everything is left)
 set -euo pipefail
 bin=$1 demo=$2
@@ -23,6 +24,8 @@ while IFS=$'\t' read -r split _ id _ _ audio _; do
 done <"$demo/data/tracks.tsv"
 echo
 say "$bin/mgc-jax" predict --workdir "$demo/run" --top 5 "${audios[@]}" "${texts[@]}"
+say "$bin/mgc-jax" explain --workdir "$demo/run" --out "$demo/explanation.png" "${audios[0]}" "${texts[@]:0:2}"
+say "$bin/mgc-jax" report --workdir "$demo/run" --out "$demo/report.html"
 
 printf '\n'
 "$bin/python" - "$demo/run/evaluation_test.json" <<'PYTHON'
@@ -30,3 +33,4 @@ import json, sys
 from mgc_jax.evaluate import headline
 print(headline(json.load(open(sys.argv[1]))))
 PYTHON
+printf '\nA song of your own (the demo model knows generated music only):\n  %s explain --workdir %s SONG.mp3 --lyrics WORDS.txt --out explanation.png\n' "$bin/mgc-jax" "$demo/run"
