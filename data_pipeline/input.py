@@ -48,6 +48,7 @@ class PreparedData:
             self.lyrics_input = str(self.meta["lyrics"]["input"])
             self.lyrics_width = _count(self.meta["lyrics"]["width"])
             self.split_kind = str(self.meta["split_kind"])
+            self.source = str(self.meta.get("source", ""))
             self.split_sizes = {name: _count(self.meta["splits"][name]) for name in SPLITS}
             if self.vocabulary.size != self.meta["num_genres"]:
                 raise ValueError("genres.json belongs to another data set")

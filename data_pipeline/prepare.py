@@ -141,6 +141,7 @@ def _prepare(
             "input": options.lyrics_input,
             "width": features.width if features else 0,
         },
+        "source": corpus.source,
         "num_genres": chosen.vocabulary.size,
         "split_kind": options.split,
         "split_seed": options.seed,

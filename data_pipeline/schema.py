@@ -66,10 +66,14 @@ class Rejected:
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """What a source found: usable rows in a stable order, and the rows that it had to leave out."""
+    """What a source found: usable rows in a stable order, and the rows that it had to leave out.
+
+    ``source`` names the kind of corpus, for reports; whoever reads figures must know when nobody made the music.
+    """
 
     tracks: tuple[Track, ...]
     rejected: tuple[Rejected, ...] = ()
+    source: str = ""
 
 
 def safe_id(text: str) -> bool:

@@ -135,6 +135,7 @@ def report(validation: Scored, result: Scored, data: PreparedData, split: str) -
         "bce": float(result.bce.mean()),
         "split": split,
         "split_kind": data.split_kind,
+        "source": data.source,
         "threshold": "calibrated per genre on validation",
         "at_half": metrics.evaluate_scores(result.scores, result.labels, 0.5),
         "argmax_fallback": metrics.evaluate_sets(predictions, result.labels),

@@ -23,8 +23,9 @@ import soundfile
 
 from data_pipeline.errors import InputError
 from data_pipeline.sources import synth, words, world
+from data_pipeline.sources.music4all import GENERATED
 
-MARKER = ".generated.json"
+MARKER = GENERATED
 """Lies in the corpus from the first second on; holds the arguments, and whether all is written."""
 
 _FORMAT = 1  # raise it when the same arguments give other bytes

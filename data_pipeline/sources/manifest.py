@@ -57,7 +57,7 @@ def read(path: Path) -> Corpus:
         else:
             tracks[track.id] = track
             audio_files.add(track.audio)
-    return Corpus(tuple(tracks[id_] for id_ in sorted(tracks)), tuple(rejected))
+    return Corpus(tuple(tracks[id_] for id_ in sorted(tracks)), tuple(rejected), "a manifest")
 
 
 def _decode(path: Path) -> str:

@@ -16,6 +16,9 @@ INFORMATION, GENRES, LANGUAGE = "id_information.csv", "id_genres.csv", "id_lang.
 NO_LYRICS_LANGUAGES = frozenset({"INTRUMENTAL", "INSTRUMENTAL"})
 """The corpus spells it without the S; derived sets repair it."""
 
+GENERATED = ".generated.json"
+"""Lies in a corpus of this layout whose music nobody made."""
+
 _NESTED = ("", "music4all", "music4all/music4all")
 
 
@@ -77,7 +80,9 @@ def read(root: Path) -> Corpus:
                 language=language,
             )
         )
-    return Corpus(tuple(tracks), tuple(rejected))
+    generated = (root / GENERATED).is_file()
+    source = "a generated corpus" if generated else "a corpus in Music4All's layout"
+    return Corpus(tuple(tracks), tuple(rejected), source)
 
 
 def _find_root(root: Path) -> Path:
