@@ -37,13 +37,13 @@ $(INSTALLED): pyproject.toml $(wildcard $(CONSTRAINTS))
 	touch $@
 
 $(INSTALLED)-dev: $(INSTALLED)
-	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e '.[dev,torch]'
+	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e '.[dev,torch,onnx]'
 	touch $@
 
 lock:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -e '.[dev,torch]'
+	$(BIN)/python -m pip install -q -e '.[dev,torch,onnx]'
 	mkdir -p constraints
 	$(BIN)/python -m pip freeze --exclude-editable > $(CONSTRAINTS)
 

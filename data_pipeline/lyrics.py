@@ -10,6 +10,7 @@ import html
 import importlib.util
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ MAX_BYTES = 1 << 20
 
 _WEIGHTS = "model.safetensors"
 _MASKS = ("[MASK]", "<mask>", "[UNK]", "<unk>", "[PAD]", "<pad>")
+_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", _WEIGHTS)
 _INSTRUMENTAL = re.compile(r"[\[({<]?\s*ins?trumental\s*[\])}>]?\.?", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
@@ -130,6 +132,19 @@ class LyricsTokenizer:
         with self._blamed():
             return [np.array(encoding.ids, np.uint16) for encoding in self._tokenizer.encode_batch(list(texts))]
 
+    @property
+    def special(self) -> dict[str, int]:
+        """The ids of the tokens that are no words, such as ``[CLS]``."""
+        with self._blamed():
+            added = self._tokenizer.get_added_tokens_decoder()
+            return {token.content: id_ for id_, token in sorted(added.items()) if token.special}
+
+    def save(self, path: Path) -> None:
+        """Write ``tokenizer.json`` of the tokenizer as it is used here: cut at ``max_tokens``, not padded."""
+        with self._blamed():
+            text = self._tokenizer.to_str(pretty=True)
+        path.write_text(text, encoding="utf-8")
+
     @contextlib.contextmanager
     def _blamed(self) -> Iterator[None]:
         """Whatever goes wrong inside is the tokenizer's fault: it raises bare Exception, and panics in Rust."""
@@ -168,8 +183,7 @@ def locate_encoder(name: str) -> Path:
     try:
         import huggingface_hub
 
-        patterns = ["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", _WEIGHTS]
-        return _checked_folder(Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns)))
+        return _checked_folder(Path(huggingface_hub.snapshot_download(name, allow_patterns=list(_FILES))))
     except InputError:
         raise
     except Exception as error:  # the hub raises a dozen kinds: offline, no such model, gated, disk full
@@ -178,6 +192,19 @@ def locate_encoder(name: str) -> Path:
             f"The lyrics encoder {name!r} cannot be downloaded ({type(error).__name__}: {reason}); "
             "go online, or give the folder of a copy or minilm."
         ) from error
+
+
+def copy_encoder(folder: Path, target: Path, max_tokens: int) -> None:
+    """Copy what an encoder's folder holds into ``target``, which reads the same wherever it lies.
+
+    The tokenizer is written as it is used (see :meth:`LyricsTokenizer.save`): without ``tokenizer.json`` the name of
+    its folder would tell whether it is cased.
+    """
+    target.mkdir()
+    for name in _FILES:
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, target / name)
+    LyricsTokenizer(folder, max_tokens).save(target / "tokenizer.json")
 
 
 def encoder_digest(folder: Path) -> str:

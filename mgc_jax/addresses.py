@@ -7,19 +7,24 @@ from pathlib import Path
 
 from data_pipeline.bucket import Bucket, is_address
 from data_pipeline.errors import InputError
+from mgc_jax import hub
 
-_NOT_FOR_USE = ("checkpoints/latest/", "events.")
-"""What of a run serves training alone; the optimiser's state is twice as large as the weights."""
+_NOT_FOR_USE = ("checkpoints/latest/", "events.", "model.stablehlo", "model.onnx")
+"""What serves training alone, whose state is three times as large as the weights, or who goes without this program."""
 
 
 def local(place: str | Path, progress: Callable[[int, int], None] | None = None) -> Path:
     """The folder of a run or of an exported model; ``progress(done, total)`` counts files that are copied.
+
+    An address is one that fsspec knows, such as ``gs://bucket/run``, or ``hf://user/name`` on the Hugging Face hub.
 
     Raises:
         InputError: there is nothing at this place, or it cannot be reached.
     """
     if not str(place).strip():
         raise InputError("The model's address is empty: give a folder or an address such as gs://bucket/run.")
+    if str(place).startswith("hf:"):
+        return hub.fetch(str(place))
     if is_address(place):
         return Bucket(str(place)).download_files(lambda name: not name.startswith(_NOT_FOR_USE), progress)
     folder = Path(place).expanduser()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".pdf", ".svg")
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 TOP = 10
-ON_DEVICES = ("train", "evaluate", "predict", "explain", "reproduce", "benchmark")
+ON_DEVICES = ("train", "evaluate", "predict", "explain", "reproduce", "benchmark", "export")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -303,6 +303,28 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument("--size", choices=SIZES, default="pod", metavar="SIZE", help=", ".join(SIZES))
     compile_.add_argument("--lyrics", choices=LYRICS_INPUTS, nargs="+", default=LYRICS_INPUTS, help=lyrics)
     compile_.add_argument("--json", type=_writable, metavar="FILE")
+
+    export = command(
+        "export",
+        _export,
+        "write a model as a folder of its own: weights, StableHLO program, constants, model card",
+        "mgc-jax export --workdir run --out model",
+    )
+    add_model(export)
+    export.add_argument("--out", type=_local, required=True, metavar="DIR", help="a folder that is not there, or empty")
+    licence = "of the weights, for the model card, e.g. apache-2.0 or cc-by-nc-4.0 (default: none is named)"
+    export.add_argument("--license", type=str.lower, default="unknown", metavar="NAME", help=licence)
+    export.add_argument("--onnx", action="store_true", help="write model.onnx too (extras torch and onnx)")
+
+    push = command(
+        "push",
+        _push,
+        "upload an exported model to the Hugging Face hub",
+        "mgc-jax push --folder model --repo user/name --private",
+    )
+    push.add_argument("--folder", type=_local, required=True, metavar="DIR", help="what mgc-jax export wrote")
+    push.add_argument("--repo", required=True, metavar="USER/NAME", help="made where it is not there")
+    push.add_argument("--private", action="store_true", help="make it one that others cannot see")
     return parser
 
 
@@ -470,6 +492,39 @@ def _compile(options: argparse.Namespace) -> None:
             write_json(options.json, {"size": options.size, "rows": rows})
     progress.close()
     print(report.compiled_markdown(options.size, rows))
+
+
+def _export(options: argparse.Namespace) -> None:
+    from mgc_jax import build
+    from mgc_jax.export import card, folder
+
+    folder.check_free(options.out)
+    licence = card.check_licence(options.license)
+    write_onnx = _onnx_writer() if options.onnx else None
+    model = _load(options.workdir)
+    if write_onnx and not build.uses_bert(model.config):
+        raise InputError(
+            f"--onnx goes by way of the PyTorch twin, which model.architecture {model.config.model.architecture} has "
+            "not; leave --onnx away."
+        )
+    for remark in folder.export(model, options.out, licence=licence, write_onnx=write_onnx):
+        print(remark)
+    size = sum(file.stat().st_size for file in options.out.rglob("*") if file.is_file())
+    print(f"The model of step {int(model.state.step)} is in {options.out} ({size / 2**20:.0f} MiB)")
+
+
+def _onnx_writer() -> Any:
+    try:
+        from mgc_jax.torch_reference import onnx_file
+    except ImportError as error:
+        raise InputError(f"--onnx needs the extras torch and onnx ({error}); pip install -e '.[torch,onnx]'.") from None
+    return onnx_file.write
+
+
+def _push(options: argparse.Namespace) -> None:
+    from mgc_jax import hub
+
+    print(f"{options.folder} is now {hub.push(options.folder, options.repo, private=options.private)}")
 
 
 def _predict(options: argparse.Namespace) -> None:

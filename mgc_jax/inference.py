@@ -18,8 +18,8 @@ from data_pipeline.audio import AudioError
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import PreparedData
-from data_pipeline.lyrics import LyricsError, LyricsTokenizer, locate_encoder, read_lyrics_text
-from mgc_jax import addresses, build, checkpoint, distributed, optim, sharding
+from data_pipeline.lyrics import LyricsError, LyricsTokenizer, encoder_digest, read_lyrics_text
+from mgc_jax import addresses, build, checkpoint, distributed, optim, sharding, weights_file
 from mgc_jax.config import Config
 from mgc_jax.evaluate import evaluate
 from mgc_jax.state import Network, TrainState, abstract
@@ -73,27 +73,37 @@ class Embedding:
 
 
 def load(place: str | Path, progress: Callable[[int, int], None] | None = None) -> Model:
-    """Load the best checkpoint of a run from a workdir, or from an address such as ``gs://bucket/run``, of which a
-    copy is kept in the user's cache; ``progress(done, total)`` counts its files.
+    """Load the best checkpoint of a run, or an exported model, from its folder or from an address such as
+    ``gs://bucket/run`` or ``hf://user/name``, of which a copy is kept in the user's cache; ``progress(done, total)``
+    counts its files.
 
     Raises:
         InputError: the place holds no run, or its files cannot be read.
     """
     folder = Workdir(addresses.local(place, progress))
     config, vocabulary = folder.config(), folder.vocabulary()
-    encoder = locate_encoder(config.lyrics.encoder)
+    encoder = folder.encoder(config)
     mesh = sharding.make_mesh(config.compute.model_parallel)
     distributed.check_model_parallel(config.compute.model_parallel)
     optimiser = optim.adamw(lambda _: 0.0, weight_decay=0.0, clip_norm=0.0)  # its state is not restored
     network, target = abstract(config, vocabulary.size, encoder, optimiser, mesh)
-    best = checkpoint.best(folder.path)
+    file = folder.path / weights_file.NAME
+    if file.is_file():
+        state = weights_file.load(file, target, vocabulary.names, encoder_digest(encoder))
+    else:
+        state = _best_checkpoint(folder.path, target)
+    return Model(folder, config, vocabulary, network, state, encoder)
+
+
+def _best_checkpoint(workdir: Path, target: TrainState) -> TrainState:
+    best = checkpoint.best(workdir)
     try:
         restored = best.restore(target)
     finally:
         best.close()
     if restored is None:
-        raise InputError(f"{place} holds no evaluated checkpoint yet; let mgc-jax train finish an epoch first.")
-    return Model(folder, config, vocabulary, network, restored[0], LyricsTokenizer(encoder, config.lyrics.max_tokens))
+        raise InputError(f"{workdir} holds no evaluated checkpoint yet; let mgc-jax train finish an epoch first.")
+    return restored[0]
 
 
 class Model:
@@ -106,11 +116,13 @@ class Model:
         vocabulary: GenreVocabulary,
         network: Network,
         state: TrainState,
-        tokenizer: LyricsTokenizer,
+        encoder: Path,
     ):
         self.folder, self.config, self.vocabulary = folder, config, vocabulary
         self.network, self.state = network, state
-        self.tokenizer = tokenizer
+        self.encoder = encoder
+        """The folder of the lyrics encoder."""
+        self.tokenizer = LyricsTokenizer(encoder, config.lyrics.max_tokens)
         self.spec = build.audio_spec(config)
 
     @cached_property

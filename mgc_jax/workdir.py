@@ -17,6 +17,7 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.json_file import read_json
+from data_pipeline.lyrics import locate_encoder
 from mgc_jax import config as configs
 from mgc_jax.config import Config
 
@@ -93,6 +94,15 @@ class Workdir:
     def vocabulary(self) -> GenreVocabulary:
         """The genres that the run knows."""
         return GenreVocabulary.load(self.path / "genres.json")
+
+    def encoder(self, config: Config) -> Path:
+        """The folder of the lyrics encoder: the one that an exported model brings with it, else the settings' own.
+
+        Raises:
+            InputError: it is not to be had, or not complete.
+        """
+        own = self.path / "encoder"
+        return locate_encoder(str(own.absolute()) if own.is_dir() else config.lyrics.encoder)
 
     def save_thresholds(self, thresholds: np.ndarray, vocabulary: GenreVocabulary) -> None:
         """Keep the per-genre thresholds calibrated on validation."""

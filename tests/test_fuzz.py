@@ -19,6 +19,8 @@ import pytest
 from flax import nnx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from data_pipeline import lyrics
 from data_pipeline.audio import AudioError, AudioSpec, load_clip, windows
@@ -27,7 +29,8 @@ from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import PreparedData, example_fields
 from data_pipeline.schema import SPLITS, Corpus, safe_id
 from data_pipeline.sources import manifest, music4all
-from mgc_jax import build, checkpoint, config
+from mgc_jax import build, checkpoint, config, weights_file
+from mgc_jax.export import figures
 from mgc_jax.logs import MetricLog
 from mgc_jax.state import TrainState
 from mgc_jax.workdir import Workdir
@@ -534,6 +537,81 @@ def test_the_record_of_a_checkpoint(checkpoints, draw):
         n: type(v) for n, v in checkpoint.RECORD.items()
     }
     np.testing.assert_array_equal(restored.params["w"], [0, 1, 2])
+
+
+# ---- An exported model ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file of weights, and what it is loaded into."""
+    one = nnx.State({"w": jnp.arange(6.0).reshape(2, 3), "s": jnp.float32(3.0)})
+    state = TrainState(jnp.int32(5), one, nnx.State({"mean": jnp.ones(4)}), nnx.State({}), ())
+    file = tmp_path_factory.mktemp("weights") / "model.safetensors"
+    weights_file.save(file, state, ["rock", "pop"], "0" * 64)
+    return file, state
+
+
+@fuzz(300)
+@given(draw=st.data())
+def test_model_safetensors(weights, draw):
+    file, state = weights
+    content = draw.draw(mutated(file.read_bytes()) | st.binary(max_size=40))
+    with spoilt(file, content), watched(file.parent):
+        try:
+            loaded = weights_file.load(file, state, ["rock", "pop"], "0" * 64)
+        except InputError:
+            return
+    for name, value in weights_file.leaves(state).items():
+        np.testing.assert_array_equal(weights_file.leaves(loaded)[name], value)
+    assert loaded.step.dtype == jnp.int32
+
+
+@fuzz(150)
+@given(draw=st.data())
+def test_the_metadata_of_model_safetensors(weights, draw):
+    file, state = weights
+    with safe_open(file, framework="numpy") as stored:
+        metadata = stored.metadata()
+    changes = draw.draw(st.dictionaries(st.sampled_from(sorted(metadata)) | TEXTS, TEXTS, min_size=1, max_size=2))
+    metadata = {k.encode(errors="replace").decode(): v.encode(errors="replace").decode() for k, v in
+                (metadata | changes).items()}  # fmt: skip
+    spoiled = file.with_name("spoilt")
+    save_file({name: np.asarray(value) for name, value in weights_file.leaves(state).items()}, spoiled, metadata)
+    with watched(file.parent), suppress(InputError):
+        loaded = weights_file.load(spoiled, state, ["rock", "pop"], "0" * 64)
+        assert loaded.step.shape == ()
+
+
+EVALUATION = {
+    "split": "test",
+    "split_kind": "artist",
+    "source": "a manifest",
+    "checkpoint_step": 5,
+    "num_tracks": 9,
+    **dict.fromkeys(figures.METRICS.values(), 0.5),
+    "trivial": {
+        "prevalence": {"map_macro": 0.1, "map_micro": 0.1},
+        "best_constant": {"f1_example": 0.1, "jaccard": 0.1},
+    },
+    "genres": [{"name": "rock", "support": 3, "average_precision": 0.5, "f1": None}],
+}
+
+
+@fuzz(200)
+@given(draw=st.data())
+def test_evaluation_json(tmp_path_factory, draw):
+    folder = tmp_path_factory.getbasetemp() / "evaluations"
+    folder.mkdir(exist_ok=True)
+    (folder / "evaluation_test.json").write_bytes(draw.draw(json_files(EVALUATION)))
+    with watched(folder):
+        try:
+            found = figures.evaluations(folder, ("rock", "pop"))["test"]
+        except InputError:
+            return
+    assert set(found.genres) <= {"rock", "pop"}
+    assert all(value is None or np.isfinite(value) for value in found.metrics.values())
+    (found.source + found.split_kind).encode()
 
 
 # ---- Settings -----------------------------------------------------------------------------------------------------

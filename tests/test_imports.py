@@ -143,6 +143,17 @@ def test_pytorch_stays_in_the_twin_and_only_the_command_line_knows_it():
     assert all(i.lazy for i in known)  # PyTorch need not be there
 
 
+def test_only_these_reach_the_hugging_face_hub():
+    assert users("huggingface_hub") == {"mgc_jax.hub", "mgc_jax.export.card", "data_pipeline.lyrics"}
+    known = [i for module in MODULES.values() for i in module.imports if within(i.target, "huggingface_hub")]
+    assert all(i.lazy for i in known)  # it reads the environment when it is imported, and takes a while
+
+
+def test_only_the_command_line_exports():
+    rooms = {name for name in MODULES if within(name, "mgc_jax.export")}
+    assert users("mgc_jax.export") - rooms == {"mgc_jax.cli"}
+
+
 def test_only_checkpoint_imports_orbax():
     assert users("orbax") == {"mgc_jax.checkpoint"}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ import transformers
 from transformers import BertModel
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import locate_encoder
 from mgc_jax import build, inference
 from mgc_jax.config import Config
 from mgc_jax.models.audio_cnn import PRESETS
@@ -74,7 +75,23 @@ def classifier(
 
 def pretrained(encoder: Path) -> BertModel:
     """The lyrics encoder of a folder."""
-    return BertModel.from_pretrained(encoder, add_pooling_layer=False, use_safetensors=True)
+    with _quiet():
+        return BertModel.from_pretrained(encoder, add_pooling_layer=False, use_safetensors=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The library reports every weight of the file that is not wanted, and it is meant: there is no pooler here."""
+    log = transformers.logging
+    verbosity, bar = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bar:
+            log.enable_progress_bar()
 
 
 def untrained(config: Config, num_genres: int, encoder: BertConfig, *, attention: str) -> GenreClassifier:
@@ -116,22 +133,29 @@ def trainer(config: Config, model: GenreClassifier, steps_per_epoch: int, **spee
     )
 
 
-def of_run(workdir: str) -> GenreClassifier:
-    """The twin of a trained run, with the weights of its best checkpoint, in evaluation mode.
+def of_run(place: str | Path) -> GenreClassifier:
+    """The twin of a trained run, with the weights of its best checkpoint, or of an exported model, in evaluation mode.
 
     Raises:
-        InputError: the folder holds no run, or its files cannot be read.
+        InputError: the place holds no run, or its files cannot be read.
     """
-    run = inference.load(workdir)
+    return twin_of(inference.load(place))
+
+
+def twin_of(run: inference.Model) -> GenreClassifier:
+    """The twin of a loaded model, with its weights, in evaluation mode.
+
+    Raises:
+        InputError: as :func:`classifier` does.
+    """
     genres = run.vocabulary.size
-    encoder = locate_encoder(run.config.lyrics.encoder)
     twin = classifier(
         run.config,
         num_frames=build.audio_spec(run.config).num_frames,
-        bert=pretrained(encoder),
+        bert=pretrained(run.encoder),
         # The graph and the biases come with the weights.
         adjacency=np.ones((genres, genres)),
-        name_features=np.ones((genres, BertConfig.from_json(encoder / "config.json").hidden_size)),
+        name_features=np.ones((genres, build.bert_config(run.encoder).hidden_size)),
         prior_logits=np.ones(genres),
     )
     to_torch(run.state, twin)

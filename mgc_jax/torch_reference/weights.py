@@ -30,8 +30,8 @@ from data_pipeline.errors import InputError
 from mgc_jax.models.bert import pretrained_name
 from mgc_jax.state import TrainState
 from mgc_jax.torch_reference.model import GenreClassifier
+from mgc_jax.weights_file import PARTS, dotted, leaves
 
-_PARTS = ("params", "batch_stats", "constants")
 _LEAVES = {
     "kernel": "weight",
     "scale": "weight",
@@ -66,7 +66,7 @@ def to_torch(state: TrainState, model: GenreClassifier) -> None:
         InputError: names or shapes differ.
     """
     weights = {}
-    for name, value in _leaves(state).items():
+    for name, value in leaves(state).items():
         _, theirs, axes = row(name, value.ndim)
         weights[theirs] = torch.tensor(np.transpose(np.asarray(value), axes))
     wanted = {name: value for name, value in model.state_dict().items() if not _stays(name, model.frozen)}
@@ -80,29 +80,20 @@ def from_torch(weights: Mapping[str, Tensor], state: TrainState) -> TrainState:
     Raises:
         InputError: names or shapes differ.
     """
-    rows = {name: row(name, value.ndim) for name, value in _leaves(state).items()}
-    shapes = _leaves(state)
+    rows = {name: row(name, value.ndim) for name, value in leaves(state).items()}
+    shapes = leaves(state)
     _check(
         {r.theirs: tuple(shapes[name].shape[axis] for axis in r.axes) for name, r in rows.items()},
         {name: tuple(value.shape) for name, value in weights.items() if not _stays(name, "bert" not in state.params)},
     )
 
     def convert(path: Any, leaf: jax.Array) -> jax.Array:
-        _, theirs, axes = rows[_name(path)]
+        _, theirs, axes = rows[dotted(path)]
         value = np.transpose(weights[theirs].detach().cpu().numpy(), np.argsort(axes))
         return jax.device_put(value.astype(leaf.dtype), leaf.sharding)
 
-    parts = {part: jax.tree_util.tree_map_with_path(convert, getattr(state, part)) for part in _PARTS}
+    parts = {part: jax.tree_util.tree_map_with_path(convert, getattr(state, part)) for part in PARTS}
     return dataclasses.replace(state, **parts)
-
-
-def _leaves(state: TrainState) -> dict[str, jax.Array]:
-    parts = [jax.tree_util.tree_flatten_with_path(getattr(state, part))[0] for part in _PARTS]
-    return {_name(path): leaf for part in parts for path, leaf in part}
-
-
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def _stays(name: str, frozen: bool) -> bool:

@@ -1,0 +1,1 @@
+"""A trained run as a folder that stands on its own: weights, encoder, constants, a program, a model card."""

@@ -1,0 +1,85 @@
+"""The exported folder: everything that a model needs, put together beside its place and moved there when complete."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from data_pipeline.errors import InputError
+from data_pipeline.lyrics import copy_encoder, encoder_digest
+from data_pipeline.schema import SPLITS
+from mgc_jax import weights_file
+from mgc_jax.export import program
+from mgc_jax.export.card import Subject, card
+from mgc_jax.export.figures import evaluations
+from mgc_jax.export.preprocessing import preprocessing
+from mgc_jax.inference import Model
+from mgc_jax.workdir import write_json
+
+ONNX = "model.onnx"
+
+
+def check_free(out: Path) -> None:
+    """Raise InputError where no exported folder can be put, before the work and not after it."""
+    for place in (out, *out.absolute().parents):
+        if place.is_file():
+            raise InputError(f"{place} is a file; choose another --out.")
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty; choose another --out, or remove it.")
+
+
+def export(
+    model: Model, out: Path, *, licence: str = "unknown", write_onnx: Callable[[Model, Path], None] | None = None
+) -> list[str]:
+    """Write a loaded model to the folder ``out``.
+
+    Args:
+        licence: of the weights, as the hub spells it, for the model card.
+        write_onnx: writes ``model.onnx``, where one is wanted.
+
+    Returns:
+        A sentence for whatever the reader should know.
+
+    Raises:
+        InputError: the folder is taken, or a file of the run is broken.
+        OSError: it cannot be written.
+    """
+    check_free(out)
+    names = model.vocabulary.names
+    found = evaluations(model.folder.path, names)
+    subject = Subject(model, out.absolute().name, found, licence, onnx=write_onnx is not None)
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    try:
+        partial.mkdir()
+        copied = ("genres.json", "thresholds.json", *(f"evaluation_{split}.json" for split in SPLITS))
+        for name in copied:
+            if (model.folder.path / name).is_file():
+                shutil.copyfile(model.folder.path / name, partial / name)
+        write_json(partial / "config.json", model.config)
+        copy_encoder(model.encoder, partial / "encoder", model.config.lyrics.max_tokens)
+        weights_file.save(partial / weights_file.NAME, model.state, names, encoder_digest(model.encoder))
+        constants = preprocessing(model.spec, model.tokenizer, len(names))
+        write_json(partial / "preprocessing.json", constants)
+        (partial / program.NAME).write_bytes(program.program(model))
+        if write_onnx:
+            write_onnx(model, partial / ONNX)
+        (partial / "README.md").write_text(card(subject), encoding="utf-8")
+        partial.replace(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return _remarks(subject)
+
+
+def _remarks(subject: Subject) -> list[str]:
+    remarks = []
+    if subject.model.folder.thresholds() is None:
+        remarks.append("No thresholds were calibrated: every genre is decided at 0.5 (mgc-jax evaluate calibrates).")
+    if "test" not in subject.valid:
+        remarks.append("The model card has no figures for the test tracks: run mgc-jax evaluate, then export again.")
+    if subject.licence == "unknown":
+        remarks.append("The model card names no licence for the weights: --license names one.")
+    return remarks

@@ -1,0 +1,69 @@
+"""What lies between a song and the model's inputs, as numbers: for whoever feeds the program in another language."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data_pipeline.audio import RANGE_DB, AudioSpec
+from data_pipeline.lyrics import LyricsTokenizer
+from mgc_jax.export.program import INPUTS, NAME, OUTPUTS
+
+FORMAT = 1
+
+
+def preprocessing(spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int) -> dict[str, Any]:
+    """The content of ``preprocessing.json``."""
+    frames, mels, tokens = spec.num_frames, spec.n_mels, tokenizer.max_tokens
+    shapes = [f"uint8 (b, {frames}, {mels})", f"int32 (b, {tokens})", "int32 (b,)"]
+    return {
+        "format": FORMAT,
+        "audio": {
+            "channels": "mono: the mean of all channels",
+            "sample_rate": spec.sample_rate,
+            "resampling": "soxr HQ",
+            "clip_seconds": spec.seconds,
+            "clip_samples": spec.num_samples,
+            "windows": "consecutive clips; the last one ends with the song; a shorter song is padded with zeros "
+            "behind; a song's score is the mean over its clips",
+        },
+        "spectrogram": {
+            "n_fft": spec.n_fft,
+            "hop_length": spec.hop_length,
+            "window": "hann, periodic",
+            "centered": True,
+            "padding": "zeros, n_fft / 2 on either side",
+            "power": 2.0,
+            "n_mels": mels,
+            "f_min": 0.0,
+            "f_max": spec.sample_rate / 2,
+            "mel_scale": "slaney",
+            "mel_norm": "slaney",
+            "reference": "the clip's own maximum",
+            "range_db": RANGE_DB,
+            "levels": 255,
+            "quantisation": "round(levels * (1 + max(-range_db, 10 * log10(mel / max(mel))) / range_db)); "
+            "0 for silence",
+            "dequantisation": "level / 127.5 - 1, done by the program",
+            "axes": "frames, mels",
+            "frames": frames,
+        },
+        "lyrics": {
+            "cleaning": "HTML entities resolved, white space around it dropped; no lyrics where nothing is left or "
+            "where it says [INSTRUMENTAL]",
+            "tokenizer": "encoder/tokenizer.json",
+            "max_tokens": tokens,
+            "truncation": "words are cut behind; the first and the last token stay",
+            "pad_id": 0,
+            "special_tokens": tokenizer.special,
+            "first_and_last_id": tokenizer.encode("").tolist(),
+            "missing": "num_tokens 0, tokens all pad_id",
+        },
+        "program": {
+            "file": NAME,
+            "inputs": [{"name": n, "type": t} for n, t in zip(INPUTS, shapes, strict=True)],
+            "outputs": [{"name": name, "type": f"float32 (b, {genres})"} for name in OUTPUTS],
+            "genres": "genres.json, names, in this order",
+            "decision": "the genres whose score reaches that of thresholds.json (0.5 without the file); the highest "
+            "one where none does",
+        },
+    }

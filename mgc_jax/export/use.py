@@ -1,0 +1,65 @@
+"""The part of a model card that is code: how to load the folder, with and without this package."""
+
+from __future__ import annotations
+
+from mgc_jax import build, weights_file
+from mgc_jax.export.markdown import code, table
+from mgc_jax.inference import Model
+
+
+def use(model: Model, *, onnx: bool) -> str:
+    """How the files of the folder are used, as Markdown; ``onnx`` says whether ``model.onnx`` is one of them."""
+    spec, tokens = model.spec, model.config.lyrics.max_tokens
+    parts = [
+        "With mgc-jax, from this folder or from `hf://user/name`:",
+        code("import mgc_jax", "", 'model = mgc_jax.load(".")', "print(model.vocabulary.names, model.thresholds)")
+        + '\n\n`model.predict("song.mp3", "the lyrics")` ranks the genres of a song.',
+        "With jax alone (`pip install jax flatbuffers`); what the numbers mean stands in `preprocessing.json`:",
+        code(
+            "from pathlib import Path",
+            "",
+            "import numpy as np",
+            "from jax import export",
+            "",
+            'program = export.deserialize(bytearray(Path("model.stablehlo").read_bytes()))',
+            f"spectrogram = np.zeros((1, {spec.num_frames}, {spec.n_mels}), np.uint8)  # log-mel levels of a clip",
+            f"tokens = np.zeros((1, {tokens}), np.int32)  # word pieces of the lyrics",
+            "num_tokens = np.zeros(1, np.int32)  # 0: no lyrics",
+            "scores, logits = program.call(spectrogram, tokens, num_tokens)",
+        )
+        + "\n\n`program.mlir_module_serialized` is the same as a portable StableHLO artifact for other runtimes.",
+    ]
+    if build.uses_bert(model.config):
+        parts += [
+            "In PyTorch (mgc-jax with its extra `torch`):",
+            code(
+                "from mgc_jax.torch_reference import build",
+                "",
+                'model = build.of_run(".")  # spectrogram, tokens, num_tokens -> logits and embeddings',
+            ),
+        ]
+    if onnx:
+        parts += [
+            "With ONNX Runtime:",
+            code(
+                "import numpy as np",
+                "import onnxruntime",
+                "",
+                'session = onnxruntime.InferenceSession("model.onnx")',
+                "inputs = {",
+                f'    "spectrogram": np.zeros((1, {spec.num_frames}, {spec.n_mels}), np.uint8),',
+                f'    "tokens": np.zeros((1, {tokens}), np.int32),',
+                '    "num_tokens": np.zeros(1, np.int32),',
+                "}",
+                'scores, logits = session.run(["scores", "logits"], inputs)',
+            ),
+        ]
+    files = {
+        weights_file.NAME: "the weights under dotted names; vocabulary and encoder's sha256 in its metadata",
+        "config.json, genres.json, thresholds.json": "settings, vocabulary with counts, one threshold a genre",
+        "encoder/": "the lyrics encoder and its tokenizer, so that nothing has to be downloaded",
+        "preprocessing.json": "from a song to the inputs: rates, windows, levels, tokens",
+        "model.stablehlo": "the model with its weights as one program for CPU, CUDA and TPU, any batch size, float32",
+    } | ({"model.onnx": "the same for ONNX runtimes"} if onnx else {})
+    parts.append(table(["file", "holds"], [[f"`{name}`", text] for name, text in files.items()]))
+    return "\n\n".join(parts)
