@@ -66,7 +66,7 @@ def untrained(run: Path, **settings: str | bool | int) -> Model:
     optimiser, mesh = optim.adamw(lambda _: 0.0, weight_decay=0.0, clip_norm=0.0), sharding.make_mesh()
     encoder = locate_encoder(config.lyrics.encoder)
     network, state = initialise(config, loaded.vocabulary, encoder, optimiser, mesh)
-    return Model(loaded.folder, config, loaded.vocabulary, network, state, loaded.tokenizer)
+    return Model(loaded.folder, config, loaded.vocabulary, network, state, loaded.encoder)
 
 
 def ask(model: Model, clips: list[np.ndarray], texts: list[str | None]) -> np.ndarray:
@@ -287,7 +287,7 @@ def test_known_reasons_are_found(model: Model):
     state = TrainState(jnp.zeros((), jnp.int32), nnx.pure(params), empty, empty, ())
     shardings = jax.tree.map(lambda _: sharding.replicated(mesh), state)
     known = Model(
-        model.folder, config, model.vocabulary, Network(graphdef, empty, mesh, shardings), state, model.tokenizer
+        model.folder, config, model.vocabulary, Network(graphdef, empty, mesh, shardings), state, model.encoder
     )
     names = model.vocabulary.names
     found = known.explain(song(3.0), "the rain is here\nand the sun", rate=RATE, genres=[names[1], names[0]])
