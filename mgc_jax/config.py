@@ -141,6 +141,10 @@ def defaults() -> Config:
                 "placement": "stream",  # of the training split: stream | device (sent to the devices' memory once)
                 "prefetch": 2,  # batches placed on the devices ahead of the step
             },
+            "log": {  # beside metrics.jsonl and TensorBoard
+                "tracker": "none",  # none | wandb (Weights & Biases) | mlflow
+                "project": "mgc-jax",  # of W&B, the experiment in MLflow
+            },
         }
     )
 
@@ -208,6 +212,7 @@ def validate(config: Config) -> Config:
         "compute.placement": ("stream", "device"),
         "compute.attention": ("auto", "xla", "cudnn"),
         "compute.dtype": ("auto", "float32", "bfloat16"),
+        "log.tracker": ("none", "wandb", "mlflow"),
     }
     positive = (
         "audio.sample_rate audio.n_fft audio.hop_length audio.n_mels audio.seconds lyrics.max_tokens model.width "
@@ -266,6 +271,8 @@ def validate(config: Config) -> Config:
     numbers = all(isinstance(f, int | float) and f > 0 for f in fractions)
     if len(fractions) != 3 or not numbers or abs(sum(fractions) - 1) > 1e-6:
         raise InputError(f"data.fractions is {fractions}, but must be three shares over 0 that add up to 1.")
+    if not config.log.project.strip():
+        raise InputError("log.project is empty, but must be the name of a project.")
     if config.lyrics.max_tokens < 3:
         raise InputError("lyrics.max_tokens must be at least 3: [CLS], one word and [SEP].")
     return config
@@ -277,6 +284,11 @@ def from_json(path: Path) -> Config:
         return Config.of(read_json(path))
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as a run's configuration ({error}).") from None
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """Every setting by its full name, such as ``train.seed``."""
+    return {name: _get(config, name) for name in _leaves(config)}
 
 
 def first_difference(a: Mapping[str, Any], b: Mapping[str, Any], ignore: Iterable[str] = ()) -> str | None:

@@ -1,50 +1,114 @@
-"""``metrics.jsonl`` and TensorBoard events of a run."""
+"""Where a run's scalars go: one interface, ``metrics.jsonl`` and TensorBoard; the trackers are in ``trackers/``."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
+
+from mgc_jax.stopping import Stopped
 
 
-class MetricLog:
-    """Appends one JSON object a line, with ``step``, and the same scalars for TensorBoard.
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How a training ended.
+
+    Args:
+        status: ``stopped``: by a signal, and to be taken up again; ``failed``: by an error.
+        best_score: of validation (macro-mAP), at ``best_step``; step 0 where nothing was evaluated.
+    """
+
+    status: Literal["finished", "stopped", "failed"]
+    best_score: float
+    best_step: int
+
+
+class Log(Protocol):
+    """One destination of a run's scalars."""
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Take the scalars of a step; the part of a name before its first slash is its group."""
+
+    def close(self, ending: Ending) -> None:
+        """Take the end of the training; nothing is written afterwards."""
+
+
+class JsonLines:
+    """Appends one JSON object a line, with ``step``, to ``metrics.jsonl``.
 
     Args:
         resume_step: lines of later steps, left by a run that was killed, are dropped and written again.
     """
 
     def __init__(self, workdir: Path, resume_step: int):
-        from tensorboardX import SummaryWriter
-
         path = workdir / "metrics.jsonl"
         kept = [line for line in _read_lines(path) if _step(line) <= resume_step]
         path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
         self._file = path.open("a", encoding="utf-8")
-        self._events = SummaryWriter(logdir=str(workdir), purge_step=resume_step + 1)
+        self.kept: list[tuple[int, dict[str, float]]] = [(int(_step(line)), _scalars(line)) for line in kept]
+        """The step and the scalars of each line that was there before."""
 
-    def write(self, step: int, scalars: dict[str, Any]) -> None:
-        """Write one line and its events."""
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Write one line."""
         self._file.write(json.dumps({"step": step, **scalars}) + "\n")
         self._file.flush()
+
+    def close(self, ending: Ending) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class TensorBoard:
+    """Events for TensorBoard; it hides those after ``resume_step`` that a killed run left."""
+
+    def __init__(self, workdir: Path, resume_step: int):
+        from tensorboardX import SummaryWriter
+
+        self._events = SummaryWriter(logdir=str(workdir), purge_step=resume_step + 1)
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Write an event for each scalar."""
         for name, value in scalars.items():
             self._events.add_scalar(name, value, step)
 
-    def close(self) -> None:
-        """Flush both files."""
-        self._file.close()
+    def close(self, ending: Ending) -> None:
+        """Write what is left."""
         self._events.close()
 
 
-class NoLog:
-    """Writes nothing: another process of the run does."""
+class Together:
+    """Several destinations as one, or none: another process of the run writes."""
 
-    def write(self, step: int, scalars: dict[str, Any]) -> None:
-        """Leave it."""
+    def __init__(self, logs: Sequence[Log]):
+        self._logs = logs
 
-    def close(self) -> None:
-        """Leave it."""
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Write to each, in their order."""
+        for log in self._logs:
+            log.write(step, scalars)
+
+    def close(self, ending: Ending) -> None:
+        """Close each."""
+        for log in self._logs:
+            log.close(ending)
+
+
+@contextlib.contextmanager
+def closed_at_the_end(log: Log, progress: Mapping[str, Any]) -> Iterator[None]:
+    """Close the log after the block, saying how it ended and what the best score is then (``checkpoint.RECORD``)."""
+    status: Literal["finished", "stopped", "failed"] = "failed"
+    try:
+        yield
+        status = "finished"
+    except (Stopped, KeyboardInterrupt):
+        status = "stopped"
+        raise
+    finally:
+        log.close(Ending(status, progress["best_score"], progress["best_step"]))
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -59,3 +123,9 @@ def _step(line: str) -> float:
     except (ValueError, TypeError, KeyError, RecursionError):
         return math.inf
     return step if type(step) is int else math.inf
+
+
+def _scalars(line: str) -> dict[str, float]:
+    """The numbers of a whole line, but for its step."""
+    values = json.loads(line).items()
+    return {name: value for name, value in values if type(value) in (int, float) and name != "step"}

@@ -61,7 +61,7 @@ def plan(sweep: Sweep, base: Config, data: PreparedData, workdir: Path, seeds: i
                 continue
             folder = workdir / slug(first_name(base, row)) / f"seed_{seed}"
             # Stricter than resuming: a run that is done stays as it is, so its epochs count too.
-            Workdir(folder).check_same(config, data.vocabulary, free=["compute."])
+            Workdir(folder).check_same(config, data.vocabulary, free=["compute.", "log."])
             runs.append(Run(row, seed, config, folder))
     return runs
 

@@ -17,10 +17,10 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import locate_encoder
-from mgc_jax import build, checkpoint, distributed, feed, memory, metrics, optim, recipe, sharding, steps
+from mgc_jax import build, checkpoint, distributed, feed, memory, metrics, optim, recipe, sharding, steps, trackers
 from mgc_jax.config import Config
 from mgc_jax.evaluate import check_prepared_for, score_split
-from mgc_jax.logs import MetricLog, NoLog
+from mgc_jax.logs import JsonLines, Log, TensorBoard, Together, closed_at_the_end
 from mgc_jax.progress import Progress, stage
 from mgc_jax.state import Network, TrainState, initialise, parameter_table
 from mgc_jax.step_by_length import StepByLength, with_length
@@ -35,11 +35,12 @@ def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
         ``steps``, ``best_step`` and ``best_score`` (validation macro-mAP).
 
     Raises:
-        InputError: settings, data and workdir do not fit together, another run is in the workdir, or the loss is not
-            finite.
+        InputError: settings, data and workdir do not fit together, another run is in the workdir, its tracker is not
+            installed or does not take it, or the loss is not finite.
         Stopped: somebody asked for it; what was learned is in a checkpoint.
     """
     check_fits(config, data)
+    trackers.check_installed(config)
     stage("devices")
     mesh = sharding.make_mesh(config.compute.model_parallel)
     distributed.check_model_parallel(config.compute.model_parallel)
@@ -73,8 +74,10 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
 
     total = config.train.epochs * steps_per_epoch
     distributed.barrier("the start of the training")
-    log = MetricLog(workdir, start) if distributed.is_first() else NoLog()
-    with contextlib.closing(best), contextlib.closing(latest), contextlib.closing(log):
+    log = distributed.from_first("opening the logs", functools.partial(_open_log, config, workdir, start))
+    log = log or Together([])  # on the other processes, which write nothing
+    # The log comes last: a checkpoint under way does not wait for a tracker.
+    with closed_at_the_end(log, progress), contextlib.closing(best), contextlib.closing(latest):
         loop = _Loop(config, data, network, optimiser, latest, best, log, progress)
         if not progress["stopped"]:
             state = loop.run(state, start, total)
@@ -84,6 +87,17 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
         f"at step {progress['best_step']}; see {workdir}"
     )
     return {"steps": int(state.step), "best_step": progress["best_step"], "best_score": progress["best_score"]}
+
+
+def _open_log(config: Config, workdir: Path, start: int) -> Log:
+    tracker = trackers.open_run(config, workdir)
+    lines = JsonLines(workdir, start)
+    local: list[Log] = [lines, TensorBoard(workdir, start)]
+    if tracker is None:
+        return Together(local)
+    for step, scalars in lines.kept:  # what it does not hold yet: it was away, or is new to the run
+        tracker.write(step, scalars)
+    return Together([*local, tracker])
 
 
 def check_fits(config: Config, data: PreparedData) -> None:
@@ -107,7 +121,7 @@ class _Loop:
         optimiser: Any,
         latest: checkpoint.Checkpoints,
         best: checkpoint.Checkpoints,
-        log: MetricLog | NoLog,
+        log: Log,
         progress: dict[str, Any],
     ):
         self.config, self.data, self.network = config, data, network

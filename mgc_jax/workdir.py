@@ -22,7 +22,9 @@ from mgc_jax import config as configs
 from mgc_jax.config import Config
 
 # Settings that may change when a run is resumed: they do not touch what was learned so far.
-FREE_ON_RESUME = ("data.", "train.epochs", "train.patience", "train.log_every", "train.checkpoint_every", "compute.")
+FREE_ON_RESUME = (
+    *("data.", "train.epochs", "train.patience", "train.log_every", "train.checkpoint_every", "compute.", "log."),
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,7 +31,7 @@ from data_pipeline.schema import SPLITS, Corpus, safe_id
 from data_pipeline.sources import manifest, music4all
 from mgc_jax import build, checkpoint, config, weights_file
 from mgc_jax.export import figures
-from mgc_jax.logs import MetricLog
+from mgc_jax.logs import Ending, JsonLines
 from mgc_jax.state import TrainState
 from mgc_jax.workdir import Workdir
 from tests import bad_files, tiny_bert
@@ -499,9 +499,9 @@ def test_metrics_jsonl_keeps_whole_lines_up_to_the_step(tmp_path_factory, rows):
     (folder / "metrics.jsonl").write_bytes(
         b"\n".join([*rows, good, b'{"step": 6, "train/loss": 0.5}', b'{"step": 5, "tr'])
     )
-    log = MetricLog(folder, 5)
+    log = JsonLines(folder, 5)
     log.write(6, {"train/loss": 0.25})
-    log.close()
+    log.close(Ending("finished", 0.5, 5))
     kept = [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert kept[-2:] == [json.loads(good), {"step": 6, "train/loss": 0.25}]
     assert all(row["step"] <= 5 for row in kept[:-1])

@@ -154,6 +154,17 @@ def test_only_the_command_line_exports():
     assert users("mgc_jax.export") - rooms == {"mgc_jax.cli"}
 
 
+def test_each_tracker_is_known_to_one_file_which_is_imported_on_demand():
+    assert users("wandb") == {"mgc_jax.trackers.wandb_run"}
+    assert users("mlflow") == {"mgc_jax.trackers.mlflow_run"}
+    for name in ("mgc_jax.trackers.wandb_run", "mgc_jax.trackers.mlflow_run"):
+        known = [i for module in MODULES.values() for i in module.imports if within(i.target, name)]
+        assert known
+        assert all(i.lazy for i in known)  # no tracker need be there
+    inside = {name for name in MODULES if within(name, "mgc_jax.trackers")}
+    assert users("mgc_jax.trackers") - inside == {"mgc_jax.train"}
+
+
 def test_only_checkpoint_imports_orbax():
     assert users("orbax") == {"mgc_jax.checkpoint"}
 
@@ -273,6 +284,6 @@ def test_importing_the_package_touches_neither_tensorflow_nor_a_device():
 
 
 def test_training_is_importable_without_the_data_libraries():
-    blocked = ("tensorflow", "tensorflow_datasets", "librosa", "ml_collections")
+    blocked = ("tensorflow", "tensorflow_datasets", "librosa", "ml_collections", "wandb", "mlflow")
     block = f"import sys\nsys.modules.update(dict.fromkeys({blocked!r}))\n"
     run_python(f"{block}import mgc_jax.train, mgc_jax.inference, mgc_jax.explain\n{NO_BACKEND}")
