@@ -38,6 +38,7 @@ $(INSTALLED): pyproject.toml $(wildcard $(CONSTRAINTS))
 
 $(INSTALLED)-dev: $(INSTALLED)
 	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e '.[dev,torch,onnx]'
+	scripts/browser.sh $(BIN)/python
 	touch $@
 
 lock:
