@@ -1,0 +1,95 @@
+"""Which song belongs to which lyrics, by the embeddings of the A-L loss.
+
+Axis letters: N tracks, C width of the embeddings.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import gammaln
+
+AT = (1, 5, 10)
+_ROWS_AT_ONCE = 1024
+
+
+class Retrieval(NamedTuple):
+    """One direction: of ``queries`` questions, each with ``candidates`` answers to rank, the share with a right answer
+    among the best k (``recall[k]``), and the median place of the best right answer; the same for ranking at random."""
+
+    queries: int
+    candidates: int
+    recall: dict[int, float]
+    median_rank: float
+    chance_recall: dict[int, float]
+    chance_median_rank: float
+
+
+def retrieval(
+    audio: np.ndarray, lyrics: np.ndarray, words: np.ndarray, at: tuple[int, ...] = AT
+) -> dict[str, Retrieval] | None:
+    """Both directions for the N tracks of a split by the dot product of their embeddings (N, C).
+
+    ``words`` (N,) is the same number for tracks with the same lyrics, and negative for a track without, which takes
+    no part. Lyrics that several tracks share are one text: asked once, with all of these tracks as right answers,
+    and one candidate when the tracks ask. A wrong candidate that scores as high as the best right one counts half.
+
+    Returns:
+        ``lyrics_to_audio`` and ``audio_to_lyrics``, or None where there are not two different lyrics.
+    """
+    sung = np.flatnonzero(np.asarray(words) >= 0)
+    _, first, text, tracks_of = np.unique(
+        np.asarray(words)[sung], return_index=True, return_inverse=True, return_counts=True
+    )
+    if len(first) < 2:
+        return None
+    heard = np.asarray(audio, np.float64)[sung]
+    read = np.asarray(lyrics, np.float64)[sung][first]  # the U different texts
+    texts = np.arange(len(first))
+    to_audio = _ranks(read, heard, texts, text)
+    to_lyrics = _ranks(heard, read, text, texts)
+    return {
+        "lyrics_to_audio": _summary(to_audio, tracks_of, len(heard), at),
+        "audio_to_lyrics": _summary(to_lyrics, np.ones(len(heard), np.int64), len(read), at),
+    }
+
+
+def _ranks(queries: np.ndarray, candidates: np.ndarray, asked: np.ndarray, offered: np.ndarray) -> np.ndarray:
+    """The place, from 1 on, of the best right candidate of each query; right is who has the query's number."""
+    ranks = []
+    for start in range(0, len(queries), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        similarity = queries[rows] @ candidates.T
+        right = asked[rows, None] == offered[None, :]
+        best = np.where(right, similarity, -np.inf).max(axis=1, keepdims=True)
+        above, equal = (similarity > best) & ~right, (similarity == best) & ~right
+        ranks.append(1.0 + above.sum(axis=1) + 0.5 * equal.sum(axis=1))
+    return np.concatenate(ranks)
+
+
+def _summary(ranks: np.ndarray, right: np.ndarray, candidates: int, at: tuple[int, ...]) -> Retrieval:
+    """``right`` (Q,) is how many right answers each query has among the candidates."""
+    places = np.arange(1, candidates + 1)
+    chance = _chance(right, candidates, places)
+    return Retrieval(
+        queries=len(ranks),
+        candidates=candidates,
+        recall={k: float(np.mean(ranks <= k)) for k in at},
+        median_rank=float(np.median(ranks)),
+        chance_recall={k: float(chance[min(k, candidates) - 1]) for k in at},
+        chance_median_rank=float(places[np.argmax(chance >= 0.5 - 1e-9)]),
+    )
+
+
+def _chance(right: np.ndarray, candidates: int, places: np.ndarray) -> np.ndarray:
+    """The probability that a random order has a right answer among the first k, averaged over the queries, for each k
+    of ``places``: 1 - C(n - r, k) / C(n, k)."""
+    total = np.zeros(len(places))
+    for r, count in zip(*np.unique(right, return_counts=True), strict=True):
+        left = candidates - int(r)
+        possible = places <= left
+        k = np.where(possible, places, 0)
+        log = gammaln(left + 1) - gammaln(left - k + 1) + gammaln(candidates - k + 1) - gammaln(candidates + 1)
+        total += count * np.where(possible, 1.0 - np.exp(log), 1.0)
+    return total / len(right)
