@@ -420,7 +420,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     report = model.evaluate(data, options.split)
     if not distributed.is_first():
         return
-    write_json(model.folder.path / f"evaluation_{options.split}.json", report)
+    write_json(model.folder.evaluation(options.split), report)
     if options.json:
         write_json(options.json, report)
     print(summary(report))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from math import isnan
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,24 +14,10 @@ from data_pipeline.input import PreparedData
 from mgc_jax import build, metrics, sharding, steps
 from mgc_jax.config import Config
 from mgc_jax.progress import Progress
+from mgc_jax.retrieval import AT, retrieval
+from mgc_jax.scored import Kept, Scored
 from mgc_jax.state import Network, TrainState
 from mgc_jax.stopping import StopRequest
-
-
-class Scored(NamedTuple):
-    """A split in its own order: scores (N, G) in [0, 1], labels (N, G) and each track's cross-entropy (N,)."""
-
-    scores: np.ndarray
-    labels: np.ndarray
-    bce: np.ndarray
-
-    @classmethod
-    def mean(cls, parts: Sequence[Scored]) -> Scored:
-        """Several models' scores of one split averaged (late fusion)."""
-        scores = np.mean([part.scores for part in parts], axis=0)
-        labels = parts[0].labels
-        likelihood = np.clip(np.where(labels > 0, scores, 1.0 - scores), np.finfo(scores.dtype).tiny, 1.0)
-        return cls(scores, labels, -np.log(likelihood).sum(axis=1))
 
 
 def score_split(
@@ -62,7 +48,9 @@ def score_split(
             progress.update(int(real.sum()))
     joined = {name: np.concatenate([o[name] for o in outputs]) for name in outputs[0]}
     in_order = np.argsort(joined["index"])
-    return Scored(*(joined[name][in_order] for name in ("scores", "labels", "bce")))
+    ordered = {name: value[in_order] for name, value in joined.items()}
+    words = np.where(ordered["num_tokens"] > 0, ordered["words"].astype(np.int64), -1)
+    return Scored(**{name: ordered[name] for name in Scored._fields if name in ordered} | {"words": words})
 
 
 def check_prepared_for(config: Config, data: PreparedData) -> None:
@@ -84,18 +72,19 @@ def check_prepared_for(config: Config, data: PreparedData) -> None:
 
 def evaluate(
     network: Network, state: TrainState, config: Config, data: PreparedData, split: str
-) -> tuple[dict[str, Any], np.ndarray]:
-    """All metrics on a split, with thresholds calibrated on validation: see :func:`report`.
-
-    Returns:
-        The report, and the thresholds (G,).
+) -> tuple[dict[str, Any], Kept]:
+    """All metrics on a split, with thresholds calibrated on validation (see :func:`report`), and what they come from.
 
     Raises:
         InputError: an unknown split, or settings that do not fit the data.
     """
     scored = score(network, state, config, data, ("validation", split))
     result, thresholds = report(scored["validation"], scored[split], data, split)
-    return result | {"checkpoint_step": int(state.step)}, thresholds
+    names = data.vocabulary.names
+    kept = Kept(scored[split], thresholds, names, int(state.step), **steps.genre_graph(network, state))
+    sizes = {"trainable": state.params, "frozen": network.frozen}
+    parameters = {kind: sum(x.size for x in jax.tree.leaves(tree)) for kind, tree in sizes.items()}
+    return result | {"checkpoint_step": kept.step, "parameters": parameters}, kept
 
 
 def score(
@@ -125,7 +114,8 @@ def report(validation: Scored, result: Scored, data: PreparedData, split: str) -
     """The metrics of ``result``, and the thresholds (G,) that ``validation`` calibrates.
 
     The headline figures use the calibrated thresholds; ``at_half`` holds those at 0.5, ``argmax_fallback`` those
-    where a track with no genre over its threshold gets its highest one, ``trivial`` the predictors that never look.
+    where a track with no genre over its threshold gets its highest one, ``trivial`` the predictors that never look,
+    ``retrieval`` how well the A-L embeddings find a song's lyrics and back, None for a model without them.
     """
     thresholds = metrics.calibrate_thresholds(validation.scores, validation.labels)
     predictions = metrics.argmax_fallback(result.scores >= thresholds, result.scores)
@@ -136,15 +126,24 @@ def report(validation: Scored, result: Scored, data: PreparedData, split: str) -
         "split": split,
         "split_kind": data.split_kind,
         "source": data.source,
+        "data": str(data.path.absolute()),
         "threshold": "calibrated per genre on validation",
         "at_half": metrics.evaluate_scores(result.scores, result.labels, 0.5),
         "argmax_fallback": metrics.evaluate_sets(predictions, result.labels),
         "trivial": metrics.trivial_predictors(data.vocabulary.counts, data.vocabulary.num_tracks, result.labels),
+        "retrieval": _retrieval(result),
         "genres": [
             {"name": names[row["genre"]], "threshold": float(thresholds[row["genre"]])} | row
             for row in metrics.per_genre(result.scores, result.labels, thresholds)
         ],
     }, thresholds
+
+
+def _retrieval(result: Scored) -> dict[str, Any] | None:
+    if result.audio is None or result.lyrics is None:
+        return None
+    found = retrieval(result.audio, result.lyrics, result.words)
+    return found and {direction: one.to_json() for direction, one in found.items()}
 
 
 def summary(report: dict[str, Any]) -> str:
@@ -173,6 +172,11 @@ def summary(report: dict[str, Any]) -> str:
         return value if isinstance(value, str) else "" if value is None else "-" if isnan(value) else f"{value:.3f}"
 
     lines = [f"{name:<16}" + "".join(f"{show(v):>11}" for v in values) for name, *values in rows]
+    if found := report["retrieval"]:
+        lines += ["", f"{'by A-L embeddings (at random)':<32}" + "".join(f"{f'recall at {k}':>16}" for k in AT)]
+        for direction, one in found.items():
+            pairs = (f"{way[key]:.3f} ({way['chance'][key]:.3f})" for way, key in ((one, f"recall_at_{k}") for k in AT))
+            lines.append(f"{direction.replace('_', ' '):<32}" + "".join(f"{pair:>16}" for pair in pairs))
     lines += ["", f"{'genre':<24}{'tracks':>7}{'AP':>8}{'F1':>8}{'threshold':>11}"]
     for genre in report["genres"]:
         ap, f1, threshold = (show(genre[key]) for key in ("average_precision", "f1", "threshold"))

@@ -21,7 +21,8 @@ from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import LyricsError, LyricsTokenizer, encoder_digest, read_lyrics_text
 from mgc_jax import addresses, build, checkpoint, distributed, optim, sharding, weights_file
 from mgc_jax.config import Config
-from mgc_jax.evaluate import evaluate
+from mgc_jax.evaluate import evaluate, score
+from mgc_jax.scored import Scored
 from mgc_jax.state import Network, TrainState, abstract
 from mgc_jax.steps import EvaluationStep, make_embedding_step, make_evaluation_step
 from mgc_jax.workdir import Workdir
@@ -182,15 +183,30 @@ class Model:
         return Embedding(mean["audio"], mean["lyrics"] if len(tokens) else None, mean["fused"])
 
     def evaluate(self, data: PreparedData | str | Path, split: str = "test") -> dict[str, Any]:
-        """All metrics on a split of a prepared data set; see :func:`mgc_jax.evaluate.evaluate`."""
+        """All metrics on a split of a prepared data set; see :func:`mgc_jax.evaluate.evaluate`.
+
+        What they come from is kept in the run's folder, for ``mgc-jax report``.
+        """
+        report, kept = evaluate(self.network, self.state, self.config, self._fitting(data), split)
+        self.thresholds = kept.thresholds
+        if distributed.is_first():
+            self.folder.save_thresholds(kept.thresholds, self.vocabulary)
+            kept.save(self.folder.evaluation(split).with_suffix(".npz"))
+        return report
+
+    def score(self, data: PreparedData | str | Path, split: str = "test") -> Scored:
+        """Each track's scores, labels and embeddings of a split of a prepared data set, in its order.
+
+        Raises:
+            InputError: an unknown split, or a data set that does not fit the model.
+        """
+        return score(self.network, self.state, self.config, self._fitting(data), (split,))[split]
+
+    def _fitting(self, data: PreparedData | str | Path) -> PreparedData:
         data = data if isinstance(data, PreparedData) else PreparedData(data)
         if data.vocabulary.names != self.vocabulary.names:
             raise InputError(f"{data.path} has another genre vocabulary than the run in {self.folder.path}.")
-        report, thresholds = evaluate(self.network, self.state, self.config, data, split)
-        self.thresholds = thresholds
-        if distributed.is_first():
-            self.folder.save_thresholds(thresholds, self.vocabulary)
-        return report
+        return data
 
     def explain(
         self,

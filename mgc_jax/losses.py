@@ -40,9 +40,14 @@ def contrastive_loss(
 
 def same_rows(tokens: jax.Array) -> jax.Array:
     """Which rows of token ids (B, L) are equal -> (B, B) bool, by a 32-bit hash of each."""
-    weights = jax.random.bits(jax.random.key(0), (tokens.shape[1],), jnp.uint32)
-    digest = jnp.sum(tokens.astype(jnp.uint32) * weights, axis=1, dtype=jnp.uint32)
+    digest = row_digest(tokens)
     return digest[:, None] == digest[None, :]
+
+
+def row_digest(tokens: jax.Array) -> jax.Array:
+    """A 32-bit hash of each row of token ids (B, L) -> (B,) uint32."""
+    weights = jax.random.bits(jax.random.key(0), (tokens.shape[1],), jnp.uint32)
+    return jnp.sum(tokens.astype(jnp.uint32) * weights, axis=1, dtype=jnp.uint32)
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:

@@ -19,8 +19,9 @@ from mgc_jax import config as configs
 from mgc_jax import evaluate as evaluation
 from mgc_jax import inference
 from mgc_jax.config import Config
-from mgc_jax.evaluate import Scored, score
+from mgc_jax.evaluate import score
 from mgc_jax.progress import Progress
+from mgc_jax.scored import Scored
 from mgc_jax.sweeps import SWEEPS, Row, Sweep
 from mgc_jax.train import check_fits, train
 from mgc_jax.workdir import Workdir, write_json
@@ -120,7 +121,7 @@ def reproduce(
 
 
 def _result(run: Run, split: str) -> Path:
-    return run.folder / f"evaluation_{split}.json"
+    return Workdir(run.folder).evaluation(split)
 
 
 def _scores(run: Run, data: PreparedData, split: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Axis letters: N tracks, C width of the embeddings.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import gammaln
@@ -24,6 +24,17 @@ class Retrieval(NamedTuple):
     median_rank: float
     chance_recall: dict[int, float]
     chance_median_rank: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of an evaluation's ``retrieval``."""
+        return {
+            "queries": self.queries,
+            "candidates": self.candidates,
+            **{f"recall_at_{k}": value for k, value in self.recall.items()},
+            "median_rank": self.median_rank,
+            "chance": {f"recall_at_{k}": value for k, value in self.chance_recall.items()}
+            | {"median_rank": self.chance_median_rank},
+        }
 
 
 def retrieval(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
@@ -92,18 +93,45 @@ def make_embedding_step(network: Network) -> EvaluationStep:
 
 
 def make_evaluation_step(network: Network) -> EvaluationStep:
-    """Scores (B, G), labels, index and each track's cross-entropy (B,), replicated so that every host can read them."""
+    """Scores (B, G), labels, index and each track's cross-entropy (B,), replicated so that every host can read them.
+
+    Also ``words`` (B,), a hash of each track's lyrics, their ``num_tokens``, and of a model with an A-L loss the
+    embeddings ``audio`` and ``lyrics`` (B, C).
+    """
 
     def step(state: TrainState, frozen: nnx.State, batch: Any) -> Metrics:
         out = network.merge(state, frozen)(batch, train=False)
-        return {
+        embeddings = (
+            {} if out.audio_embedding is None else {"audio": out.audio_embedding, "lyrics": out.lyrics_embedding}
+        )
+        return embeddings | {
             "scores": jax.nn.sigmoid(out.logits),
             "bce": losses.cross_entropy(out.logits, batch["labels"].astype(jnp.float32)).sum(-1),
             "labels": batch["labels"],
             "index": batch["index"],
+            "words": losses.row_digest(batch["tokens"]),
+            "num_tokens": batch["num_tokens"],
         }
 
     return _compiled(network, step)
+
+
+def genre_graph(network: Network, state: TrainState) -> dict[str, np.ndarray]:
+    """What the model has learned of the genres: ``genre_vectors`` (G, D), from the graph or of the linear head, and the
+    graph's ``adjacency`` (G, G); what a model has not is left out."""
+
+    def read(state: TrainState, frozen: nnx.State) -> Metrics:
+        model = network.merge(state, frozen)
+        if getattr(model, "genre_graph", None) is not None:
+            vectors = model.genre_graph()
+            return {"genre_vectors": vectors.astype(jnp.float32), "adjacency": model.genre_graph.adjacency[...]}
+        if hasattr(model, "genre_vectors"):
+            return {"genre_vectors": model.genre_vectors.kernel[...].astype(jnp.float32).T}
+        return {}
+
+    given = (network.state_shardings, network.frozen_shardings)
+    every_host = sharding.replicated(network.mesh)
+    return jax.device_get(jax.jit(read, in_shardings=given, out_shardings=every_host)(state, network.frozen))
 
 
 def _compiled(network: Network, step: EvaluationStep) -> EvaluationStep:

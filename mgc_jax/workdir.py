@@ -125,6 +125,10 @@ class Workdir:
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise InputError(f"{path} does not fit the run ({error}); remove it and run mgc-jax evaluate.") from None
 
+    def evaluation(self, split: str) -> Path:
+        """The file with the metrics of a split; what they come from lies beside it as ``.npz``."""
+        return self.path / f"evaluation_{split}.json"
+
     def write_json(self, name: str, value: Any) -> None:
         """Write a file whole or not at all."""
         write_json(self.path / name, value)
