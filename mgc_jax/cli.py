@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from data_pipeline.errors import InputError
-from data_pipeline.schema import LYRICS_INPUTS
+from data_pipeline.schema import LYRICS_INPUTS, SPLITS
 from mgc_jax.benchmark.sizes import SIZES
 from mgc_jax.stopping import Stopped
 from mgc_jax.sweeps import SWEEPS
@@ -258,6 +258,20 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--out", type=_picture, metavar="PICTURE", help=f"a file that ends in {', '.join(PICTURES)}")
     explain.add_argument("--json", type=_writable, metavar="FILE")
 
+    report = command(
+        "report",
+        _report,
+        "one HTML page about a run: curves, metrics, genres, calibration, worst mistakes with players",
+        "mgc-jax report --workdir run --out report.html",
+    )
+    add_model(report)
+    text = "which evaluation, validation or test as a rule (default %(default)s)"
+    report.add_argument("--split", choices=SPLITS, default="test", metavar="SPLIT", help=text)
+    report.add_argument("--out", type=_writable, metavar="FILE", help="default W/report.html")
+    text = "the data set, if it is not where it was when the run was evaluated"
+    report.add_argument("--data", type=_place, metavar="DIR", help=text)
+    report.add_argument("--no-audio", action="store_true", help="without players: the page contains no music")
+
     reproduce = command(
         "reproduce",
         _reproduce,
@@ -424,6 +438,18 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.json:
         write_json(options.json, report)
     print(summary(report))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from mgc_jax import addresses
+    from mgc_jax.report import page
+
+    folder = addresses.local(options.workdir)
+    out = options.out or folder / "report.html"
+    size, gaps = page.write(folder, options.split, out, data=options.data, players=not options.no_audio)
+    for sentence in gaps:
+        print(f"the page lacks something: {sentence}")
+    print(f"{out} ({size / 1e6:.1f} MB)")
 
 
 def _reproduce(options: argparse.Namespace) -> None:

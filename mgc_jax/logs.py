@@ -111,6 +111,21 @@ def closed_at_the_end(log: Log, progress: Mapping[str, Any]) -> Iterator[None]:
         log.close(Ending(status, progress["best_score"], progress["best_step"]))
 
 
+def read(workdir: Path) -> tuple[list[dict[str, float]], int]:
+    """The lines of a run's ``metrics.jsonl``, each with ``step`` and its other numbers; and how many cannot be read.
+
+    The file may be missing; a last line that a killed run has cut is not counted. Raises OSError.
+    """
+    rows, broken = [], 0
+    *whole, last = _read_lines(workdir / "metrics.jsonl") or [""]
+    for line in (*whole, last):
+        if _step(line) == math.inf:
+            broken += bool(line.strip()) and line is not last
+            continue
+        rows.append({key: value for key, value in json.loads(line).items() if type(value) in (int, float)})
+    return sorted(rows, key=lambda row: row["step"]), broken
+
+
 def _read_lines(path: Path) -> list[str]:
     """The lines of a file that may not exist and whose last line may be cut."""
     return path.read_text("utf-8", errors="replace").split("\n") if path.exists() else []

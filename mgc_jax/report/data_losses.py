@@ -1,0 +1,47 @@
+"""What ``prepare`` counted and left out, from the data set's ``report.json`` and ``quarantine.tsv``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data_pipeline.json_file import read_json
+from data_pipeline.selection import kind
+from mgc_jax.report.run import Gaps, Run
+
+EXAMPLES = 3
+"""Files named for each reason."""
+
+
+def losses(run: Run, gaps: Gaps) -> dict[str, Any] | None:
+    """What ``prepare`` counted and left out."""
+    if run.data is None:
+        return None
+    try:
+        counted = read_json(run.data.path / "report.json")
+        reasons: list[dict[str, Any]] = [
+            {"reason": str(reason), "count": int(count), "broken": part == "rejected", "examples": []}
+            for part in ("rejected", "filtered")
+            for reason, count in counted[part].items()
+        ]
+        result = {
+            "read": int(counted["tracks_read"]),
+            "kept": int(counted["tracks_kept"]),
+            "with_lyrics": int(counted["lyrics"]["with"]),
+            "cut": int(counted["lyrics"]["at_max_tokens"]),
+            "cardinality": float(counted["labels"]["cardinality"]),
+            "reasons": reasons,
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        gaps.add("data", f"report.json of the data set cannot be used ({str(error)[:200]}).")
+        return None
+    try:
+        with (run.data.path / "quarantine.tsv").open(encoding="utf-8", errors="replace", newline="\n") as file:
+            lines = [line.rstrip("\n").split("\t") for line in file][1:]
+    except OSError as error:
+        gaps.add("data", f"quarantine.tsv of the data set cannot be read ({error.strerror or error}).")
+        lines = []
+    examples = {reason["reason"]: reason["examples"] for reason in reasons if reason["broken"]}
+    for line in lines:
+        if len(line) == 3 and len(named := examples.get(kind(line[2]), [])) < EXAMPLES:
+            named.append(line[1])
+    return result
