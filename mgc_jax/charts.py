@@ -71,7 +71,7 @@ def _styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
 
 
 def as_svg(figure: Figure) -> bytes:
-    """The figure as an SVG document; the same figure gives the same bytes."""
+    """The figure as an SVG document, the same bytes for the same arrays."""
     import matplotlib
 
     written = io.BytesIO()
@@ -247,7 +247,8 @@ def precision_recall(
     panel.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     panel.set_title("Precision over recall")
     panel.grid(visible=False)
-    panel.legend(loc="center left", bbox_to_anchor=(1.07, 0.5), fontsize=9, labelspacing=0.8)
+    if panel.get_legend_handles_labels()[0]:
+        panel.legend(loc="center left", bbox_to_anchor=(1.07, 0.5), fontsize=9, labelspacing=0.8)
     return figure
 
 

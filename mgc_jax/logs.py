@@ -12,6 +12,8 @@ from typing import Any, Literal, Protocol
 
 from mgc_jax.stopping import Stopped
 
+_MOST_STEPS, _LARGEST = 2**53, 1e300
+
 
 @dataclasses.dataclass(frozen=True)
 class Ending:
@@ -119,10 +121,11 @@ def read(workdir: Path) -> tuple[list[dict[str, float]], int]:
     rows, broken = [], 0
     *whole, last = _read_lines(workdir / "metrics.jsonl") or [""]
     for line in (*whole, last):
-        if _step(line) == math.inf:
+        if not 0 <= _step(line) < _MOST_STEPS:
             broken += bool(line.strip()) and line is not last
             continue
-        rows.append({key: value for key, value in json.loads(line).items() if type(value) in (int, float)})
+        numbers = ((key, value) for key, value in json.loads(line).items() if type(value) in (int, float))
+        rows.append({key: float(value) for key, value in numbers if abs(value) < _LARGEST})
     return sorted(rows, key=lambda row: row["step"]), broken
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -43,7 +44,9 @@ class Scored(NamedTuple):
 
 _ARRAYS = ("scores", "labels", "bce", "words", "thresholds", "genres", "step")
 _OPTIONAL = ("audio", "lyrics", "genre_vectors", "adjacency")
-_BROKEN = (OSError, ValueError, KeyError, EOFError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error)
+# What zipfile and numpy raise for a file in which any byte may be wrong.
+_BROKEN = (OSError, ValueError, LookupError, EOFError, MemoryError, OverflowError, RuntimeError, TypeError)
+_BROKEN += (AttributeError, struct.error, zipfile.BadZipFile, zlib.error)  # type: ignore[assignment]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +111,7 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
     tracks, genres = labels.shape
     wanted: dict[str, tuple[int | None, ...]] = {
         "scores": (tracks, genres),
+        "labels": (tracks, genres),
         "bce": (tracks,),
         "words": (tracks,),
         "thresholds": (genres,),

@@ -187,6 +187,18 @@ def test_models_losses_and_metrics_know_arrays_and_nothing_else():
         assert not project_imports(MODULES[name]), name
 
 
+def test_charts_and_what_they_draw_know_arrays_and_each_other():
+    drawn = {"mgc_jax.diagnostics", "mgc_jax.retrieval"}
+    for name in drawn:
+        assert not project_imports(MODULES[name]), name
+    assert project_imports(MODULES["mgc_jax.charts"]) - {"mgc_jax"} <= drawn
+
+
+def test_a_report_needs_no_device():
+    run_python("import sys, mgc_jax.report.page\nassert not {'jax', 'flax', 'tensorflow'} & set(sys.modules)")
+    assert users("jinja2") == {"mgc_jax.report.page"}
+
+
 def test_the_command_line_is_on_top():
     assert {name for name, module in MODULES.items() if "mgc_jax.cli" in project_imports(module)} <= {
         "mgc_jax.__main__"

@@ -34,7 +34,7 @@ KNOWN_FILES = {
 
 
 def write(
-    folder: Path, split: str, out: Path, *, data: Path | None = None, players: bool = True
+    folder: Path, split: str, out: Path, *, data: Path | str | None = None, players: bool = True
 ) -> tuple[int, list[str]]:
     """Write the page about a workdir's evaluation on ``split``.
 
@@ -199,7 +199,8 @@ def _mistakes(run: Run, gaps: Gaps, players: bool) -> list[dict[str, Any]]:
             gaps.add("mistakes", f"Names and players are missing: {error}")
     found, silent = [], []
     for mistake in mistakes.worst(run.kept.scored, run.kept.thresholds, run.vocabulary.names):
-        track = rows[mistake.index] if rows else {"id": f"track {mistake.index} of {run.split}"}
+        unknown = {"id": f"track {mistake.index} of {run.split}", "title": "", "artist": ""}
+        track = unknown | (rows[mistake.index] if rows else {})
         player = None
         if players and rows and run.data:
             try:

@@ -51,7 +51,7 @@ class Run:
     data: PreparedData | None
 
 
-def gather(folder: Workdir, split: str, data: Path | None, gaps: Gaps) -> Run:
+def gather(folder: Workdir, split: str, data: Path | str | None, gaps: Gaps) -> Run:
     """Read what there is; raises InputError where there is no run."""
     config, vocabulary = folder.config(), folder.vocabulary()
     try:
@@ -78,9 +78,9 @@ def _evaluation(folder: Workdir, split: str, vocabulary: GenreVocabulary, gaps: 
         evaluation = read_json(path)
         if [genre["name"] for genre in evaluation["genres"]] != list(vocabulary.names):
             raise ValueError("it is about another genre vocabulary")
-        metric_rows(evaluation), genre_rows(evaluation)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)[:200]
+        metric_rows(evaluation), genre_rows(evaluation), int(evaluation["num_tracks"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)[:200]
         gaps.add("results", f"{path.name} cannot be used ({reason}); run mgc-jax evaluate again.")
         return None
     return evaluation
@@ -113,7 +113,7 @@ def _kept(
 
 
 def _data(
-    place: Path | None, split: str, vocabulary: GenreVocabulary, kept: Kept | None, gaps: Gaps
+    place: Path | str | None, split: str, vocabulary: GenreVocabulary, kept: Kept | None, gaps: Gaps
 ) -> PreparedData | None:
     """The data set, if it is there and is the one that was evaluated."""
     if place is None:
@@ -123,6 +123,9 @@ def _data(
         data = PreparedData(place)
     except InputError as error:
         gaps.add("data", f"The data set is not there any more ({str(error).rstrip('.')}); --data says where it is.")
+        return None
+    except (OSError, ValueError) as error:  # a path that no file can have
+        gaps.add("data", f"The data set is not there any more ({error}); --data says where it is.")
         return None
     size = data.split_sizes.get(split)
     if data.vocabulary.names != vocabulary.names or (kept is not None and size != len(kept.scored.bce)):

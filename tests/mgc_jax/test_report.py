@@ -1,0 +1,281 @@
+"""The page about a run, opened in a real browser with no network; and what it says where something is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page
+
+from mgc_jax.cli import main
+from mgc_jax.report.mistakes import locate
+from tests.browser import problems
+
+SECTIONS = (
+    *("results", "training", "genres", "precision", "calibration", "maps", "confusions", "retrieval", "mistakes"),
+    *("data", "settings", "files"),
+)
+PICTURES = 7
+BROKEN_LOG = b'{"step": 5, "train/loss": 1}\n[1]\n\xff\n{"step": 1e999}\n{"st'
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def evaluated(run: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workdir with an evaluation of the test split."""
+    folder = shutil.copytree(run, tmp_path_factory.mktemp("report") / "run")
+    assert main(["evaluate", "--workdir", str(folder), "--data", str(data)]) == 0
+    return folder
+
+
+@pytest.fixture
+def workdir(evaluated: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return shutil.copytree(evaluated, tmp_path / "run")
+
+
+def report(workdir: Path, *arguments: str) -> str:
+    assert main(["report", "--workdir", str(workdir), *arguments]) == 0
+    return (workdir / "report.html").read_text("utf-8")
+
+
+def opened(page: Page, file: Path) -> list[str]:
+    """Open the page with the network cut off; what goes wrong or is asked for besides the file itself."""
+    asked: list[str] = problems(page)
+    page.on("request", lambda request: asked.append(request.url) if request.url[:5] not in ("file:", "data:") else None)
+    page.on("dialog", lambda dialog: (asked.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
+    page.route("**/*", lambda route: route.continue_() if route.request.url == file.as_uri() else route.abort())
+    page.goto(file.as_uri())
+    return asked
+
+
+def test_the_page_stands_alone_in_a_browser(evaluated: Path, page: Page, tmp_path: Path):
+    out = tmp_path / "page.html"
+    assert main(["report", "--workdir", str(evaluated), "--out", str(out)]) == 0
+    asked = opened(page, out)
+    for section in SECTIONS:
+        box = page.locator(f"#{section}").bounding_box()
+        assert box is not None, section
+        assert box["height"] > 40, section
+        assert page.locator(f"nav a[href='#{section}']").count() == 1
+    sizes = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.naturalHeight, i.alt.length])")
+    assert len(sizes) == PICTURES
+    assert all(wide > 500 and high > 100 and alt > 10 for wide, high, alt in sizes)
+    page.wait_for_function("[...document.querySelectorAll('audio')].every(a => a.duration > 0 || a.error)")
+    durations = page.evaluate("[...document.querySelectorAll('audio')].map(a => a.error ? -1 : a.duration)")
+    assert len(durations) == page.locator(".mistake").count() > 0
+    assert all(2.5 < seconds < 10.5 for seconds in durations)  # the corpus's tracks last 3 s
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1000
+    assert page.locator(".note").count() == 0
+    assert asked == []
+
+
+def test_the_page_shows_the_evaluations_figures(evaluated: Path, page: Page):
+    html = report(evaluated)
+    stored = json.loads((evaluated / "evaluation_test.json").read_text())
+    opened(page, evaluated / "report.html")
+    cells = page.locator("#results tr").evaluate_all("rows => rows.map(r => [...r.cells].map(c => c.innerText))")
+    rows = {name: rest for name, *rest in cells}
+    floor = stored["trivial"]["prevalence"]["map_macro"]
+    assert rows["macro mAP"] == [f"{stored['map_macro']:.3f}", "", "", f"{floor:.3f}"]
+    ways = (stored, stored["argmax_fallback"], stored["at_half"], stored["trivial"]["best_constant"])
+    assert rows["example F1"] == [f"{way['f1_example']:.3f}" for way in ways]
+    assert page.locator(".headline b").all_inner_texts() == [
+        f"{stored[k]:.3f}" for k in ("map_macro", "f1_example", "jaccard")
+    ]
+    assert f"{stored['retrieval']['lyrics_to_audio']['candidates']} tracks with lyrics" in html
+    assert f"{stored['parameters']['trainable']:,} trained" in html
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+
+
+def test_the_worst_mistakes_are_the_tracks_with_the_highest_cross_entropy(evaluated: Path, data: Path, page: Page):
+    report(evaluated, "--no-audio")
+    opened(page, evaluated / "report.html")
+    with np.load(evaluated / "evaluation_test.npz") as kept:
+        order = np.argsort(-kept["bce"], kind="stable")
+        labels, names = kept["labels"], kept["genres"]
+    table = [line.split("\t") for line in (data / "tracks.tsv").read_text("utf-8").splitlines()]
+    ids = [row[2] for row in table if row[0] == "test"]
+    shown = page.locator(".mistake small").all_inner_texts()
+    assert [text.split(" ")[0] for text in shown] == [ids[i] for i in order[: len(shown)]]
+    chips = page.locator(".mistake").first.locator(".genres > div").first.locator(".chip").all_inner_texts()
+    assert len(chips) == labels[order[0]].sum()
+    assert all(any(name in chip for name in names[labels[order[0]] > 0]) for chip in chips)
+    assert page.locator("audio").count() == 0
+    assert "--no-audio" in page.locator("#mistakes").inner_text()
+
+
+def test_names_from_files_are_text_and_nothing_else(workdir: Path, data: Path, page: Page, tmp_path: Path):
+    copy = shutil.copytree(data, tmp_path / "data")
+    old = json.loads((workdir / "genres.json").read_text())["names"][0]
+    for file in (workdir / "genres.json", copy / "genres.json", workdir / "evaluation_test.json"):
+        file.write_text(file.read_text("utf-8").replace(json.dumps(old), json.dumps(EVIL)), "utf-8")
+    (workdir / "thresholds.json").unlink()
+    with np.load(workdir / "evaluation_test.npz") as kept:
+        arrays = dict(kept)
+    names = [EVIL if name == old else str(name) for name in arrays["genres"]]
+    np.savez(workdir / "evaluation_test.npz", **(arrays | {"genres": np.array(names)}))
+    lines = [line.split("\t") for line in (copy / "tracks.tsv").read_text("utf-8").splitlines()]
+    for line in lines[1:]:
+        line[4] = "<img src=x onerror=alert(2)>"
+    (copy / "tracks.tsv").write_text("".join("\t".join(line) + "\n" for line in lines), "utf-8")
+    with (copy / "quarantine.tsv").open("a", encoding="utf-8") as file:
+        file.write(f"x\t{EVIL}\t{EVIL}\n")
+    counted = json.loads((copy / "report.json").read_text())
+    counted["rejected"][EVIL] = 1
+    (copy / "report.json").write_text(json.dumps(counted))
+
+    html = report(workdir, "--data", str(copy))
+    asked = opened(page, workdir / "report.html")
+    assert page.locator("script").count() == 0
+    assert "<script" not in html
+    assert page.locator("img").count() == PICTURES
+    assert EVIL in page.locator("#data").inner_text()
+    assert "<img src=x" in page.locator(".mistake").first.inner_text()
+    page.locator("details").evaluate("d => d.open = true")
+    assert EVIL in page.locator("#genres").inner_text()
+    assert asked == []
+
+
+def test_a_run_that_was_never_evaluated_still_has_a_page(run: Path, page: Page, tmp_path: Path, capsys):
+    folder = shutil.copytree(run, tmp_path / "run")
+    for file in folder.glob("evaluation_*"):
+        file.unlink()
+    report(folder)
+    assert "run mgc-jax evaluate --split test first" in capsys.readouterr().out
+    asked = opened(page, folder / "report.html")
+    assert "was not evaluated on test yet" in page.locator("#results").inner_text()
+    assert page.locator("#training img").count() == 1
+    assert asked == []
+
+
+def damage(name: str, content: bytes | None):
+    def apply(workdir: Path) -> None:
+        file = workdir / name
+        whole = file.read_bytes()
+        file.unlink()
+        if content is not None:
+            file.write_bytes(content or whole[: len(whole) // 2])
+
+    return apply
+
+
+def edit(**changes):
+    """Change the evaluation's JSON; None removes."""
+
+    def apply(workdir: Path) -> None:
+        file = workdir / "evaluation_test.json"
+        stored = json.loads(file.read_text()) | changes
+        file.write_text(json.dumps({key: value for key, value in stored.items() if value is not None}))
+
+    return apply
+
+
+def other_genres(workdir: Path) -> None:
+    with np.load(workdir / "evaluation_test.npz") as kept:
+        arrays = dict(kept)
+    np.savez(workdir / "evaluation_test.npz", **(arrays | {"genres": arrays["genres"][::-1]}))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "part", "sentence"),
+    [
+        (damage("metrics.jsonl", None), "training", "no lines yet"),
+        (damage("metrics.jsonl", BROKEN_LOG), "training", "3 lines"),
+        (damage("metrics.jsonl", b"x\n" * 9), "training", "9 lines of metrics.jsonl cannot be read"),
+        (damage("evaluation_test.json", b"{}"), "results", "genres is missing"),
+        (damage("evaluation_test.json", b"[1"), "results", "run mgc-jax evaluate again"),
+        (edit(genres=[{"name": "polka"}]), "results", "another genre vocabulary"),
+        (edit(trivial=5), "results", "cannot be used"),
+        (edit(num_tracks=None), "results", "num_tracks is missing"),
+        (edit(map_macro="<b>"), "results", "cannot be used"),
+        (edit(checkpoint_step=99), "precision", "belongs to another evaluation"),
+        (edit(data="/no/such\0folder"), "data", "not there any more"),
+        (edit(data=["x"]), "data", "is not known"),
+        (edit(data="/no/such/folder"), "mistakes", "players are missing"),
+        (damage("evaluation_test.npz", None), "calibration", "is missing"),
+        (damage("evaluation_test.npz", b""), "confusions", "cannot be used"),
+        (other_genres, "retrieval", "another genre vocabulary"),
+    ],
+)  # fmt: skip
+def test_what_is_broken_costs_its_part_of_the_page(workdir: Path, capsys, break_it, part, sentence):
+    break_it(workdir)
+    html = report(workdir, "--no-audio")
+    section = html.split(f'<section id="{part}">')[1].split("</section>")[0]
+    (note,) = [line for line in section.split('<p class="note">')[1:] if sentence in line]
+    assert note
+    assert sentence in capsys.readouterr().out
+    assert all(f'<section id="{name}">' in html for name in SECTIONS)
+    assert "Traceback" not in html
+
+
+def test_a_data_set_whose_parts_are_gone(workdir: Path, data: Path, tmp_path: Path, capsys):
+    copy = shutil.copytree(data, tmp_path / "data")
+    rows = (copy / "tracks.tsv").read_text("utf-8").replace("/audios/", "/gone/")
+    (copy / "tracks.tsv").write_text(rows, "utf-8")
+    (copy / "quarantine.tsv").unlink()
+    html = report(workdir, "--data", str(copy))
+    assert "of these tracks cannot be played" in html
+    assert "cannot be opened: No such file or directory" in html
+    assert "quarantine.tsv of the data set cannot be read" in html
+    assert "<audio" not in html
+    (copy / "tracks.tsv").write_text("split\tindex\n")
+    (copy / "report.json").write_text('{"rejected": 3}')
+    html = report(workdir, "--data", str(copy))
+    assert "Names and players are missing" in html
+    assert "report.json of the data set cannot be used" in html
+    assert len(capsys.readouterr().out.splitlines()) > 4
+
+
+def test_another_data_set_is_not_taken_for_the_evaluated_one(workdir: Path, data: Path, tmp_path: Path):
+    copy = shutil.copytree(data, tmp_path / "data")
+    other = json.loads((copy / "genres.json").read_text())
+    other["names"][0] = "polka"
+    other["aliases"] = {}
+    (copy / "genres.json").write_text(json.dumps(other))
+    assert "is another data set than the one that was evaluated" in report(workdir, "--data", str(copy))
+
+
+def test_wrong_arguments_are_one_sentence(run: Path, tmp_path: Path, capsys):
+    for arguments, sentence in (
+        (["--workdir", str(tmp_path)], "holds no run"),
+        (["--workdir", str(tmp_path / "missing")], "There is no folder"),
+    ):
+        assert main(["report", *arguments]) == 2
+        told = capsys.readouterr().err
+        assert sentence in told
+        assert told.count("\n") == 1
+    for arguments, sentence in (
+        (["--out", str(tmp_path / "missing" / "page.html")], "no folder"),
+        (["--out", str(tmp_path)], "is a folder"),
+        (["--split", "dev"], "invalid choice"),
+    ):
+        with pytest.raises(SystemExit) as refused:
+            main(["report", "--workdir", str(run), *arguments])
+        assert refused.value.code == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_a_run_of_a_rival_has_no_embeddings_and_says_so(workdir: Path):
+    with np.load(workdir / "evaluation_test.npz") as kept:
+        arrays = {name: kept[name] for name in kept if name not in ("audio", "lyrics", "genre_vectors", "adjacency")}
+    np.savez(workdir / "evaluation_test.npz", **arrays)
+    html = report(workdir, "--no-audio")
+    assert "This model has no A-L embeddings." in html
+    assert "This model has no genre vectors" in html
+
+
+def test_audio_is_found_beside_the_data_set(tmp_path: Path, monkeypatch):
+    file = tmp_path / "project" / "corpus" / "a.mp3"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"x")
+    data = tmp_path / "project" / "sets" / "data"
+    assert locate({"audio": "corpus/a.mp3"}, data) == file
+    assert locate({"audio": str(file)}, data) == file
+    assert locate({"audio": "corpus/b.mp3"}, data) == Path("corpus/b.mp3")
+    monkeypatch.chdir(tmp_path / "project")
+    assert locate({"audio": "corpus/a.mp3"}, Path("/elsewhere")) == Path("corpus/a.mp3")
