@@ -287,7 +287,7 @@ def genre_maps(
     top = float(np.nanmax(shares)) if np.isfinite(shares).any() else 1.0
     many = size > MANY_GENRES
     side = max(2.6, min(8.6, 0.094 * size)) if many else None
-    figure = _figure((side + 1.6) * len(maps) if side else 5.2 if len(maps) > 2 else 6.0)
+    figure = _figure((side + 1.6) * len(maps) if side else 4.8 if len(maps) > 2 else 6.0)
     panels = (
         figure.subplots(len(maps), 1, squeeze=False)[:, 0] if many else figure.subplots(1, len(maps), squeeze=False)[0]
     )

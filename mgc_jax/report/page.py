@@ -112,7 +112,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     tracks = ", ".join(f"{n:,} {name}" for name, n in sizes_of.items())
     facts.append(("Tracks", f"{tracks}; {run.vocabulary.size} genres"))
     if run.data:
-        facts.append(("Data set", f"{run.data.path} ({run.data.split_kind} split)"))
+        corpus = f"{run.data.source}, " if run.data.source else ""
+        facts.append(("Data set", f"{run.data.path} ({corpus}{run.data.split_kind} split)"))
     if run.log:
         last = int(run.log[-1]["step"])
         epoch = run.vocabulary.num_tracks // c.train.batch_size
