@@ -1,4 +1,4 @@
-"""Progress with rate and ETA: a bar on a terminal, plain lines elsewhere."""
+"""Progress with rate and ETA: a bar on a terminal and in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import ClassVar
 from tqdm import tqdm
 
 PLAIN_SECONDS = 10.0
+
+
+def _redraws() -> bool:
+    """Whether standard error can show a line over the one before: a terminal, or a notebook's kernel."""
+    return sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")
 
 
 def stage(name: str) -> None:
@@ -28,7 +33,7 @@ class Progress:
     def __init__(self, label: str, total: int, unit: str, initial: int = 0):
         self._bar = (
             tqdm(total=total, initial=initial, desc=label, unit=f" {unit}", dynamic_ncols=True)
-            if self.shown and sys.stderr.isatty()
+            if self.shown and _redraws()
             else None
         )
         self._label, self._total, self._unit = label, total, unit
