@@ -16,11 +16,11 @@ __version__ = "0.1.0"
 __all__ = ["load"]
 
 
-def load(place: str | Path) -> Model:
+def load(place: str | Path, *, dtype: str | None = None) -> Model:
     """Load a trained run for prediction and evaluation; see :func:`mgc_jax.inference.load`."""
     from mgc_jax import inference
 
-    return inference.load(place)
+    return inference.load(place, dtype=dtype)
 
 
 def __getattr__(name: str) -> Any:

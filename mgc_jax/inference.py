@@ -20,6 +20,7 @@ from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import LyricsError, LyricsTokenizer, encoder_digest, read_lyrics_text
 from mgc_jax import addresses, build, checkpoint, distributed, optim, sharding, weights_file
+from mgc_jax import config as configs
 from mgc_jax.config import Config
 from mgc_jax.evaluate import evaluate, score
 from mgc_jax.scored import Scored
@@ -73,16 +74,18 @@ class Embedding:
     fused: np.ndarray
 
 
-def load(place: str | Path, progress: Callable[[int, int], None] | None = None) -> Model:
+def load(place: str | Path, progress: Callable[[int, int], None] | None = None, *, dtype: str | None = None) -> Model:
     """Load the best checkpoint of a run, or an exported model, from its folder or from an address such as
     ``gs://bucket/run`` or ``hf://user/name``, of which a copy is kept in the user's cache; ``progress(done, total)``
-    counts its files.
+    counts its files. ``dtype`` is what to compute in, where it is not what the run's ``compute.dtype`` says.
 
     Raises:
         InputError: the place holds no run, or its files cannot be read.
     """
     folder = Workdir(addresses.local(place, progress))
     config, vocabulary = folder.config(), folder.vocabulary()
+    if dtype is not None:
+        config = configs.load(base=config, overrides=[f"compute.dtype={dtype}"])
     encoder = folder.encoder(config)
     mesh = sharding.make_mesh(config.compute.model_parallel)
     distributed.check_model_parallel(config.compute.model_parallel)
