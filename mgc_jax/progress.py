@@ -32,7 +32,7 @@ class Progress:
 
     def __init__(self, label: str, total: int, unit: str, initial: int = 0):
         self._bar = (
-            tqdm(total=total, initial=initial, desc=label, unit=f" {unit}", dynamic_ncols=True)
+            tqdm(total=total, initial=initial, desc=label, unit=f" {unit}", dynamic_ncols=True, mininterval=0.3)
             if self.shown and _redraws()
             else None
         )
@@ -71,14 +71,14 @@ class Progress:
 
 
 class Counter:
-    """Turns calls (label, done, total) into one :class:`Progress` a label; use it as a context manager.
+    """Turns calls (label, done, total) into one :class:`Progress` a label and total; use it as a context manager.
 
     What is counted is ``unit``, but for the labels that are in ``other``.
     """
 
     def __init__(self, unit: str, **other: str):
         self._unit, self._other = unit, other
-        self._label = ""
+        self._label, self._total = "", 0
         self._progress: Progress | None = None
         self._done = 0
 
@@ -86,11 +86,12 @@ class Counter:
         return self
 
     def __call__(self, label: str, done: int, total: int) -> None:
-        if label != self._label or self._progress is None:
+        if (label, total) != (self._label, self._total) or self._progress is None:
             self.close()
             # What the first call reports at once was done by an earlier run.
             unit = self._other.get(label, self._unit)
-            self._label, self._done, self._progress = label, done, Progress(label, total, unit, initial=done)
+            self._progress = Progress(label, total, unit, initial=done)
+            self._label, self._total, self._done = label, total, done
         self._progress.update(done - self._done)
         self._done = done
 
