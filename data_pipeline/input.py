@@ -38,6 +38,8 @@ class PreparedData:
     """
 
     def __init__(self, path: str | Path, progress: Callable[[int, int], None] | None = None) -> None:
+        if not str(path).strip():
+            raise InputError("The data set's address is empty: give a folder or an address such as gs://bucket/folder.")
         self.path = Bucket(str(path)).download(progress) if is_address(path) else Path(path)
         self.meta = _read_meta(self.path)
         self.vocabulary = GenreVocabulary.load(self.path / "genres.json")
