@@ -165,6 +165,11 @@ def test_each_tracker_is_known_to_one_file_which_is_imported_on_demand():
     assert users("mgc_jax.trackers") - inside == {"mgc_jax.train"}
 
 
+def test_only_one_file_knows_notebooks_and_ipython_need_not_be_there():
+    assert users("IPython") == {"mgc_jax.notebook"}
+    assert all(i.lazy for i in MODULES["mgc_jax.notebook"].imports if within(i.target, "IPython"))
+
+
 def test_only_checkpoint_imports_orbax():
     assert users("orbax") == {"mgc_jax.checkpoint"}
 

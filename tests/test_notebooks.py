@@ -63,7 +63,8 @@ def set_parameters(notebook: Any, values: Mapping[str, Any]) -> None:
 
 def execute(notebook: Any, folder: Path, allow_errors: bool = False) -> Any:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICK_XLA}
-    environment |= {"HF_ENDPOINT": "http://127.0.0.1:9", "XDG_CACHE_HOME": str(folder / "cache")}
+    # No hub answers, and PyTorch's threads do not wait for each other on busy cores.
+    environment |= {"HF_ENDPOINT": "http://127.0.0.1:9", "OMP_NUM_THREADS": "1"}
     client = NotebookClient(
         notebook,
         timeout=600,
@@ -90,7 +91,7 @@ def check_pictures(notebook: Any, names: Sequence[str]) -> None:
         pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(picture)), format="png")[..., :3]
         height, width = pixels.shape[:2]
         assert width > 600, name
-        assert height > 200, name
+        assert height > 150, name
         inked = (pixels.min(axis=2) < 0.9).mean()
         assert 0.005 < inked < 0.95, name
 

@@ -198,6 +198,15 @@ def test_what_is_no_song_is_told_in_one_sentence(model: mgc_jax.Model, audio, ly
     assert len(str(error.value)) < 200
 
 
+def test_a_run_computes_in_the_dtype_that_is_asked_for(run: Path, model: mgc_jax.Model, song: Path):
+    low = mgc_jax.load(run, dtype="bfloat16")
+    scores = np.array([[score for _, score in sorted(m.predict(song).ranked)] for m in (model, low)])
+    assert 0 < np.abs(scores[0] - scores[1]).max() < 0.05
+    assert mgc_jax.load(run, dtype="float32").predict(song) == model.predict(song)
+    with pytest.raises(InputError, match=r"compute\.dtype is 'half', but must be one of auto, float32, bfloat16"):
+        mgc_jax.load(run, dtype="half")
+
+
 def test_a_model_is_read_from_a_bucket(model: mgc_jax.Model, song: Path, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     files = fsspec.filesystem("memory")
