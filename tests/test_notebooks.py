@@ -299,13 +299,16 @@ def test_a_mistake_is_one_sentence(run, data, tmp_path):
     notebook = read("evaluate_checkpoint")
     setup = [cell(notebook, name) for name in ("install", "parameters", "imports")]
     work = cell(notebook, "load").source + "\n" + cell(notebook, "metrics").source
-    attempts = [
-        nbformat.v4.new_code_cell(f"RUN, DATA = {str(place)!r}, {str(songs)!r}\n{work}")
-        for place, songs in wrong.values()
-    ]
+    sources = {
+        sentence: f"RUN, DATA = {str(place)!r}, {str(songs)!r}\n{work}" for sentence, (place, songs) in wrong.items()
+    }
+    (tmp_path / "page.mp3").write_text("<html>404</html>", "utf-8")
+    sources["page.mp3: not audio"] = f"model = mgc_jax.load({str(run)!r})\nmodel.predict('page.mp3')"
+    sources["lyrics are larger than 1 MiB"] = "model.predict('page.mp3', 'la la ' * 7_000_000)"
+    attempts = [nbformat.v4.new_code_cell(source) for source in sources.values()]
     notebook.cells = [*setup, *attempts]
     execute(notebook, tmp_path, allow_errors=True)
-    for sentence, attempt in zip(wrong, attempts, strict=True):
+    for sentence, attempt in zip(sources, attempts, strict=True):
         assert not [output for output in attempt.outputs if output.output_type == "error"], sentence
         said = "".join(o.text for o in attempt.outputs if o.output_type == "stream" and o.name == "stderr")
         (line,) = [line for line in said.splitlines() if line.startswith("mgc-jax: ")]
