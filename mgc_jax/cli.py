@@ -434,7 +434,6 @@ def _evaluate(options: argparse.Namespace) -> None:
     report = model.evaluate(data, options.split)
     if not distributed.is_first():
         return
-    write_json(model.folder.evaluation(options.split), report)
     if options.json:
         write_json(options.json, report)
     print(summary(report))

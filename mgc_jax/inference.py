@@ -26,7 +26,7 @@ from mgc_jax.evaluate import evaluate, score
 from mgc_jax.scored import Scored
 from mgc_jax.state import Network, TrainState, abstract
 from mgc_jax.steps import EvaluationStep, make_embedding_step, make_evaluation_step
-from mgc_jax.workdir import Workdir
+from mgc_jax.workdir import Workdir, write_json
 
 if TYPE_CHECKING:
     from mgc_jax.explanation import Explanation
@@ -188,13 +188,14 @@ class Model:
     def evaluate(self, data: PreparedData | str | Path, split: str = "test") -> dict[str, Any]:
         """All metrics on a split of a prepared data set; see :func:`mgc_jax.evaluate.evaluate`.
 
-        What they come from is kept in the run's folder, for ``mgc-jax report``.
+        They and what they come from are kept in the run's folder, for ``mgc-jax report`` and ``mgc-jax export``.
         """
         report, kept = evaluate(self.network, self.state, self.config, self._fitting(data), split)
         self.thresholds = kept.thresholds
         if distributed.is_first():
             self.folder.save_thresholds(kept.thresholds, self.vocabulary)
             kept.save(self.folder.evaluation(split).with_suffix(".npz"))
+            write_json(self.folder.evaluation(split), report)
         return report
 
     def score(self, data: PreparedData | str | Path, split: str = "test") -> Scored:
