@@ -18,7 +18,11 @@ _FORMAT = 1
 
 
 def normalise(genre: str) -> str:
-    """A genre's comparable spelling: HTML entities resolved, lower case, single spaces."""
+    """A genre's comparable spelling: HTML entities resolved, lower case, single spaces.
+
+    >>> normalise(" Drum &amp;  Bass")
+    'drum & bass'
+    """
     return " ".join(html.unescape(genre).lower().split())
 
 
@@ -133,6 +137,12 @@ def build(
 
     The result's statistics are those of ``label_lists``; ``with_statistics`` replaces them by the training split's.
     Raises InputError when no genre is left.
+
+    >>> vocabulary = build([["Rock", "pop"], ["rock"], ["hiphop"]], aliases={"hiphop": "hip hop"})
+    >>> vocabulary.names, vocabulary.counts.tolist()
+    (('rock', 'hip hop', 'pop'), [2, 1, 1])
+    >>> vocabulary.encode(["Pop", "polka"]).tolist()
+    [0, 0, 1]
     """
     explicit = {normalise(alias): normalise(name) for alias, name in (aliases or {}).items()}
     seen = {normalise(genre) for genres in label_lists for genre in genres} - {""}

@@ -72,7 +72,11 @@ class TrainingOrder:
 
 
 def host_slice(batch_size: int, host: int, num_hosts: int) -> slice:
-    """The rows of the global batch that belong to one host."""
+    """The rows of the global batch that belong to one host.
+
+    >>> host_slice(16, host=1, num_hosts=4)
+    slice(4, 8, None)
+    """
     if not 0 <= host < num_hosts:
         raise InputError(f"The host must lie between 0 and {num_hosts - 1}, but is {host}.")
     if batch_size % num_hosts:

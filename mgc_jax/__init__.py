@@ -1,6 +1,35 @@
 """Multi-label music genre classification from audio and lyrics, in JAX/Flax.
 
 ``import mgc_jax`` touches neither TensorFlow nor a device.
+
+>>> import mgc_jax
+>>> from pathlib import Path
+>>> model = mgc_jax.load("runs/mine")  # a workdir, an exported folder, gs://bucket/run, hf://user/name
+>>> lyrics = Path("song.txt").read_text()
+
+The genres of a song, best first, and those over their thresholds:
+
+>>> song = model.predict("song.mp3", lyrics)
+>>> len(song.ranked) == model.vocabulary.size
+True
+>>> song.predicted[0] == song.ranked[0][0] or song.predicted[0] in dict(song.ranked)
+True
+
+Why: what each stretch of sound and each word does for a genre's log-odds, and a picture of it:
+
+>>> why = model.explain("song.mp3", lyrics, genres=[song.ranked[0][0]])
+>>> why.span_effect.shape == (len(why.spans), 1)
+True
+>>> why.figure().savefig("why.png")
+
+Where it is in the space in which the A-L loss compares sound and words, and how good the model is:
+
+>>> place = model.embed("song.mp3", lyrics)
+>>> place.audio.shape == place.lyrics.shape
+True
+>>> report = model.evaluate("data/mine", "test")
+>>> 0 < report["map_macro"] <= 1
+True
 """
 
 from __future__ import annotations
