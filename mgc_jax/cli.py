@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".pdf", ".svg")
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
 TOP = 10
-ON_DEVICES = ("train", "evaluate", "predict", "explain", "reproduce", "benchmark", "export")
+ON_DEVICES = ("train", "evaluate", "predict", "explain", "serve", "reproduce", "benchmark", "export")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -318,6 +318,21 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument("--lyrics", choices=LYRICS_INPUTS, nargs="+", default=LYRICS_INPUTS, help=lyrics)
     compile_.add_argument("--json", type=_writable, metavar="FILE")
 
+    serve = command(
+        "serve",
+        _serve,
+        "a local web page where a song is dropped and gets its genres and their reasons",
+        "mgc-jax serve --workdir run --port 7860",
+    )
+    add_model(serve)
+    text = "who may reach it (default %(default)s: this machine alone)"
+    serve.add_argument("--host", default="127.0.0.1", metavar="HOST", help=text)
+    text = "0 for any that is free (default %(default)s)"
+    serve.add_argument("--port", type=_at_least(0), default=7860, metavar="N", help=text)
+    text = "the largest song that may be uploaded, in MiB (default %(default)s)"
+    serve.add_argument("--max-megabytes", type=_at_least(1), default=50, metavar="N", help=text)
+    serve.add_argument("--open", action="store_true", help="open the page in the browser")
+
     export = command(
         "export",
         _export,
@@ -517,6 +532,21 @@ def _compile(options: argparse.Namespace) -> None:
             write_json(options.json, {"size": options.size, "rows": rows})
     progress.close()
     print(report.compiled_markdown(options.size, rows))
+
+
+def _serve(options: argparse.Namespace) -> None:
+    try:
+        from mgc_jax.page import server
+    except ImportError as error:
+        raise InputError(f"serve needs the extra page ({error}); pip install -e '.[page]'.") from None
+    port = server.free_port(options.host, options.port)
+    server.serve(
+        _load(options.workdir),
+        host=options.host,
+        port=port,
+        megabytes=options.max_megabytes,
+        browser=options.open,
+    )
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -29,8 +29,7 @@ from data_pipeline.genres import GenreVocabulary
 from data_pipeline.input import PreparedData, example_fields
 from data_pipeline.schema import SPLITS, Corpus, safe_id
 from data_pipeline.sources import manifest, music4all
-from mgc_jax import build, checkpoint, config, weights_file
-from mgc_jax.export import figures
+from mgc_jax import build, checkpoint, config, evaluations, weights_file
 from mgc_jax.logs import Ending, JsonLines
 from mgc_jax.state import TrainState
 from mgc_jax.workdir import Workdir
@@ -589,7 +588,7 @@ EVALUATION = {
     "source": "a manifest",
     "checkpoint_step": 5,
     "num_tracks": 9,
-    **dict.fromkeys(figures.METRICS.values(), 0.5),
+    **dict.fromkeys(evaluations.METRICS.values(), 0.5),
     "trivial": {
         "prevalence": {"map_macro": 0.1, "map_micro": 0.1},
         "best_constant": {"f1_example": 0.1, "jaccard": 0.1},
@@ -606,7 +605,7 @@ def test_evaluation_json(tmp_path_factory, draw):
     (folder / "evaluation_test.json").write_bytes(draw.draw(json_files(EVALUATION)))
     with watched(folder):
         try:
-            found = figures.evaluations(folder, ("rock", "pop"))["test"]
+            found = evaluations.evaluations(folder, ("rock", "pop"))["test"]
         except InputError:
             return
     assert set(found.genres) <= {"rock", "pop"}

@@ -13,7 +13,7 @@ import numpy as np
 import mgc_jax
 from data_pipeline.errors import InputError
 from mgc_jax import build
-from mgc_jax.export.figures import METRICS, Evaluation
+from mgc_jax.evaluations import GENERATED, METRICS, Evaluation
 from mgc_jax.export.markdown import plain, show, table
 from mgc_jax.export.use import use
 from mgc_jax.inference import Model
@@ -296,7 +296,7 @@ def _encoder(model: Model) -> tuple[str, str | None]:
 
 
 def _generated(subject: Subject) -> bool:
-    return subject.source == "a generated corpus"
+    return subject.source == GENERATED
 
 
 def _slug(text: str) -> str:

@@ -10,9 +10,9 @@ from data_pipeline.errors import InputError
 from data_pipeline.lyrics import copy_encoder, encoder_digest
 from data_pipeline.schema import SPLITS
 from mgc_jax import weights_file
+from mgc_jax.evaluations import evaluations
 from mgc_jax.export import program
 from mgc_jax.export.card import Subject, card
-from mgc_jax.export.figures import evaluations
 from mgc_jax.export.preprocessing import preprocessing
 from mgc_jax.inference import Model
 from mgc_jax.workdir import write_json

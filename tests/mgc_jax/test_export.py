@@ -28,7 +28,7 @@ from data_pipeline.lyrics import LyricsTokenizer
 from mgc_jax import build, inference, weights_file
 from mgc_jax.benchmark import topology
 from mgc_jax.cli import main
-from mgc_jax.export.figures import METRICS
+from mgc_jax.evaluations import METRICS
 from mgc_jax.export.folder import export
 from mgc_jax.workdir import write_json
 from tests.conftest import QUICK_XLA

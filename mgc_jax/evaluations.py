@@ -25,6 +25,7 @@ METRICS = {
     "Hamming loss (smaller is better)": "hamming_loss",
 }
 """A reader's name of each metric -> its key."""
+GENERATED = "a generated corpus"
 NEVER_LOOKS = {
     "map_macro": ("prevalence", "map_macro"),
     "map_micro": ("prevalence", "map_micro"),
@@ -49,6 +50,11 @@ class Evaluation:
     never_looks: Mapping[str, float | None]
     genres: Mapping[str, Mapping[str, float | None]]
     """By name: support, average_precision and f1."""
+
+    @property
+    def generated(self) -> bool:
+        """Whether the music was made by this program, so that its figures say nothing of other music."""
+        return self.source == GENERATED
 
 
 def evaluations(folder: Path, genres: tuple[str, ...]) -> dict[str, Evaluation]:

@@ -1,0 +1,203 @@
+"""The page as a person uses it: the real command, a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("gradio")
+pytest.importorskip("playwright")
+
+from playwright.sync_api import Page, expect
+
+import mgc_jax
+from mgc_jax.cli import main
+from mgc_jax.page import result
+from tests.browser import browser, page  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = "dancing all night\nunder <b>the</b> lights"
+pytestmark = pytest.mark.slow
+
+
+class Served:
+    """The command in a process of its own."""
+
+    def __init__(self, workdir: Path, *more: str):
+        command = [sys.executable, "-m", "mgc_jax", "serve", "--workdir", str(workdir), "--port", "0", *more]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+        )
+        lines = iter(self.process.stdout.readline, "")
+        self.address = next(re.search(r"http://\S+", line)[0] for line in lines if "http://" in line)
+
+    def end(self, by: int) -> tuple[int, str]:
+        self.process.send_signal(by)
+        _, told = self.process.communicate(timeout=60)
+        return self.process.returncode, told
+
+
+@pytest.fixture(scope="module")
+def served(run: Path, tmp_path_factory) -> Iterator[Served]:
+    served = Served(run, "--max-megabytes", "1")
+    yield served
+    if served.process.poll() is None:
+        served.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def opened(served: Served, page: Page) -> Page:  # noqa: F811
+    page.goto(served.address)
+    expect(page.get_by_role("heading", name="What genres is this song?")).to_be_visible()
+    return page
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory) -> Path:
+    time = np.arange(5 * 22_050) / 22_050
+    file = tmp_path_factory.mktemp("songs") / "my song <i>.wav"
+    soundfile.write(file, 0.4 * np.sin(2 * np.pi * 220 * time) * (time % 0.5 < 0.2), 22_050)
+    return file
+
+
+def give(page: Page, file: Path) -> None:  # noqa: F811
+    page.locator("#song input[type=file]").set_input_files(file)
+    expect(page.locator("#song").get_by_text(re.compile(r"\d:\d\d")).first).to_be_visible()
+
+
+def ask(page: Page) -> None:  # noqa: F811
+    page.get_by_role("button", name="Name its genres").click()
+
+
+def test_a_song_gets_its_genres_their_reasons_and_a_player(opened: Page, served: Served, run: Path, song: Path):
+    asked: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    found: list[str] = []  # Gradio warns by itself, and cuts its own line when a page is left
+    opened.on("console", lambda said: found.append(said.text) if said.type == "error" else None)
+    opened.on("pageerror", lambda error: found.append(str(error)))
+    opened.reload()
+    give(opened, song)
+    opened.get_by_label("Lyrics").fill(WORDS)
+    ask(opened)
+    image = opened.locator("#why img")
+    expect(image).to_be_visible(timeout=60_000)
+    assert image.evaluate("i => i.complete && i.naturalWidth") > 500
+    model = mgc_jax.load(run)
+    wanted = model.predict(song, WORDS)
+    names = opened.locator("#genres td.name").all_inner_texts()
+    assert names == [name for name, _ in wanted.ranked[: result.TOP]]
+    scores = opened.locator("#genres td.score").all_inner_texts()
+    assert [float(s) for s in scores] == pytest.approx([s for _, s in wanted.ranked[: result.TOP]], abs=0.006)
+    assert opened.locator("#genres tr.predicted td.name").all_inner_texts() == list(wanted.predicted)
+    assert opened.locator("#why .lyrics").first.inner_text() == WORDS  # not taken for HTML
+    assert opened.locator("#why .lyrics span[title]").count() > 3
+    expect(opened.locator("#song").get_by_text("0:05").first).to_be_visible()  # the player knows how long it is
+    opened.locator("#song").get_by_role("button", name=re.compile("^play", re.IGNORECASE)).click()
+    assert not [url for url in asked if not url.startswith((served.address, "data:", "blob:"))]
+    assert not found, found
+
+
+def test_what_is_no_song_is_told_politely_and_the_next_one_is_heard(opened: Page, song: Path, tmp_path: Path):
+    bad = {
+        "words.mp3": (b"this is no music\n" * 99, "words.mp3: not audio"),
+        "picture.mp3": (b"\x89PNG\r\n\x1a\n" + bytes(999), "picture.mp3: not audio: a PNG image"),
+        "cut.mp3": (b"ID3" + bytes(700), "cut.mp3: "),
+    }
+    short, silent = tmp_path / "short.wav", tmp_path / "silent.wav"
+    soundfile.write(short, np.ones(5_000) * 0.3, 22_050)
+    soundfile.write(silent, np.zeros(44_100), 22_050)
+    files = [(short, "short.wav: shorter than 1 s"), (silent, "silent.wav: silent")]
+    for name, (content, said) in bad.items():
+        (tmp_path / name).write_bytes(content)
+        files.append((tmp_path / name, said))
+    shown = opened.locator("#genres .problem")
+    ask(opened)
+    expect(shown).to_contain_text("There is no song yet")
+    for file, said in files:
+        opened.reload()
+        with opened.expect_response(re.compile("/upload")) as answer:
+            opened.locator("#song input[type=file]").set_input_files(file)
+        assert answer.value.ok
+        expect(opened.locator("#song input[type=file]")).to_have_count(0)  # the player has taken its place
+        ask(opened)
+        expect(shown).to_contain_text(said, timeout=30_000)
+        assert str(tmp_path) not in shown.inner_text()
+        assert "gradio" not in shown.inner_text()
+    opened.reload()
+    give(opened, song)
+    ask(opened)
+    expect(opened.locator("#why img")).to_be_visible(timeout=60_000)
+
+
+def test_forty_megabytes_of_lyrics(opened: Page, song: Path):
+    give(opened, song)
+    opened.get_by_label("Lyrics").evaluate(
+        "(box) => { box.value = 'la la '.repeat(40 * 2 ** 20 / 6); box.dispatchEvent(new Event('input')) }"
+    )
+    ask(opened)
+    expect(opened.locator("#genres .problem")).to_contain_text("larger than 1 MiB", timeout=60_000)
+
+
+def test_a_song_that_is_too_large_is_refused(opened: Page, tmp_path: Path):
+    file = tmp_path / "long.wav"
+    soundfile.write(file, np.random.default_rng(0).uniform(-0.5, 0.5, 22_050 * 40), 22_050)
+    with opened.expect_response(re.compile("/upload")) as answer:
+        opened.locator("#song input[type=file]").set_input_files(file)
+    assert answer.value.status == 413
+    expect(opened.get_by_text(re.compile("(too large|exceeds|maximum)", re.IGNORECASE)).first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "{run}/config.json", "{run}/../run/genres.json", "..%2f..%2fetc/passwd"]
+)
+def test_no_other_file_is_given_away(opened: Page, served: Served, run: Path, path: str):
+    for route in ("gradio_api/file=", "file=", "gradio_api/file/"):
+        answer = opened.request.get(f"{served.address}/{route}{path.format(run=run)}")
+        assert answer.status in (403, 404, 405), route
+
+
+@pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_ends_with_one_line(run: Path, by: int, code: int):
+    ended, told = Served(run).end(by)
+    assert (ended, told.strip().count("\n")) == (code, 0), told
+    assert "the page is closed" in told
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--port", "70000"), "Nobody can listen on 127.0.0.1, port 70000"),
+        (("--port", "-1"), "-1 is less than 0"),
+        (("--host", "no.such.host.invalid"), "Nobody can listen on no.such.host.invalid"),
+        (("--host", ""), "give another --host or --port"),
+        (("--max-megabytes", "0"), "0 is less than 1"),
+    ],
+)
+def test_where_nobody_can_listen(run: Path, more, said, capsys):
+    try:
+        code = main(["serve", "--workdir", str(run), *more])
+    except SystemExit as end:
+        code = end.code
+    told = capsys.readouterr().err
+    assert code == 2
+    assert said in told
+    assert told.count("\n") == 1
+
+
+def test_a_port_in_use(run: Path, capsys):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        assert main(["serve", "--workdir", str(run), "--port", str(other.getsockname()[1])]) == 2
+    assert "in use" in capsys.readouterr().err
