@@ -64,6 +64,7 @@ class FusedStep:
         yield from prefetch(map(workload.batch, itertools.count()), mesh, workload.config.compute.prefetch)
 
     def run(self, count: int) -> None:
+        """See :class:`Contender`."""
         metrics: Any = {}
         self._batches_left.seconds, start = 0.0, time.monotonic()
         for _ in range(count):
