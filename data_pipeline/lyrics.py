@@ -59,7 +59,9 @@ def read_lyrics_text(text: str) -> str | None:
     _check_size(len(text))
     if len(_CONTROL.findall(text)) > len(text) / 50 or "\x00" in text:
         raise LyricsError("lyrics are not text")
-    return clean(_CONTROL.sub(" ", text))
+    # Half of a character of two halves, as JSON may have and where an emoji was cut, is nothing a tokenizer takes.
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return clean(_CONTROL.sub(" ", whole))
 
 
 def _check_size(size: int) -> None:

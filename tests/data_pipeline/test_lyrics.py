@@ -42,6 +42,13 @@ def test_what_is_no_text_is_refused(tmp_path, content):
         lyrics.read_lyrics_file(tmp_path / "a.txt")
 
 
+def test_half_an_emoji_is_one_sign_that_cannot_be_read(minilm):
+    joined, half = "la \ud83c\udfb5 la", "la la \ud83c"
+    assert lyrics.read_lyrics_text(joined) == "la \N{MUSICAL NOTE} la"
+    assert lyrics.read_lyrics_text(half) == "la la \N{REPLACEMENT CHARACTER}"
+    lyrics.LyricsTokenizer(minilm).encode(lyrics.read_lyrics_text(half))
+
+
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(lyrics.LyricsError, match="cannot be opened"):
         lyrics.read_lyrics_file(tmp_path / "a.txt")
