@@ -32,6 +32,7 @@ STYLE = """
 .lyrics { line-height: 1.7; max-height: 24em; overflow-y: auto; background: #fff; padding: 8px; border-radius: 4px;
   color: #000 }
 .lyrics span { padding: 1px 2px; border-radius: 2px }
+.why details { margin: 8px 0 }
 .picture { overflow-x: auto }
 .picture img { width: 100%; min-width: 720px; max-width: 1100px; height: auto; margin: 0; background: #fff }
 .problem { border-left: 4px solid #b3261e; padding: 8px 12px }

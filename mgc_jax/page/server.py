@@ -115,6 +115,8 @@ def _page(model: Model, megabytes: int) -> gr.Blocks:
         """The genres and their reasons; a mistake is told in place of the genres."""
         if not song:
             return result.problem("There is no song yet: drop one, or choose a file."), ""
+        if not Path(song).exists():
+            return result.problem("This song was deleted meanwhile, as all are after a while: drop it again."), ""
         try:
             explanation = model.explain(song, lyrics)
         except InputError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ import soundfile
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import APIResponse, Page, Response, expect
 
 import mgc_jax
 from mgc_jax.cli import main
@@ -144,6 +145,28 @@ def test_what_is_no_song_is_told_politely_and_the_next_one_is_heard(opened: Page
     expect(opened.locator("#why img")).to_be_visible(timeout=60_000)
 
 
+def test_the_keyboard_is_enough(opened: Page, song: Path):
+    with opened.expect_file_chooser() as chooser:
+        opened.get_by_role("button", name="Drop an audio file here to upload").focus()
+        opened.keyboard.press("Enter")
+    chooser.value.set_files(song)
+    expect(opened.locator("#song").get_by_text("0:05").first).to_be_visible()
+    opened.get_by_label("Lyrics").focus()
+    opened.keyboard.type("night")
+    opened.keyboard.press("Tab")
+    expect(opened.get_by_role("button", name="Name its genres")).to_be_focused()
+    opened.keyboard.press("Enter")
+    expect(opened.locator("#why img")).to_be_visible(timeout=60_000)
+
+
+def test_a_song_that_was_deleted_meanwhile(opened: Page, song: Path):
+    with opened.expect_response(uploaded) as answer:
+        give(opened, song)
+    Path(answer.value.json()[0]).unlink()
+    ask(opened)
+    expect(opened.locator("#genres .problem")).to_contain_text("deleted meanwhile")
+
+
 def test_forty_megabytes_of_lyrics(opened: Page, song: Path):
     give(opened, song)
     opened.get_by_label("Lyrics").evaluate(
@@ -172,11 +195,42 @@ def test_no_other_file_is_given_away(opened: Page, served: Served, run: Path, pa
         assert answer.status in (403, 404, 405), route
 
 
+def asked_by_hand(page: Page, address: str, song: str, **headers: str) -> APIResponse:  # noqa: F811
+    """The answer to a question that the page would not ask."""
+    file = {"path": song, "meta": {"_type": "gradio.FileData"}}
+    question = {"data": [file, ""], "fn_index": 0, "session_hash": "by-hand"}
+    return page.request.post(f"{address}/gradio_api/queue/join", data=json.dumps(question), headers=headers)
+
+
+def test_a_file_that_was_not_uploaded_is_not_heard(opened: Page, served: Served, song: Path):
+    file = {"name": "song.wav", "mimeType": "audio/wav", "buffer": song.read_bytes()}
+    upload = opened.request.post(f"{served.address}/gradio_api/upload", multipart={"files": file})
+    for place, heard in ((upload.json()[0], True), (str(song), False), ("/etc/passwd", False)):
+        joined = asked_by_hand(opened, served.address, place, **{"Content-Type": "application/json"})
+        assert joined.ok  # what is refused is refused when its turn comes
+        told = opened.request.get(f"{served.address}/gradio_api/queue/data?session_hash=by-hand").text()
+        assert ('"success":true' in told, "<table" in told) == (heard, heard)
+
+
+def test_another_site_cannot_use_the_page(opened: Page, served: Served, song: Path):
+    """What a browser sends for another site without asking first: no JSON."""
+    there = {"Origin": "http://elsewhere.example", "Content-Type": "text/plain"}
+    assert asked_by_hand(opened, served.address, str(song), **there).status == 422
+    answer = opened.request.get(f"{served.address}/config", headers=there)
+    assert "access-control-allow-origin" not in answer.headers
+
+
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_it_ends_with_one_line(run: Path, by: int, code: int):
-    ended, told = Served(run).end(by)
+def test_it_ends_with_one_line_and_leaves_no_song(run: Path, by: int, code: int, page: Page):  # noqa: F811
+    served = Served(run)
+    file = {"name": "song.wav", "mimeType": "audio/wav", "buffer": b"anything"}
+    answer = page.request.post(f"{served.address}/gradio_api/upload", multipart={"files": file})
+    uploaded_to = Path(answer.json()[0])
+    assert uploaded_to.read_bytes() == b"anything"
+    ended, told = served.end(by)
     assert (ended, told.strip().count("\n")) == (code, 0), told
     assert "the page is closed" in told
+    assert not uploaded_to.parent.parent.exists()
 
 
 @pytest.mark.parametrize(
