@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 
 from matplotlib import font_manager
@@ -29,6 +30,7 @@ _DPI, _LONGEST = 100, 1000
 @cache
 def families() -> list[str]:
     """The fonts to look for a letter in: matplotlib's own, and those for other scripts that are installed."""
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # some have no bold letters: regular ones do
     installed = {font.name for font in font_manager.fontManager.ttflist}
     return ["DejaVu Sans", *(name for name in _FAMILIES if name in installed)]
 

@@ -84,7 +84,7 @@ def _read(file: Path, split: str, genres: tuple[str, ...]) -> Evaluation:
             never_looks={key: _number(report["trivial"][way][name]) for key, (way, name) in NEVER_LOOKS.items()},
             genres={name: {key: _number(row[key]) for key in numbers} for name, row in rows.items()},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(f"{file} cannot be used ({problem[:200]}); remove it or run mgc-jax evaluate again.") from None
 

@@ -29,6 +29,7 @@ from tests.browser import browser, page  # noqa: F401
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = "dancing all night\nunder <b>the</b> lights"
 pytestmark = pytest.mark.slow
+expect.set_options(timeout=60_000)
 
 
 class Served:
@@ -59,6 +60,7 @@ def served(run: Path, tmp_path_factory) -> Iterator[Served]:
 
 @pytest.fixture
 def opened(served: Served, page: Page) -> Page:  # noqa: F811
+    page.set_default_timeout(120_000)  # of a machine that has other work
     page.goto(served.address)
     expect(page.get_by_role("heading", name="What genres is this song?")).to_be_visible()
     return page
@@ -96,7 +98,7 @@ def test_a_song_gets_its_genres_their_reasons_and_a_player(opened: Page, served:
     opened.get_by_label("Lyrics").fill(WORDS)
     ask(opened)
     image = opened.locator("#why img")
-    expect(image).to_be_visible(timeout=60_000)
+    expect(image).to_be_visible()
     assert image.evaluate("i => i.complete && i.naturalWidth") > 500
     model = mgc_jax.load(run)
     wanted = model.predict(song, WORDS)
@@ -136,13 +138,13 @@ def test_what_is_no_song_is_told_politely_and_the_next_one_is_heard(opened: Page
         assert answer.value.ok
         expect(opened.locator("#song input[type=file]")).to_have_count(0)  # the player has taken its place
         ask(opened)
-        expect(shown).to_contain_text(said, timeout=30_000)
+        expect(shown).to_contain_text(said)
         assert str(tmp_path) not in shown.inner_text()
         assert "gradio" not in shown.inner_text()
     opened.reload()
     give(opened, song)
     ask(opened)
-    expect(opened.locator("#why img")).to_be_visible(timeout=60_000)
+    expect(opened.locator("#why img")).to_be_visible()
 
 
 def test_the_keyboard_is_enough(opened: Page, song: Path):
@@ -156,7 +158,7 @@ def test_the_keyboard_is_enough(opened: Page, song: Path):
     opened.keyboard.press("Tab")
     expect(opened.get_by_role("button", name="Name its genres")).to_be_focused()
     opened.keyboard.press("Enter")
-    expect(opened.locator("#why img")).to_be_visible(timeout=60_000)
+    expect(opened.locator("#why img")).to_be_visible()
 
 
 def test_a_song_that_was_deleted_meanwhile(opened: Page, song: Path):
@@ -167,13 +169,13 @@ def test_a_song_that_was_deleted_meanwhile(opened: Page, song: Path):
     expect(opened.locator("#genres .problem")).to_contain_text("deleted meanwhile")
 
 
-def test_forty_megabytes_of_lyrics(opened: Page, song: Path):
+def test_megabytes_of_lyrics(opened: Page, song: Path):
     give(opened, song)
     opened.get_by_label("Lyrics").evaluate(
-        "(box) => { box.value = 'la la '.repeat(40 * 2 ** 20 / 6); box.dispatchEvent(new Event('input')) }"
+        "(box) => { box.value = 'la la '.repeat(3 * 2 ** 20 / 6); box.dispatchEvent(new Event('input')) }"
     )
     ask(opened)
-    expect(opened.locator("#genres .problem")).to_contain_text("larger than 1 MiB", timeout=60_000)
+    expect(opened.locator("#genres .problem")).to_contain_text("larger than 1 MiB")
 
 
 def test_a_song_that_is_too_large_is_refused(opened: Page, served: Served, tmp_path: Path):
