@@ -115,6 +115,7 @@ def from_folder(folder: Path) -> tuple[dict, list[dict], dict, int | None]:
     """Config, rows, summary and exit code in the file that wandb leaves offline: LevelDB's log of protobufs."""
     from wandb.proto import wandb_internal_pb2
 
+    wandb.teardown()  # its process writes the end of the file when it ends, which the command waits for
     (path,) = folder.glob("*.wandb")
     data, at, whole = path.read_bytes(), 7, b""
     settings_, rows, summary, code = {}, [], {}, None
