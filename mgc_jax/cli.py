@@ -261,7 +261,7 @@ def _parser() -> argparse.ArgumentParser:
     report = command(
         "report",
         _report,
-        "one HTML page about a run: curves, metrics, genres, calibration, worst mistakes with players",
+        "one HTML page about a run: curves, metrics, genres, calibration, worst mistakes with players, explanations",
         "mgc-jax report --workdir run --out report.html",
     )
     add_model(report)
@@ -270,7 +270,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=_writable, metavar="FILE", help="default W/report.html")
     text = "the data set, if it is not where it was when the run was evaluated"
     report.add_argument("--data", type=_place, metavar="DIR", help=text)
-    report.add_argument("--no-audio", action="store_true", help="without players: the page contains no music")
+    report.add_argument("--no-audio", action="store_true", help="without players and explanations: no music, no lyrics")
 
     reproduce = command(
         "reproduce",

@@ -210,6 +210,10 @@ def test_charts_and_what_they_draw_know_arrays_and_each_other():
 def test_a_report_needs_no_device():
     run_python("import sys, mgc_jax.report.page\nassert not {'jax', 'flax', 'tensorflow'} & set(sys.modules)")
     assert users("jinja2") == {"mgc_jax.report.page"}
+    inside = {name for name in MODULES if within(name, "mgc_jax.report")}
+    assert users("mgc_jax.report") - inside == {"mgc_jax.cli"}
+    asking = {name for name in inside if MODULES[name].uses("mgc_jax.inference")}
+    assert asking == {"mgc_jax.report.explained"}  # a page without explanations is made without a model
 
 
 def test_the_command_line_is_on_top():

@@ -1,4 +1,4 @@
-"""The tracks of a split on which a model is most wrong, as a person wants to see and hear them.
+"""The tracks of a split as a model judged them, the most wrong ones first, as a person wants to see and hear them.
 
 Axis letters: N tracks, G genres.
 """
@@ -31,8 +31,9 @@ class Named:
 
 
 @dataclasses.dataclass(frozen=True)
-class Mistake:
-    """One track: its place in the split, cross-entropy, the genres it has and those predicted (best score first)."""
+class Judged:
+    """One track as the model judged it: its place in the split, cross-entropy, the genres it has and those predicted
+    (best score first)."""
 
     index: int
     bce: float
@@ -41,11 +42,14 @@ class Mistake:
     with_lyrics: bool
 
 
-def worst(scored: Scored, thresholds: np.ndarray, names: Sequence[str], count: int = WORST) -> list[Mistake]:
-    """The ``count`` tracks with the highest cross-entropy, worst first; predictions at the thresholds (G,), or the best
-    genre where none is over its own."""
-    truth = scored.labels > 0
-    said = metrics.argmax_fallback(scored.scores >= thresholds, scored.scores)
+def decided(scored: Scored, thresholds: np.ndarray) -> np.ndarray:
+    """The predictions (N, G) bool at the thresholds (G,), or the best genre where none is over its own."""
+    return metrics.argmax_fallback(scored.scores >= thresholds, scored.scores)
+
+
+def judged(scored: Scored, thresholds: np.ndarray, names: Sequence[str], tracks: Sequence[int]) -> list[Judged]:
+    """These ``tracks`` (indices) with their genres and those that are :func:`decided`."""
+    truth, said = scored.labels > 0, decided(scored, thresholds)
 
     def named(track: int, which: np.ndarray, right: np.ndarray) -> tuple[Named, ...]:
         genres = np.flatnonzero(which[track])
@@ -53,9 +57,14 @@ def worst(scored: Scored, thresholds: np.ndarray, names: Sequence[str], count: i
         return tuple(Named(names[g], float(scored.scores[track, g]), bool(right[track, g])) for g in ranked)
 
     return [
-        Mistake(int(i), float(scored.bce[i]), named(i, truth, said), named(i, said, truth), bool(scored.words[i] >= 0))
-        for i in np.argsort(-scored.bce, kind="stable")[:count]
+        Judged(int(i), float(scored.bce[i]), named(i, truth, said), named(i, said, truth), bool(scored.words[i] >= 0))
+        for i in tracks
     ]
+
+
+def worst(scored: Scored, thresholds: np.ndarray, names: Sequence[str], count: int = WORST) -> list[Judged]:
+    """The ``count`` tracks with the highest cross-entropy, worst first."""
+    return judged(scored, thresholds, names, [int(i) for i in np.argsort(-scored.bce, kind="stable")[:count]])
 
 
 def locate(track: Mapping[str, str], data: Path) -> Path:

@@ -15,7 +15,7 @@ from data_pipeline.errors import InputError
 from mgc_jax import __version__, charts, diagnostics, retrieval
 from mgc_jax import config as configs
 from mgc_jax.config import Config
-from mgc_jax.report import mistakes
+from mgc_jax.report import explained, mistakes
 from mgc_jax.report.data_losses import EXAMPLES, losses
 from mgc_jax.report.run import Gaps, Run, gather
 from mgc_jax.report.tables import genre_rows, metric_rows
@@ -40,7 +40,8 @@ def write(
 
     Args:
         data: where the prepared data set is, if not where it was when the run was evaluated.
-        players: whether the worst mistakes can be listened to; the page then contains music.
+        players: whether the page contains music and lyrics: players for the worst mistakes, and a few tracks
+            explained by the run's checkpoint.
 
     Returns:
         The page's size in bytes, and a sentence for each thing that it lacks.
@@ -85,6 +86,7 @@ def render(run: Run, gaps: Gaps, *, players: bool) -> str:
         retrieval=_retrieval(run),
         calibration=_calibration(run),
         mistakes=wrong,
+        explained=explained.explained(run, gaps) if players else [],
         players=any(m["player"] for m in wrong),
         wanted_players=players,
         losses=left_out,
@@ -208,7 +210,7 @@ def _mistakes(run: Run, gaps: Gaps, players: bool) -> list[dict[str, Any]]:
                 player = mistakes.clip(mistakes.locate(track, run.data.path))
             except AudioError as error:
                 silent.append(f"{track['id']} ({error})")
-        found.append({"track": track, "player": player, "mistake": mistake})
+        found.append({"track": track, "player": player, "judged": mistake})
     if silent:
         gaps.add("mistakes", f"{len(silent)} of these tracks cannot be played: {', '.join(silent[:EXAMPLES])}.")
     return found

@@ -16,9 +16,9 @@ from tests.browser import problems
 
 SECTIONS = (
     *("results", "training", "genres", "precision", "calibration", "maps", "confusions", "retrieval", "mistakes"),
-    *("data", "settings", "files"),
+    *("explained", "data", "settings", "files"),
 )
-PICTURES = 7
+CHARTS = 7
 BROKEN_LOG = b'{"step": 5, "train/loss": 1}\n[1]\n\xff\n{"step": 1e999}\n{"st'
 EVIL = "<script>alert(1)</script>"
 
@@ -62,11 +62,15 @@ def test_the_page_stands_alone_in_a_browser(evaluated: Path, page: Page, tmp_pat
         assert box["height"] > 40, section
         assert page.locator(f"nav a[href='#{section}']").count() == 1
     sizes = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.naturalHeight, i.alt.length])")
-    assert len(sizes) == PICTURES
+    explained = page.locator("#explained .song").count()
+    assert 2 <= explained <= 3
+    looks = page.locator("#explained summary", has_text="attention").count()
+    assert looks == page.locator("#explained small", has_text="with lyrics").count() > 0
+    assert len(sizes) == CHARTS + explained + looks
     assert all(wide > 500 and high > 100 and alt > 10 for wide, high, alt in sizes)
     page.wait_for_function("[...document.querySelectorAll('audio')].every(a => a.duration > 0 || a.error)")
     durations = page.evaluate("[...document.querySelectorAll('audio')].map(a => a.error ? -1 : a.duration)")
-    assert len(durations) == page.locator(".mistake").count() > 0
+    assert len(durations) == page.locator(".song").count() == explained + page.locator("#mistakes .song").count()
     assert all(2.5 < seconds < 10.5 for seconds in durations)  # the corpus's tracks last 3 s
     assert page.evaluate("document.documentElement.scrollWidth") <= 1000
     assert page.locator(".note").count() == 0
@@ -74,7 +78,7 @@ def test_the_page_stands_alone_in_a_browser(evaluated: Path, page: Page, tmp_pat
 
 
 def test_the_page_shows_the_evaluations_figures(evaluated: Path, page: Page):
-    html = report(evaluated)
+    html = report(evaluated, "--no-audio")
     stored = json.loads((evaluated / "evaluation_test.json").read_text())
     opened(page, evaluated / "report.html")
     cells = page.locator("#results tr").evaluate_all("rows => rows.map(r => [...r.cells].map(c => c.innerText))")
@@ -100,13 +104,14 @@ def test_the_worst_mistakes_are_the_tracks_with_the_highest_cross_entropy(evalua
         labels, names = kept["labels"], kept["genres"]
     table = [line.split("\t") for line in (data / "tracks.tsv").read_text("utf-8").splitlines()]
     ids = [row[2] for row in table if row[0] == "test"]
-    shown = page.locator(".mistake small").all_inner_texts()
+    shown = page.locator("#mistakes small").all_inner_texts()
     assert [text.split(" ")[0] for text in shown] == [ids[i] for i in order[: len(shown)]]
-    chips = page.locator(".mistake").first.locator(".genres > div").first.locator(".chip").all_inner_texts()
+    chips = page.locator("#mistakes .song").first.locator(".genres > div").first.locator(".chip").all_inner_texts()
     assert len(chips) == labels[order[0]].sum()
     assert all(any(name in chip for name in names[labels[order[0]] > 0]) for chip in chips)
     assert page.locator("audio").count() == 0
-    assert "--no-audio" in page.locator("#mistakes").inner_text()
+    for section in ("#mistakes", "#explained"):
+        assert "--no-audio" in page.locator(section).inner_text()
 
 
 def test_names_from_files_are_text_and_nothing_else(workdir: Path, data: Path, page: Page, tmp_path: Path):
@@ -133,10 +138,10 @@ def test_names_from_files_are_text_and_nothing_else(workdir: Path, data: Path, p
     asked = opened(page, workdir / "report.html")
     assert page.locator("script").count() == 0
     assert "<script" not in html
-    assert page.locator("img").count() == PICTURES
+    assert page.locator("img").count() == CHARTS + page.locator("#explained img[alt]").count()
     assert EVIL in page.locator("#data").inner_text()
-    assert "<img src=x" in page.locator(".mistake").first.inner_text()
-    page.locator("details").evaluate("d => d.open = true")
+    assert "<img src=x" in page.locator("#mistakes .song").first.inner_text()
+    page.locator("#genres details").evaluate("d => d.open = true")
     assert EVIL in page.locator("#genres").inner_text()
     assert asked == []
 

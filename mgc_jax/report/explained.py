@@ -1,0 +1,185 @@
+"""A few tracks of a split with what moved their genres: one that is right, a typical one, and the worst.
+
+This part of the page asks the model itself, and so needs JAX, the run's checkpoint and the audio.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from data_pipeline.errors import InputError
+from data_pipeline.input import PreparedData
+from data_pipeline.lyrics import LyricsError, read_lyrics_file
+from mgc_jax.progress import Progress
+from mgc_jax.report import mistakes
+from mgc_jax.report.mistakes import Judged
+from mgc_jax.report.run import Gaps, Run
+from mgc_jax.scored import Kept, Scored
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mgc_jax.explanation import Explanation
+    from mgc_jax.inference import Model
+
+GENRES = 2
+"""Explained of each track; the letters of a picture of three would be small on a page."""
+DPI = 144
+
+
+class Song(NamedTuple):
+    """A chosen track: what it shows, its row of ``tracks.tsv``, its genres, and its file."""
+
+    kind: str
+    track: Mapping[str, str]
+    judged: Judged
+    audio: Path
+
+
+def explained(run: Run, gaps: Gaps) -> list[dict[str, Any]]:
+    """The chosen tracks, each with its pictures and its summary; none where the model or all audio is out of reach."""
+    kept, data = run.kept, run.data
+    if kept is None or data is None:
+        for sentence in (gaps.of.get("scores" if kept is None else "data") or gaps.of.get("results") or [])[:1]:
+            gaps.add("explained", f"No track is explained: {sentence[0].lower()}{sentence[1:]}")
+        return []
+    found: list[dict[str, Any]] = []
+    try:
+        songs = _songs(run, kept, data, gaps)
+        if not songs:
+            return []
+        model = _load(run, kept)
+        with contextlib.closing(Progress("explaining", len(songs), "tracks")) as progress:
+            for song in songs:
+                told = {"kind": song.kind, "track": song.track, "judged": song.judged}
+                try:
+                    found.append(told | _entry(model, kept, song))
+                except InputError as error:
+                    gaps.add("explained", f"{song.track['id']} is not explained: {error}")
+                progress.update(1)
+    except InputError as error:
+        gaps.add("explained", f"No track is explained: {error}")
+    except Exception as error:  # no memory, a device that is taken, ...: the page is worth more than this part of it
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        gaps.add("explained", f"Explaining tracks ended with {type(error).__name__} ({reason}).")
+    return found
+
+
+def choose(scored: Scored, thresholds: np.ndarray) -> dict[str, int]:
+    """Up to three different tracks of a split, by what they show: ``right``, ``typical`` and ``worst``.
+
+    The right one is the most certain of those whose genres are all right (none, where there is no such track), the
+    typical one has the median cross-entropy and the worst one the highest.
+    """
+    order = np.argsort(scored.bce, kind="stable")
+    said = mistakes.decided(scored, thresholds)
+    right = [i for i in order if (said[i] == (scored.labels[i] > 0)).all()]
+    wanted = (("right", right[:1]), ("typical", order[(len(order) - 1) // 2 :][:1]), ("worst", order[::-1][:1]))
+    chosen: dict[str, int] = {}
+    for kind, tracks in wanted:
+        for track in map(int, tracks):
+            if track not in chosen.values():
+                chosen[kind] = track
+    return chosen
+
+
+def asked(one: Judged) -> list[str]:
+    """The genres to explain: the first predicted, then the first that was missed, then the other predicted ones."""
+    predicted = [named.genre for named in one.predicted]
+    missed = [named.genre for named in one.true if not named.right]
+    return [*predicted[:1], *missed[:1], *predicted[1:]][:GENRES]
+
+
+def lyrics_files(track: Mapping[str, str], audio: Path) -> list[Path]:
+    """Where a track's lyrics may lie: beside its audio, or in a folder ``lyrics`` beside the audio's folder."""
+    names = dict.fromkeys(f"{name}.txt" for name in (audio.stem, track["id"]) if Path(name).name == name)
+    return [folder / name for folder in (audio.parent.parent / "lyrics", audio.parent) for name in names]
+
+
+def _songs(run: Run, kept: Kept, data: PreparedData, gaps: Gaps) -> list[Song]:
+    """The chosen tracks whose audio is there."""
+    chosen, rows = choose(kept.scored, kept.thresholds), data.tracks(run.split)
+    told = mistakes.judged(kept.scored, kept.thresholds, run.vocabulary.names, list(chosen.values()))
+    songs = []
+    for kind, one in zip(chosen, told, strict=True):
+        track = {"title": "", "artist": ""} | rows[one.index]
+        audio = mistakes.locate(track, data.path)
+        if audio.is_file():
+            songs.append(Song(kind, track, one, audio))
+        else:
+            gaps.add("explained", f"{track['id']} is not explained: its audio, {audio}, is not there.")
+    return songs
+
+
+def _load(run: Run, kept: Kept) -> Model:
+    from mgc_jax import inference
+
+    model = inference.load(run.folder.path)
+    if (step := int(model.state.step)) != kept.step:
+        raise InputError(
+            f"the best checkpoint is that of step {step} by now, and the evaluation is of step {kept.step}; "
+            "run mgc-jax evaluate again."
+        )
+    return model
+
+
+def _entry(model: Model, kept: Kept, song: Song) -> dict[str, Any]:
+    from mgc_jax.explanation_text import summary
+
+    lyrics, read = None, song.judged.with_lyrics
+    if read:
+        lyrics = _lyrics(model, lyrics_files(song.track, song.audio), int(kept.scored.words[song.judged.index]))
+    explanation = model.explain(song.audio, lyrics, genres=asked(song.judged))
+    return {
+        **_drawn(explanation),
+        "summary": summary(explanation),
+        "genres": explanation.genres,
+        "windows": (len(explanation.windows), explanation.prediction.windows),
+        "lyrics_lost": read and lyrics is None,
+        "player": mistakes.clip(song.audio),
+    }
+
+
+def _lyrics(model: Model, files: Sequence[Path], digest: int) -> str | None:
+    """The text of the first file whose tokens are those that were evaluated, by their ``digest``."""
+    import jax.numpy as jnp
+
+    from mgc_jax import losses
+
+    for file in files:
+        try:
+            text = read_lyrics_file(file)
+        except LyricsError:
+            continue
+        tokens = model.tokens(text)
+        row = np.pad(tokens.astype(np.int32), (0, model.config.lyrics.max_tokens - len(tokens)))
+        if int(losses.row_digest(jnp.asarray(row[None]))[0]) == digest:
+            return text
+    return None
+
+
+def _drawn(explanation: Explanation) -> dict[str, str | None]:
+    """The ``picture`` of what moved the genres, without the heading that the page has already, and that of the
+    ``attention``, if there is any."""
+    from mgc_jax import pictures
+
+    found = explanation.attention
+    effects = [pictures.sound(explanation), pictures.words(explanation), pictures.shares(explanation)]
+    looks = found is not None and len(found.words) > 0
+    return {
+        "picture": _png(pictures.compose(explanation, effects)),
+        "attention": _png(pictures.compose(explanation, [pictures.attention(explanation)])) if looks else None,
+    }
+
+
+def _png(figure: Figure) -> str:
+    written = io.BytesIO()
+    figure.savefig(written, format="png", dpi=DPI)
+    return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"
