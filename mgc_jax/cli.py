@@ -539,14 +539,8 @@ def _serve(options: argparse.Namespace) -> None:
         from mgc_jax.page import server
     except ImportError as error:
         raise InputError(f"serve needs the extra page ({error}); pip install -e '.[page]'.") from None
-    port = server.free_port(options.host, options.port)
-    server.serve(
-        _load(options.workdir),
-        host=options.host,
-        port=port,
-        megabytes=options.max_megabytes,
-        browser=options.open,
-    )
+    with server.listen(options.host, options.port) as listener:
+        server.serve(_load(options.workdir), listener, megabytes=options.max_megabytes, browser=options.open)
 
 
 def _export(options: argparse.Namespace) -> None:

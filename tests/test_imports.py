@@ -171,7 +171,7 @@ def test_only_one_file_knows_notebooks_and_ipython_need_not_be_there():
 
 
 def test_only_the_page_knows_gradio_and_is_imported_on_demand():
-    assert users("gradio") == {"mgc_jax.page.server"}
+    assert users("gradio") == {"mgc_jax.page.app"}
     inside = {name for name in MODULES if within(name, "mgc_jax.page")}
     assert users("mgc_jax.page") - inside == {"mgc_jax.cli"}
     known = [i for i in MODULES["mgc_jax.cli"].imports if within(i.target, "mgc_jax.page")]

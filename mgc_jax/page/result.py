@@ -49,7 +49,9 @@ def genres(prediction: Prediction, thresholds: dict[str, float]) -> str:
     rows = []
     for name, score in prediction.ranked[:TOP]:
         kind = "predicted" if name in prediction.predicted else ""
-        bar = f'<span style="width:{100 * score:.1f}%"></span><i style="left:{100 * thresholds[name]:.1f}%"></i>'
+        threshold = thresholds[name]
+        line = f'<i style="left:{100 * threshold:.1f}%" title="threshold {threshold:.2f}"></i>'
+        bar = f'<span style="width:{100 * score:.1f}%"></span>{line}'
         rows.append(
             f'<tr class="{kind}"><td class="name">{html.escape(name)}</td><td class="bar">{bar}</td>'
             f'<td class="score">{score:.2f}</td></tr>'

@@ -1,42 +1,37 @@
-"""The page and its server: the only file that knows Gradio."""
+"""The page's server, from the port to the last song that is waited for."""
 
 from __future__ import annotations
 
 import contextlib
-import html
+import ipaddress
 import os
 import socket
+import sys
 import tempfile
+import threading
 import time
+import webbrowser
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
-
-import gradio as gr
-import numpy as np
+import uvicorn
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import MAX_BYTES
-from mgc_jax.evaluations import evaluations
 from mgc_jax.inference import Model
-from mgc_jax.page import result
+from mgc_jax.page import app
+from mgc_jax.page.desk import Desk
 from mgc_jax.progress import stage
 from mgc_jax.stopping import Stopped, StopRequest
 
-WAITING = 16
-"""How many songs may wait; one is worked on at a time."""
-KEPT_SECONDS = 900
-"""How long an uploaded song stays on the disk: its page plays it meanwhile."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PARTING_SECONDS = 2
+"""How long browsers have to take the last answers; an open page never hangs up by itself."""
+CLOSED = "the page is closed, and the songs that were uploaded are deleted"
 
 
-def serve(model: Model, *, host: str, port: int, megabytes: int, browser: bool) -> None:
-    """Serve the page until somebody ends it.
+def serve(model: Model, listener: socket.socket, *, megabytes: int, browser: bool) -> None:
+    """Serve the page until somebody ends it; the song that is worked on then is waited for.
 
     Args:
-        port: see :func:`free_port`.
+        listener: see :func:`listen`; it is closed in the end.
         megabytes: the largest file that may be uploaded, in MiB.
         browser: whether to open the page in the user's browser.
 
@@ -44,46 +39,27 @@ def serve(model: Model, *, host: str, port: int, megabytes: int, browser: bool) 
         Stopped: by SIGINT or SIGTERM, as it always ends.
     """
     stage("compiling, so that the first song need not wait for it")
-    _warm_up(model)
-    with tempfile.TemporaryDirectory(prefix="mgc_jax_page_") as uploads, _environment(GRADIO_TEMP_DIR=uploads):
-        page = _page(model, megabytes).queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
-        with StopRequest() as stop:
-            page.launch(
-                server_name=host,
-                server_port=port,
-                inbrowser=browser,
-                max_file_size=f"{megabytes}mb",
-                css=result.STYLE,
-                footer_links=[],
-                share=False,
-                ssr_mode=False,
-                pwa=False,
-                mcp_server=False,
-                run_history=False,
-                enable_monitoring=False,
-                quiet=True,
-                prevent_thread_lock=True,
-            )
-            shown = f"[{host}]" if ":" in host else host
-            print(f"open http://{shown}:{port} in a browser; Ctrl-C ends it", flush=True)
-            if host not in LOOPBACK:
-                print("everybody who reaches this machine can use the page: it asks for no password", flush=True)
-            while not stop.due():
-                time.sleep(0.2)
-        page.close(verbose=False)
-    raise Stopped(stop.signal_number, "the page is closed, and the songs that were uploaded are deleted")
+    desk = Desk(model)
+    desk.warm_up()
+    try:
+        with tempfile.TemporaryDirectory(prefix="mgc_jax_page_") as uploads, _environment(app.UPLOADS, uploads):
+            number = _serve(desk, listener, megabytes, browser)
+    except KeyboardInterrupt:  # a second one
+        print(f"mgc-jax: {CLOSED}; a song was not waited for", file=sys.stderr, flush=True)
+        os._exit(130)  # Python cannot end a thread inside XLA, and aborts where it tries to
+    raise Stopped(number, CLOSED)
 
 
-def free_port(host: str, port: int) -> int:
-    """The port, or a free one for 0; raises InputError where nobody can listen there."""
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at this port, or at a free one for 0; raises InputError where nobody can listen there.
+
+    Who asks for the page from now on waits until it is served.
+    """
     try:
         if port > 65535:  # which getaddrinfo takes modulo 65536
             raise OverflowError("ports end at 65535")
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
-            return int(trial.getsockname()[1])
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address, family=family)
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
@@ -91,83 +67,46 @@ def free_port(host: str, port: int) -> int:
         ) from None
 
 
+def _serve(desk: Desk, listener: socket.socket, megabytes: int, browser: bool) -> int:
+    """Serve until a signal comes, and return its number."""
+    settings = uvicorn.Config(
+        app.application(desk, megabytes), log_level="critical", timeout_graceful_shutdown=PARTING_SECONDS
+    )
+    server = uvicorn.Server(settings)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    with StopRequest() as stop:
+        thread.start()
+        _announce(listener, browser)
+        while not stop.due():
+            if not thread.is_alive():
+                raise RuntimeError("The page's server ended by itself.")
+            time.sleep(0.2)
+        if desk.busy:
+            stage("waiting for the song that is worked on; another Ctrl-C does not wait")
+        desk.close()
+        server.should_exit = True
+        thread.join()
+    return stop.signal_number
+
+
+def _announce(listener: socket.socket, browser: bool) -> None:
+    host, port = listener.getsockname()[:2]
+    address = ipaddress.ip_address(host.partition("%")[0])
+    everywhere = address.is_unspecified
+    name = "localhost" if everywhere else f"[{host}]" if address.version == 6 else host
+    print(f"open http://{name}:{port} in a browser; Ctrl-C ends it", flush=True)
+    if not address.is_loopback:
+        elsewhere = f", at http://{socket.gethostname()}:{port}," if everywhere else ""
+        print(f"everybody who reaches this machine{elsewhere} can use the page: it asks for no password", flush=True)
+    if browser:
+        webbrowser.open(f"http://{name}:{port}")
+
+
 @contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def _warm_up(model: Model) -> None:
-    seconds, rate = 2, model.spec.sample_rate
-    noise = np.random.default_rng(0).uniform(-0.1, 0.1, seconds * rate).astype(np.float32)
-    result.reasons(model.explain(noise, "a word and another one", rate=rate))
-
-
-def _page(model: Model, megabytes: int) -> gr.Blocks:
-    thresholds = dict(zip(model.vocabulary.names, model.thresholds.tolist(), strict=True))
-
-    def work(song: str | None, lyrics: str) -> tuple[str, str]:
-        """The genres and their reasons; a mistake is told in place of the genres."""
-        if not song:
-            return result.problem("There is no song yet: drop one, or choose a file."), ""
-        if not Path(song).exists():
-            return result.problem("This song was deleted meanwhile, as all are after a while: drop it again."), ""
-        try:
-            explanation = model.explain(song, lyrics)
-        except InputError as error:
-            return result.problem(str(error).replace(song, Path(song).name)), ""
-        return result.genres(explanation.prediction, thresholds), result.reasons(explanation)
-
-    with gr.Blocks(title="mgc-jax", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as page:
-        gr.HTML(_introduction(model))
-        with gr.Row():
-            with gr.Column(min_width=300):
-                song = gr.Audio(
-                    label=f"Song (any length, up to {megabytes} MiB)",
-                    sources=["upload", "microphone"],
-                    type="filepath",
-                    editable=False,
-                    buttons=["download"],  # another one would share the song with the world
-                    elem_id="song",
-                )
-                lyrics = gr.Textbox(
-                    label="Lyrics, if it has any",
-                    placeholder="Paste the words here.",
-                    lines=8,
-                    max_lines=12,
-                    max_length=MAX_BYTES + 1,  # what is longer is refused, not cut
-                    elem_id="lyrics",
-                )
-                ask = gr.Button("Name its genres", variant="primary", elem_id="ask")
-            with gr.Column(min_width=300):
-                found = gr.HTML(label="Genres", elem_id="genres", min_height=200, padding=True)
-        why = gr.HTML(elem_id="why", padding=True)
-        gr.on([ask.click], work, inputs=[song, lyrics], outputs=[found, why], api_visibility="private")
-    return page
-
-
-def _introduction(model: Model) -> str:
-    names = model.vocabulary.names
-    known = f"The model knows {len(names)} genres: {', '.join(names)}."
-    try:
-        measured: Any = evaluations(model.folder.path, names).get("test")
-    except InputError:
-        measured = None
-    if measured is None:
-        how_good = "How good it is was not measured: mgc-jax evaluate does."
-    else:
-        score = measured.metrics["map_macro"]
-        figure = "" if score is None else f", with a macro-mAP of {score:.2f} (1 is perfect)"
-        how_good = f"It was tried on {measured.tracks} songs that it had not learned from{figure}."
-        if measured.generated:
-            how_good += " It learned from generated music alone, so what it says of a real song means little."
-    return (
-        "<h1>What genres is this song?</h1><p>Named from how it sounds and what it says, with the reasons: the seconds "
-        f"and words that speak for each genre. {html.escape(known)} {html.escape(how_good)} Songs stay on the machine "
-        "that serves this page and are deleted after a while.</p>"
-    )
+        os.environ.pop(name) if before is None else os.environ.update({name: before})

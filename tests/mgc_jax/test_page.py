@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,11 @@ pytest.importorskip("playwright")
 from playwright.sync_api import APIResponse, Page, Response, expect
 
 import mgc_jax
+from data_pipeline.errors import InputError
+from mgc_jax import inference
 from mgc_jax.cli import main
-from mgc_jax.page import result
+from mgc_jax.page import result, server
+from mgc_jax.page.desk import Desk
 from tests.browser import browser, page  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -262,3 +267,97 @@ def test_a_port_in_use(run: Path, capsys):
         other.listen()
         assert main(["serve", "--workdir", str(run), "--port", str(other.getsockname()[1])]) == 2
     assert "in use" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def long_song(tmp_path_factory) -> Path:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 22_050 * 300)
+    file = tmp_path_factory.mktemp("songs") / "long.flac"
+    soundfile.write(file, noise, 22_050)
+    return file
+
+
+@pytest.mark.parametrize("impatient", [False, True])
+def test_the_song_that_is_worked_on_is_waited_for_unless_somebody_insists(
+    run: Path,
+    long_song: Path,
+    page: Page,  # noqa: F811
+    impatient: bool,
+):
+    served = Served(run)
+    page.set_default_timeout(120_000)
+    page.goto(served.address)
+    give(page, long_song)
+    page.get_by_label("Lyrics").fill("night and day " * 120)
+    ask(page)
+    expect(page.locator("#genres").get_by_text("processing")).to_be_visible()
+    served.process.send_signal(signal.SIGINT)
+    assert "waiting for the song" in served.process.stdout.readline()
+    if impatient:
+        ended, told = served.end(signal.SIGINT)
+        assert told.count("not waited for") == 1
+    else:
+        expect(page.locator("#genres td.name").first).to_be_visible()
+        _, told = served.process.communicate(timeout=60)
+        ended = served.process.returncode
+    assert (ended, told.strip().count("\n")) == (130, 0), told
+
+
+def test_a_closed_desk_refuses_those_who_wait(run: Path, song: Path, monkeypatch):
+    desk = Desk(mgc_jax.load(run))
+    begun, go_on = threading.Event(), threading.Event()
+    explain = inference.Model.explain
+
+    def slow(*arguments, **options):
+        begun.set()
+        go_on.wait(60)
+        return explain(*arguments, **options)
+
+    monkeypatch.setattr(inference.Model, "explain", slow)
+    with ThreadPoolExecutor() as threads:
+        worked_on = threads.submit(desk.answer, str(song), WORDS)
+        assert begun.wait(60)
+        waiting = threads.submit(desk.answer, str(song), WORDS)
+        closed = threads.submit(desk.close)
+        assert desk.busy
+        assert not closed.done()
+        while not desk.closed:
+            threading.Event().wait(0.01)
+        go_on.set()
+        assert "<table" in worked_on.result(60)[0]
+        assert "closed before" in waiting.result(60)[0]
+        closed.result(60)
+    assert "closed before" in desk.answer(str(song), "")[0]
+    assert not desk.busy
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_ipv6(run: Path, page: Page):  # noqa: F811
+    served = Served(run, "--host", "::1")
+    assert re.fullmatch(r"http://\[::1\]:\d+", served.address)
+    page.goto(served.address)
+    expect(page.get_by_role("heading", name="What genres is this song?")).to_be_visible()
+    assert served.end(signal.SIGTERM)[0] == 143
+
+
+def test_all_addresses_are_told_by_names_that_can_be_opened(run: Path, page: Page):  # noqa: F811
+    served = Served(run, "--host", "0.0.0.0")
+    assert served.address.startswith("http://localhost:")
+    assert "it asks for no password" in served.process.stdout.readline()
+    page.goto(served.address)
+    expect(page.get_by_role("heading", name="What genres is this song?")).to_be_visible()
+    assert served.end(signal.SIGTERM)[0] == 143
+
+
+def test_a_proxy_is_not_asked_for_the_own_page(run: Path, page: Page, monkeypatch):  # noqa: F811
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody listens
+    served = Served(run)
+    page.goto(served.address)
+    expect(page.get_by_role("heading", name="What genres is this song?")).to_be_visible()
+    assert served.end(signal.SIGTERM)[0] == 143
+
+
+def test_a_port_is_taken_from_the_beginning_on():
+    with server.listen("127.0.0.1", 0) as first, pytest.raises(InputError, match="in use"):
+        server.listen("127.0.0.1", first.getsockname()[1])
