@@ -46,6 +46,7 @@ class PreparedData:
         try:
             self.audio = AudioSpec(**self.meta["audio"])
             self.encoder = str(self.meta["lyrics"]["encoder"])
+            self.encoder_sha256 = str(self.meta["lyrics"]["sha256"])
             self.max_tokens = _count(self.meta["lyrics"]["max_tokens"])
             self.lyrics_input = str(self.meta["lyrics"]["input"])
             self.lyrics_width = _count(self.meta["lyrics"]["width"])

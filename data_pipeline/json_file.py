@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,4 +26,20 @@ def parse_json(text: str) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    return value
+
+
+def number(value: Any) -> float | None:
+    """A figure of a JSON file, None for ``null``; raises ValueError for what is no finite number, and OverflowError."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r:.40} is no figure")
+    return float(value)
+
+
+def whole(value: Any, above: int = 2**31) -> int:
+    """A number of things in a JSON file, below ``above``; raises ValueError for anything else."""
+    if type(value) is not int or not 0 <= value < above:
+        raise ValueError(f"{value!r:.40} is no number of anything")
     return value

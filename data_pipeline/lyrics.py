@@ -196,6 +196,14 @@ def locate_encoder(name: str) -> Path:
         ) from error
 
 
+def public_name(name: str) -> str:
+    """An encoder's ``name`` without a path of this machine: a folder becomes ``./`` and its own name, which is no
+    address on the hub."""
+    folder = os.path.expanduser(name)
+    local = name != "minilm" and (os.path.isabs(folder) or name.startswith(".") or os.path.isdir(folder))
+    return f"./{Path(folder).name}" if local else name
+
+
 def copy_encoder(folder: Path, target: Path, max_tokens: int) -> None:
     """Copy what an encoder's folder holds into ``target``, which reads the same wherever it lies.
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from data_pipeline.bucket import Bucket, is_address
 from data_pipeline.errors import InputError
 from mgc_jax import hub
 
-_NOT_FOR_USE = ("checkpoints/latest/", "events.", "model.stablehlo", "model.onnx")
-"""What serves training alone, whose state is three times as large as the weights, or who goes without this program."""
+WANTED = ("*.json", "*.npz", "metrics.jsonl", "README.md", "model.safetensors", "encoder/*", "checkpoints/best/*")
+"""What is copied: not what serves training alone, whose state is three times as large as the weights, nor the programs
+for those who do without this one."""
 
 
 def local(place: str | Path, progress: Callable[[int, int], None] | None = None) -> Path:
@@ -24,10 +27,10 @@ def local(place: str | Path, progress: Callable[[int, int], None] | None = None)
     if not str(place).strip():
         raise InputError("The model's address is empty: give a folder or an address such as gs://bucket/run.")
     if str(place).startswith("hf:"):
-        return hub.fetch(str(place))
+        return hub.fetch(str(place), WANTED)
     if is_address(place):
-        return Bucket(str(place)).download_files(lambda name: not name.startswith(_NOT_FOR_USE), progress)
-    folder = Path(place).expanduser()
+        return Bucket(str(place)).download_files(lambda name: any(fnmatchcase(name, w) for w in WANTED), progress)
+    folder = Path(os.path.expanduser(place))  # which takes a user whom nobody knows as a name
     if not folder.is_dir():
         raise InputError(f"There is no folder {place}; give a run's workdir, an exported model or an address.")
     return folder

@@ -37,6 +37,13 @@ def uses_bert(config: Config) -> bool:
     return config.model.architecture == "ru"
 
 
+def modalities(config: Config) -> tuple[bool, bool]:
+    """Whether the model takes the sound, and whether it takes the words."""
+    if not uses_bert(config):
+        return True, config.model.architecture != "santana"
+    return config.model.fusion != "lyrics", config.model.fusion != "audio"
+
+
 def pretrained_bert(folder: Path, config: Config) -> Bert:
     """The lyrics encoder, with the weights of ``folder``.
 

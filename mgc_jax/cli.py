@@ -75,7 +75,8 @@ def _carry_out(options: argparse.Namespace) -> int:
     except (MemoryError, RuntimeError) as error:  # of the host, of a device
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        return _refuse(f"There is not enough memory ({str(error)[:200]}); a smaller train.batch_size needs less.")
+        hint = "; a smaller train.batch_size needs less" if hasattr(options, "config") else ""
+        return _refuse(f"There is not enough memory ({str(error)[:200]}){hint}.")
     except KeyboardInterrupt:
         print("mgc-jax: interrupted; run the same command again to continue.", file=sys.stderr)
         return 130
@@ -252,7 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_model(explain)
     explain.add_argument("audio", type=Path, metavar="AUDIO")
-    explain.add_argument("--lyrics", metavar="FILE", help="a text file")
+    explain.add_argument("--lyrics", metavar="FILE", help="a text file (- for none)")
     genres = "which genres (default: those that are predicted)"
     explain.add_argument("--genres", nargs="+", metavar="NAME", help=genres)
     explain.add_argument("--out", type=_picture, metavar="PICTURE", help=f"a file that ends in {', '.join(PICTURES)}")
@@ -267,7 +268,9 @@ def _parser() -> argparse.ArgumentParser:
     add_model(report)
     text = "which evaluation, validation or test as a rule (default %(default)s)"
     report.add_argument("--split", choices=SPLITS, default="test", metavar="SPLIT", help=text)
-    report.add_argument("--out", type=_writable, metavar="FILE", help="default W/report.html")
+    report.add_argument(
+        "--out", type=_writable, metavar="FILE", help="default W/report.html, or ./report.html where W is an address"
+    )
     text = "the data set, if it is not where it was when the run was evaluated"
     report.add_argument("--data", type=_place, metavar="DIR", help=text)
     report.add_argument("--no-audio", action="store_true", help="without players and explanations: no music, no lyrics")
@@ -298,8 +301,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_config(benchmark, required=False)
     benchmark.add_argument("--size", choices=SIZES, default="paper", metavar="SIZE", help=", ".join(SIZES))
-    lyrics = "which rows (default: both)"
-    benchmark.add_argument("--lyrics", choices=LYRICS_INPUTS, nargs="+", default=LYRICS_INPUTS, help=lyrics)
+    rows = "which rows (default: both)"
+    benchmark.add_argument("--lyrics", choices=LYRICS_INPUTS, nargs="+", default=LYRICS_INPUTS, help=rows)
     benchmark.add_argument("--against", choices=("torch",), metavar="torch", help="the twin, on the same device")
     benchmark.add_argument("--rounds", type=_at_least(2), default=7, metavar="N", help="default %(default)s")
     benchmark.add_argument("--steps", type=_at_least(1), default=10, metavar="N", help="a round (default %(default)s)")
@@ -315,7 +318,7 @@ def _parser() -> argparse.ArgumentParser:
     topologies = "one or more, e.g. v5e:16x16, v5p:4x4x4, v6e:2x2"
     compile_.add_argument("--topology", required=True, nargs="+", metavar="T", help=topologies)
     compile_.add_argument("--size", choices=SIZES, default="pod", metavar="SIZE", help=", ".join(SIZES))
-    compile_.add_argument("--lyrics", choices=LYRICS_INPUTS, nargs="+", default=LYRICS_INPUTS, help=lyrics)
+    compile_.add_argument("--lyrics", choices=LYRICS_INPUTS, nargs="+", default=LYRICS_INPUTS, help=rows)
     compile_.add_argument("--json", type=_writable, metavar="FILE")
 
     serve = command(
@@ -404,8 +407,8 @@ def _beam(pipeline_options: str) -> Run:
     return Beam(pipeline_options)
 
 
-def _open(place: str | Path) -> PreparedData:
-    """The prepared data set, copied to this machine's disk where it is in a bucket, with all its shards."""
+def _open(place: str | Path, *, shards: bool = True) -> PreparedData:
+    """The prepared data set, copied to this machine's disk where it is in a bucket, with all its ``shards``."""
     from data_pipeline.input import PreparedData
     from mgc_jax.progress import Counter
 
@@ -413,7 +416,8 @@ def _open(place: str | Path) -> PreparedData:
         data = PreparedData(place, functools.partial(counter, "download"))
     if isinstance(place, str):
         print(f"{place} is read from its copy in {data.path}")
-    data.check_shards()
+    if shards:
+        data.check_shards()
     return data
 
 
@@ -456,11 +460,14 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from mgc_jax import addresses
+    from mgc_jax.progress import Counter
     from mgc_jax.report import page
 
-    folder = addresses.local(options.workdir)
-    out = options.out or folder / "report.html"
-    size, gaps = page.write(folder, options.split, out, data=options.data, players=not options.no_audio)
+    data = _open(options.data, shards=False) if options.data else None
+    with Counter("files") as counter:
+        folder = addresses.local(options.workdir, functools.partial(counter, "download"))
+    out = options.out or (Path() if isinstance(options.workdir, str) else folder) / "report.html"
+    size, gaps = page.write(folder, options.split, out, data=data, players=not options.no_audio)
     for sentence in gaps:
         print(f"the page lacks something: {sentence}")
     print(f"{out} ({size / 1e6:.1f} MB)")
@@ -545,10 +552,10 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     from mgc_jax import build
-    from mgc_jax.export import card, folder
+    from mgc_jax.export import folder, subject
 
     folder.check_free(options.out)
-    licence = card.check_licence(options.license)
+    licence = subject.check_licence(options.license)
     write_onnx = _onnx_writer() if options.onnx else None
     model = _load(options.workdir)
     if write_onnx and not build.uses_bert(model.config):
@@ -584,7 +591,7 @@ def _predict(options: argparse.Namespace) -> None:
             f"{len(options.audio)} audio files but {len(options.lyrics)} lyrics: give one --lyrics for each, in "
             "order (- for a track without), or none."
         )
-    lyrics = [None if file == "-" else _read_lyrics(file) for file in options.lyrics] or [None] * len(options.audio)
+    lyrics = [_read_lyrics(file) for file in options.lyrics] or [None] * len(options.audio)
     model = _load(options.workdir)
     predictions, failures = [], []
     for file, text in zip(options.audio, lyrics, strict=True):
@@ -601,7 +608,10 @@ def _predict(options: argparse.Namespace) -> None:
         raise InputError(" ".join(failures))
 
 
-def _read_lyrics(file: str) -> str | None:
+def _read_lyrics(file: str | None) -> str | None:
+    """The words of a file; ``-`` stands for none."""
+    if file in (None, "-"):
+        return None
     from data_pipeline.lyrics import LyricsError, read_lyrics_file
 
     try:
@@ -614,7 +624,7 @@ def _explain(options: argparse.Namespace) -> None:
     from mgc_jax.explanation_text import summary
     from mgc_jax.workdir import write_json
 
-    lyrics = _read_lyrics(options.lyrics) if options.lyrics is not None else None
+    lyrics = _read_lyrics(options.lyrics)
     explanation = _load(options.workdir).explain(options.audio, lyrics, genres=options.genres)
     print(summary(explanation))
     if options.json:

@@ -58,10 +58,9 @@ def check_prepared_for(config: Config, data: PreparedData) -> None:
     wanted = build.audio_spec(config)
     if data.audio != wanted:
         raise InputError(f"{data.path} was prepared with {data.audio}, but the settings want {wanted}.")
-    if (data.encoder, data.max_tokens) != (config.lyrics.encoder, config.lyrics.max_tokens):
+    if data.max_tokens != config.lyrics.max_tokens:
         raise InputError(
-            f"{data.path} was prepared for {data.encoder} with {data.max_tokens} tokens, but the settings want "
-            f"{config.lyrics.encoder} with {config.lyrics.max_tokens}."
+            f"{data.path} was prepared with {data.max_tokens} tokens, but the settings want {config.lyrics.max_tokens}."
         )
     if data.lyrics_input != config.lyrics.input:
         raise InputError(

@@ -47,7 +47,7 @@ def explain(
     scores = dict(prediction.ranked)
     wanted.sort(key=lambda place: -scores[names[place]])
 
-    hears, reads = _modalities(model)
+    hears, reads = build.modalities(model.config)
     clock = _clock(model)
     windows = list(model.clips(audio, rate))
     starts, ends, clips = _chosen(windows, clock)
@@ -137,13 +137,6 @@ def _places(genres: Sequence[str], names: Sequence[str]) -> list[int]:
             raise InputError(f"The model knows no genre {genre!r}; did you mean {near[0]}?")
         places.append(names.index(name))
     return list(dict.fromkeys(places))
-
-
-def _modalities(model: Model) -> tuple[bool, bool]:
-    """Whether the model takes the sound, and whether it takes the words."""
-    if not build.uses_bert(model.config):
-        return True, model.config.model.architecture != "santana"
-    return model.config.model.fusion != "lyrics", model.config.model.fusion != "audio"
 
 
 def _variants(model: Model, hears: bool, reads: bool) -> Variants:

@@ -6,7 +6,7 @@ import contextlib
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,17 @@ REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 NEEDED = ("config.json", "genres.json")
 """What makes a repository one of ours: looked at before anything large is downloaded."""
 EXPORTED = (*NEEDED, "model.safetensors", "README.md")
-WANTED = ("*.json", "README.md", "model.safetensors", "encoder/*", "checkpoints/*")
-"""What a model is loaded from: not the programs for those who do without this package."""
 FIRST_ANSWER = 10.0  # s; a hub that has said nothing by then is not there
 LATER_ANSWER = 60.0  # s; it takes its time over a commit of many files
 ATTEMPTS = 3
 LOG_IN = "log in with hf auth login, or set HF_TOKEN"
 
 
-def fetch(address: str) -> Path:
+def fetch(address: str, wanted: Sequence[str]) -> Path:
     """The folder of this machine that holds a copy of ``hf://user/name[@revision]``, downloaded where it is missing.
 
-    It lies in the cache of the hub's client. Where the hub does not answer, an earlier copy does.
+    Copied is what fits a pattern of ``wanted``, into the cache of the hub's client. Where the hub does not answer, an
+    earlier copy does.
 
     Raises:
         InputError: no such address, repository or revision, one that holds no model of this program, or a hub that
@@ -44,7 +43,7 @@ def fetch(address: str) -> Path:
         try:
             info = huggingface_hub.HfApi().model_info(repo, revision=revision, timeout=FIRST_ANSWER)
         except Exception as error:
-            copy = None if _was_answered(error) else _earlier_copy(repo, revision)
+            copy = None if _was_answered(error) else _earlier_copy(repo, revision, wanted)
             if copy is None:
                 raise
             print(f"The hub does not answer; {address} is the copy on this machine, in {copy}")
@@ -52,7 +51,7 @@ def fetch(address: str) -> Path:
         names = {file.rfilename for file in info.siblings or ()}
         if missing := [name for name in NEEDED if name not in names]:
             raise InputError(f"{address} holds no model of mgc-jax ({', '.join(missing)} is missing).")
-        return Path(huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=list(WANTED)))
+        return Path(huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=list(wanted)))
 
 
 def push(folder: Path, repo: str, *, private: bool = False) -> str:
@@ -74,17 +73,19 @@ def push(folder: Path, repo: str, *, private: bool = False) -> str:
             api.whoami()
         with _limited(LATER_ANSWER):
             api.create_repo(repo, private=private, exist_ok=True)
+            if private and not api.model_info(repo).private:
+                raise InputError(f"hf://{repo} is there already, and everybody can see it: make it private on the hub.")
             message = f"Upload {folder.absolute().name} with mgc-jax"
             api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message, ignore_patterns=["*.partial"])
     return f"hf://{repo}"
 
 
-def _earlier_copy(repo: str, revision: str | None) -> Path | None:
+def _earlier_copy(repo: str, revision: str | None, wanted: Sequence[str]) -> Path | None:
     import huggingface_hub
 
     with contextlib.suppress(Exception):
         found = huggingface_hub.snapshot_download(
-            repo, revision=revision, allow_patterns=list(WANTED), local_files_only=True
+            repo, revision=revision, allow_patterns=list(wanted), local_files_only=True
         )
         if all((Path(found) / name).is_file() for name in NEEDED):
             return Path(found)

@@ -210,6 +210,8 @@ class Model:
         data = data if isinstance(data, PreparedData) else PreparedData(data)
         if data.vocabulary.names != self.vocabulary.names:
             raise InputError(f"{data.path} has another genre vocabulary than the run in {self.folder.path}.")
+        if data.encoder_sha256 != encoder_digest(self.encoder):
+            raise InputError(f"{data.path} was prepared for another lyrics encoder than that of {self.folder.path}.")
         return data
 
     def explain(

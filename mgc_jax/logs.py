@@ -12,6 +12,8 @@ from typing import Any, Literal, Protocol
 
 from mgc_jax.stopping import Stopped
 
+NAME = "metrics.jsonl"
+"""A run's scalars in its folder."""
 _MOST_STEPS, _LARGEST = 2**53, 1e300
 
 
@@ -47,7 +49,7 @@ class JsonLines:
     """
 
     def __init__(self, workdir: Path, resume_step: int):
-        path = workdir / "metrics.jsonl"
+        path = workdir / NAME
         kept = [line for line in _read_lines(path) if _step(line) <= resume_step]
         path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
         self._file = path.open("a", encoding="utf-8")
@@ -119,7 +121,7 @@ def read(workdir: Path) -> tuple[list[dict[str, float]], int]:
     The file may be missing; a last line that a killed run has cut is not counted. Raises OSError.
     """
     rows, broken = [], 0
-    *whole, last = _read_lines(workdir / "metrics.jsonl") or [""]
+    *whole, last = _read_lines(workdir / NAME) or [""]
     for line in (*whole, last):
         if not 0 <= _step(line) < _MOST_STEPS:
             broken += bool(line.strip()) and line is not last

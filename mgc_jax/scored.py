@@ -6,7 +6,6 @@ Axis letters: N tracks, G genres, C width of the A-L embeddings, D width of the 
 from __future__ import annotations
 
 import dataclasses
-import os
 import struct
 import zipfile
 import zlib
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_pipeline.errors import InputError
+from data_pipeline.files import written_whole
 
 
 class Scored(NamedTuple):
@@ -71,11 +71,9 @@ class Kept:
             "genre_vectors": self.genre_vectors,
             "adjacency": self.adjacency,
         }
-        partial = path.with_name(path.name + ".partial")
         try:
-            with partial.open("wb") as file:
+            with written_whole(path) as file:
                 np.savez_compressed(file, **{name: x for name, x in arrays.items() if x is not None})
-            os.replace(partial, path)
         except OSError as error:
             raise InputError(f"{path} cannot be written ({error.strerror or error}).") from None
 

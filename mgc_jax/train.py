@@ -103,6 +103,11 @@ def _open_log(config: Config, workdir: Path, start: int) -> Log:
 def check_fits(config: Config, data: PreparedData) -> None:
     """Raise InputError where the recipe and the prepared data set disagree."""
     check_prepared_for(config, data)
+    if data.encoder != config.lyrics.encoder:
+        raise InputError(
+            f"{data.path} was prepared for the lyrics encoder {data.encoder}, but the settings want "
+            f"{config.lyrics.encoder}."
+        )
     if config.train.batch_size > data.split_sizes["train"]:
         raise InputError(
             f"train.batch_size is {config.train.batch_size}, but {data.path} has only "

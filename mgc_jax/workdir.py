@@ -15,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from data_pipeline.errors import InputError
+from data_pipeline.files import written_whole
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.json_file import read_json
 from data_pipeline.lyrics import locate_encoder
@@ -140,10 +141,10 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         InputError: the place cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
-        partial.write_text(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
-        os.replace(partial, path)
+        with written_whole(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}).") from None
 

@@ -164,7 +164,8 @@ class _Answer(BaseHTTPRequestHandler):
         if self._allowed(repo, revision):
             files = self.server.repositories[repo]["files"]
             siblings = [{"rfilename": name} for name in files]
-            self._json({"id": repo, "sha": self._revision(repo), "siblings": siblings, "tags": []})
+            private = self.server.repositories[repo]["private"]
+            self._json({"id": repo, "sha": self._revision(repo), "private": private, "siblings": siblings, "tags": []})
 
     def _tree(self, body: bytes, repo: str, revision: str) -> None:
         if self._allowed(repo, revision):

@@ -584,16 +584,20 @@ def test_the_metadata_of_model_safetensors(weights, draw):
 
 EVALUATION = {
     "split": "test",
-    "split_kind": "artist",
     "source": "a manifest",
     "checkpoint_step": 5,
     "num_tracks": 9,
+    "parameters": {"trainable": 7, "frozen": 8},
     **dict.fromkeys(evaluations.METRICS.values(), 0.5),
+    **{way: dict.fromkeys(evaluations.DECIDING.values(), 0.5) for way in ("argmax_fallback", "at_half")},
     "trivial": {
         "prevalence": {"map_macro": 0.1, "map_micro": 0.1},
         "best_constant": {"f1_example": 0.1, "jaccard": 0.1},
     },
-    "genres": [{"name": "rock", "support": 3, "average_precision": 0.5, "f1": None}],
+    "genres": [
+        {"name": name, "support": 3, **dict.fromkeys(evaluations.PER_GENRE, 0.5), "f1": None}
+        for name in ("rock", "pop")
+    ],
 }
 
 
@@ -608,9 +612,9 @@ def test_evaluation_json(tmp_path_factory, draw):
             found = evaluations.evaluations(folder, ("rock", "pop"))["test"]
         except InputError:
             return
-    assert set(found.genres) <= {"rock", "pop"}
+    assert list(found.genres) == list(found.support) == ["rock", "pop"]
     assert all(value is None or np.isfinite(value) for value in found.metrics.values())
-    (found.source + found.split_kind).encode()
+    found.source.encode()
 
 
 # ---- Settings -----------------------------------------------------------------------------------------------------

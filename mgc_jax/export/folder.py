@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import copy_encoder, encoder_digest
-from data_pipeline.schema import SPLITS
+from data_pipeline.json_file import read_json
+from data_pipeline.lyrics import copy_encoder, encoder_digest, public_name
 from mgc_jax import weights_file
+from mgc_jax.config import Config
 from mgc_jax.evaluations import evaluations
 from mgc_jax.export import program
-from mgc_jax.export.card import Subject, card
+from mgc_jax.export.card import card
 from mgc_jax.export.preprocessing import preprocessing
+from mgc_jax.export.subject import Subject
 from mgc_jax.inference import Model
 from mgc_jax.workdir import write_json
-
-ONNX = "model.onnx"
 
 
 def check_free(out: Path) -> None:
@@ -55,23 +55,33 @@ def export(
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     try:
         partial.mkdir()
-        copied = ("genres.json", "thresholds.json", *(f"evaluation_{split}.json" for split in SPLITS))
-        for name in copied:
+        for name in ("genres.json", "thresholds.json"):
             if (model.folder.path / name).is_file():
                 shutil.copyfile(model.folder.path / name, partial / name)
-        write_json(partial / "config.json", model.config)
+        _write_without_paths(model, found, partial)
         copy_encoder(model.encoder, partial / "encoder", model.config.lyrics.max_tokens)
         weights_file.save(partial / weights_file.NAME, model.state, names, encoder_digest(model.encoder))
         constants = preprocessing(model.spec, model.tokenizer, len(names))
         write_json(partial / "preprocessing.json", constants)
         (partial / program.NAME).write_bytes(program.program(model))
         if write_onnx:
-            write_onnx(model, partial / ONNX)
+            write_onnx(model, partial / program.ONNX)
         (partial / "README.md").write_text(card(subject), encoding="utf-8")
         partial.replace(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return _remarks(subject)
+
+
+def _write_without_paths(model: Model, splits: Iterable[str], target: Path) -> None:
+    """The settings and the evaluations without what they tell of the folders of this machine."""
+    config = Config.of(model.config)
+    config.lyrics["encoder"] = public_name(config.lyrics.encoder)
+    write_json(target / "config.json", config)
+    for split in splits:
+        report = read_json(model.folder.evaluation(split))
+        report.pop("data", None)
+        write_json(target / f"evaluation_{split}.json", report)
 
 
 def _remarks(subject: Subject) -> list[str]:

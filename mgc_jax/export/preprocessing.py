@@ -23,8 +23,9 @@ def preprocessing(spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int) -> d
             "resampling": "soxr HQ",
             "clip_seconds": spec.seconds,
             "clip_samples": spec.num_samples,
-            "windows": "consecutive clips; the last one ends with the song; a shorter song is padded with zeros "
-            "behind; a song's score is the mean over its clips",
+            "windows": "consecutive clips; the last one ends with the song, and is left out where it adds less than "
+            "1 s, as are clips whose samples all stay under 1e-4; a shorter song is padded with zeros behind; a song's "
+            "score is the mean over its clips",
         },
         "spectrogram": {
             "n_fft": spec.n_fft,
@@ -48,8 +49,8 @@ def preprocessing(spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int) -> d
             "frames": frames,
         },
         "lyrics": {
-            "cleaning": "HTML entities resolved, white space around it dropped; no lyrics where nothing is left or "
-            "where it says [INSTRUMENTAL]",
+            "cleaning": "control characters are spaces, HTML entities resolved, white space around it dropped; no "
+            "lyrics where nothing is left or where it says [INSTRUMENTAL]",
             "tokenizer": "encoder/tokenizer.json",
             "max_tokens": tokens,
             "truncation": "words are cut behind; the first and the last token stay",

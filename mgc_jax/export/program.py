@@ -17,6 +17,8 @@ from mgc_jax.inference import Model
 from mgc_jax.state import abstract
 
 NAME = "model.stablehlo"
+ONNX = "model.onnx"
+"""The same model for ONNX runtimes, written by the PyTorch twin."""
 PLATFORMS = ("cpu", "cuda", "tpu")
 INPUTS = ("spectrogram", "tokens", "num_tokens")
 OUTPUTS = ("scores", "logits")

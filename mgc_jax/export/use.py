@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from mgc_jax import build, weights_file
+from mgc_jax.export import program
 from mgc_jax.export.markdown import code, table
 from mgc_jax.inference import Model
 
 
-def use(model: Model, *, onnx: bool) -> str:
-    """How the files of the folder are used, as Markdown; ``onnx`` says whether ``model.onnx`` is one of them."""
+def use(model: Model, *, measured: bool, onnx: bool) -> str:
+    """How the files of the folder are used, as Markdown; ``measured`` and ``onnx`` say whether evaluations and
+    ``model.onnx`` are among them."""
     spec, tokens = model.spec, model.config.lyrics.max_tokens
     parts = [
         "With mgc-jax, from this folder or from `hf://user/name`:",
@@ -56,10 +58,12 @@ def use(model: Model, *, onnx: bool) -> str:
         ]
     files = {
         weights_file.NAME: "the weights under dotted names; vocabulary and encoder's sha256 in its metadata",
-        "config.json, genres.json, thresholds.json": "settings, vocabulary with counts, one threshold a genre",
+        "config.json, genres.json": "settings, vocabulary with counts",
+        **({} if model.folder.thresholds() is None else {"thresholds.json": "one threshold a genre"}),
+        **({"evaluation_*.json": "the figures above and more"} if measured else {}),
         "encoder/": "the lyrics encoder and its tokenizer, so that nothing has to be downloaded",
         "preprocessing.json": "from a song to the inputs: rates, windows, levels, tokens",
-        "model.stablehlo": "the model with its weights as one program for CPU, CUDA and TPU, any batch size, float32",
-    } | ({"model.onnx": "the same for ONNX runtimes"} if onnx else {})
+        program.NAME: "the model with its weights as one program for CPU, CUDA and TPU, any batch size, float32",
+    } | ({program.ONNX: "the same for ONNX runtimes"} if onnx else {})
     parts.append(table(["file", "holds"], [[f"`{name}`", text] for name, text in files.items()]))
     return "\n\n".join(parts)

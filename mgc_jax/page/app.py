@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import os
-from typing import Any
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
 
@@ -13,7 +12,7 @@ from fastapi import FastAPI
 
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import MAX_BYTES
-from mgc_jax.evaluations import evaluations
+from mgc_jax import evaluations
 from mgc_jax.inference import Model
 from mgc_jax.page import result
 from mgc_jax.page.desk import Desk
@@ -80,17 +79,18 @@ def _introduction(model: Model) -> str:
     names = model.vocabulary.names
     known = f"The model knows {len(names)} genres: {', '.join(names)}."
     try:
-        measured: Any = evaluations(model.folder.path, names).get("test")
+        found = evaluations.evaluations(model.folder.path, names)
     except InputError:
-        measured = None
+        found = {}
+    measured = evaluations.of_step(found, int(model.state.step)).get("test")
     if measured is None:
         how_good = "How good it is was not measured: mgc-jax evaluate does."
     else:
         score = measured.metrics["map_macro"]
         figure = "" if score is None else f", with a macro-mAP of {score:.2f} (1 is perfect)"
         how_good = f"It was tried on {measured.tracks} songs that it had not learned from{figure}."
-        if measured.generated:
-            how_good += " It learned from generated music alone, so what it says of a real song means little."
+    if evaluations.generated(found):
+        how_good += " It learned from generated music alone, so what it says of a real song means little."
     return (
         "<h1>What genres is this song?</h1><p>Named from how it sounds and what it says, with the reasons: the seconds "
         f"and words that speak for each genre. {html.escape(known)} {html.escape(how_good)} Songs stay on the machine "

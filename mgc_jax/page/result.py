@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mgc_jax.data_address import data_address
 from mgc_jax.effect_colours import words_html
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def reasons(explanation: Explanation) -> str:
     from mgc_jax import pictures
 
     drawn = pictures.compose(explanation, [pictures.sound(explanation), pictures.shares(explanation)])
-    text = f"Seconds that speak for and against {', '.join(explanation.genres)}, and what makes each decision."
+    names = ", ".join(explanation.genres[: pictures.GENRES])
+    text = f"Seconds that speak for and against {names}, and what makes each decision."
     parts = [f'<div class="why">{_image(drawn, text)}']
     if np.isfinite(explanation.word_effect).any():
         for place, name in enumerate(explanation.genres):
@@ -94,5 +95,5 @@ def reasons(explanation: Explanation) -> str:
 def _image(figure: Figure, text: str) -> str:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
-    data = base64.b64encode(file.getvalue()).decode()
-    return f'<div class="picture"><img alt="{html.escape(text)}" src="data:image/png;base64,{data}"></div>'
+    address = data_address("image/png", file.getvalue())
+    return f'<div class="picture"><img alt="{html.escape(text)}" src="{address}"></div>'

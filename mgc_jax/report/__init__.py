@@ -1,1 +1,1 @@
-"""One HTML page about a run, made from the files of its workdir without any device."""
+"""One HTML page about a run, made from files; the tracks that it explains alone ask the model."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from data_pipeline.json_file import read_json
+from data_pipeline.json_file import number, read_json, whole
 from data_pipeline.selection import kind
 from mgc_jax.report.run import Gaps, Run
 
@@ -19,20 +19,21 @@ def losses(run: Run, gaps: Gaps) -> dict[str, Any] | None:
     try:
         counted = read_json(run.data.path / "report.json")
         reasons: list[dict[str, Any]] = [
-            {"reason": str(reason), "count": int(count), "broken": part == "rejected", "examples": []}
+            {"reason": str(reason), "count": whole(count), "broken": part == "rejected", "examples": []}
             for part in ("rejected", "filtered")
             for reason, count in counted[part].items()
         ]
         result = {
-            "read": int(counted["tracks_read"]),
-            "kept": int(counted["tracks_kept"]),
-            "with_lyrics": int(counted["lyrics"]["with"]),
-            "cut": int(counted["lyrics"]["at_max_tokens"]),
-            "cardinality": float(counted["labels"]["cardinality"]),
+            "read": whole(counted["tracks_read"]),
+            "kept": whole(counted["tracks_kept"]),
+            "with_lyrics": whole(counted["lyrics"]["with"]),
+            "cut": whole(counted["lyrics"]["at_max_tokens"]),
+            "cardinality": number(counted["labels"]["cardinality"]) or 0.0,
             "reasons": reasons,
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        gaps.add("data", f"report.json of the data set cannot be used ({str(error)[:200]}).")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)[:200]
+        gaps.add("data", f"report.json of the data set cannot be used ({reason}).")
         return None
     try:
         with (run.data.path / "quarantine.tsv").open(encoding="utf-8", errors="replace", newline="\n") as file:

@@ -5,7 +5,6 @@ This part of the page asks the model itself, and so needs JAX, the run's checkpo
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import LyricsError, read_lyrics_file
+from mgc_jax.data_address import data_address
 from mgc_jax.progress import Progress
 from mgc_jax.report import mistakes
 from mgc_jax.report.mistakes import Judged
@@ -47,8 +47,7 @@ def explained(run: Run, gaps: Gaps) -> list[dict[str, Any]]:
     """The chosen tracks, each with its pictures and its summary; none where the model or all audio is out of reach."""
     kept, data = run.kept, run.data
     if kept is None or data is None:
-        for sentence in (gaps.of.get("scores" if kept is None else "data") or gaps.of.get("results") or [])[:1]:
-            gaps.add("explained", f"No track is explained: {sentence[0].lower()}{sentence[1:]}")
+        gaps.pass_on("explained", "scores" if kept is None else "data", "results", because="No track is explained: ")
         return []
     found: list[dict[str, Any]] = []
     try:
@@ -80,7 +79,7 @@ def choose(scored: Scored, thresholds: np.ndarray) -> dict[str, int]:
     """
     order = np.argsort(scored.bce, kind="stable")
     said = mistakes.decided(scored, thresholds)
-    right = [i for i in order if (said[i] == (scored.labels[i] > 0)).all()]
+    right = order[(said == (scored.labels > 0)).all(axis=1)[order]]
     wanted = (("right", right[:1]), ("typical", order[(len(order) - 1) // 2 :][:1]), ("worst", order[::-1][:1]))
     chosen: dict[str, int] = {}
     for kind, tracks in wanted:
@@ -119,8 +118,9 @@ def _songs(run: Run, kept: Kept, data: PreparedData, gaps: Gaps) -> list[Song]:
 
 
 def _load(run: Run, kept: Kept) -> Model:
-    from mgc_jax import inference
+    from mgc_jax import compilation_cache, inference
 
+    compilation_cache.keep()
     model = inference.load(run.folder.path)
     if (step := int(model.state.step)) != kept.step:
         raise InputError(
@@ -142,8 +142,8 @@ def _entry(model: Model, kept: Kept, song: Song) -> dict[str, Any]:
         "summary": summary(explanation),
         "genres": explanation.genres,
         "windows": (len(explanation.windows), explanation.prediction.windows),
-        "lyrics_lost": read and lyrics is None,
-        "player": mistakes.clip(song.audio),
+        "lyrics_lost": explanation.reads and read and lyrics is None,
+        "player": mistakes.player(song.audio),
     }
 
 
@@ -182,4 +182,4 @@ def _drawn(explanation: Explanation) -> dict[str, str | None]:
 def _png(figure: Figure) -> str:
     written = io.BytesIO()
     figure.savefig(written, format="png", dpi=DPI)
-    return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"
+    return data_address("image/png", written.getvalue())

@@ -5,8 +5,9 @@ Axis letters: N tracks, G genres.
 
 from __future__ import annotations
 
-import base64
+import contextlib
 import dataclasses
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from data_pipeline.audio import AudioError, AudioSpec, windows
 from mgc_jax import metrics
+from mgc_jax.data_address import data_address
 from mgc_jax.scored import Scored
 
 WORST = 10
@@ -44,7 +46,7 @@ class Judged:
 
 def decided(scored: Scored, thresholds: np.ndarray) -> np.ndarray:
     """The predictions (N, G) bool at the thresholds (G,), or the best genre where none is over its own."""
-    return metrics.argmax_fallback(scored.scores >= thresholds, scored.scores)
+    return metrics.argmax_fallback(metrics.predict(scored.scores, thresholds), scored.scores)
 
 
 def judged(scored: Scored, thresholds: np.ndarray, names: Sequence[str], tracks: Sequence[int]) -> list[Judged]:
@@ -77,6 +79,14 @@ def locate(track: Mapping[str, str], data: Path) -> Path:
     return next((place for place in places if place.is_file()), written)
 
 
+def player(path: Path) -> str | None:
+    """:func:`clip`, or None where the file cannot be played."""
+    with contextlib.suppress(AudioError):
+        return clip(path)
+    return None
+
+
+@functools.lru_cache(maxsize=WORST + 3)  # the worst track is asked for twice
 def clip(path: Path) -> str:
     """The first 10 s of an audio file with sound in them as a ``data:`` address of a small mono MP3.
 
@@ -92,4 +102,4 @@ def clip(path: Path) -> str:
         soundfile.write(written, np.trim_zeros(samples, "b"), spec.sample_rate, format="MP3", subtype="MPEG_LAYER_III")
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:  # a libsndfile without MP3
         raise AudioError(f"cannot be written as MP3: {error}") from None
-    return f"data:audio/mpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
+    return data_address("audio/mpeg", written.getvalue())

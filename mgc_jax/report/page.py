@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
+import contextlib
 import datetime
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,16 @@ import numpy as np
 
 from data_pipeline.audio import AudioError
 from data_pipeline.errors import InputError
-from mgc_jax import __version__, charts, diagnostics, retrieval
+from data_pipeline.files import written_whole
+from data_pipeline.input import PreparedData
+from mgc_jax import __version__, charts, diagnostics, metrics, retrieval
 from mgc_jax import config as configs
 from mgc_jax.config import Config
+from mgc_jax.data_address import data_address
 from mgc_jax.report import explained, mistakes
 from mgc_jax.report.data_losses import EXAMPLES, losses
 from mgc_jax.report.run import Gaps, Run, gather
-from mgc_jax.report.tables import genre_rows, metric_rows
+from mgc_jax.report.tables import genre_rows, headline, metric_rows
 from mgc_jax.workdir import Workdir
 
 KNOWN_FILES = {
@@ -34,12 +36,12 @@ KNOWN_FILES = {
 
 
 def write(
-    folder: Path, split: str, out: Path, *, data: Path | str | None = None, players: bool = True
+    folder: Path, split: str, out: Path, *, data: PreparedData | None = None, players: bool = True
 ) -> tuple[int, list[str]]:
     """Write the page about a workdir's evaluation on ``split``.
 
     Args:
-        data: where the prepared data set is, if not where it was when the run was evaluated.
+        data: the prepared data set, if it is not where it was when the run was evaluated.
         players: whether the page contains music and lyrics: players for the worst mistakes, and a few tracks
             explained by the run's checkpoint.
 
@@ -50,12 +52,11 @@ def write(
         InputError: the folder holds no run, or the page cannot be written.
     """
     gaps = Gaps()
-    run = gather(Workdir(folder), split, data, gaps)
-    page = render(run, gaps, players=players).encode()
-    partial = out.with_name(out.name + ".partial")
     try:
-        partial.write_bytes(page)
-        os.replace(partial, out)
+        with written_whole(out) as file:  # opened before the work, for a place that cannot be written
+            run = gather(Workdir(folder), split, data, gaps)
+            page = render(run, gaps, players=players).encode()
+            file.write(page)
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror or error}).") from None
     return len(page), gaps.sentences()
@@ -72,7 +73,8 @@ def render(run: Run, gaps: Gaps, *, players: bool) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    parts = _charts(run, gaps)
+    found = _retrieval(run)
+    parts = _charts(run, found, gaps)
     wrong = _mistakes(run, gaps, players)
     left_out = losses(run, gaps)
     return pages.get_template("report.html").render(
@@ -81,9 +83,10 @@ def render(run: Run, gaps: Gaps, *, players: bool) -> str:
         facts=_facts(run),
         gaps=gaps.of,
         charts=parts,
+        headline=headline(run.evaluation) if run.evaluation else [],
         metrics=metric_rows(run.evaluation) if run.evaluation else [],
         genres=genre_rows(run.evaluation) if run.evaluation else [],
-        retrieval=_retrieval(run),
+        retrieval=found,
         calibration=_calibration(run),
         mistakes=wrong,
         explained=explained.explained(run, gaps) if players else [],
@@ -98,7 +101,7 @@ def render(run: Run, gaps: Gaps, *, players: bool) -> str:
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
-    c, evaluation = run.config, run.evaluation or {}
+    c, evaluation = run.config, run.evaluation
     m = c.model
     model = (
         f"{m.architecture}: audio {m.audio_preset}, fusion {m.fusion}, head {m.head}" if m.architecture == "ru" else ""
@@ -107,8 +110,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Model", model or m.architecture),
         ("Lyrics encoder", f"{c.lyrics.encoder}, {c.lyrics.max_tokens} tokens"),
     ]
-    sizes = evaluation.get("parameters")
-    if isinstance(sizes, dict) and all(isinstance(sizes.get(k), int) for k in ("trainable", "frozen")):
+    if evaluation:
+        sizes = evaluation.parameters
         facts.append(("Parameters", f"{sizes['trainable']:,} trained, {sizes['frozen']:,} frozen"))
     sizes_of = run.data.split_sizes if run.data else {"training": run.vocabulary.num_tracks}
     tracks = ", ".join(f"{n:,} {name}" for name, n in sizes_of.items())
@@ -124,37 +127,35 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         speed = [row["train/tracks_per_second"] for row in run.log if "train/tracks_per_second" in row]
         if speed:
             facts.append(("Speed", f"{np.median(speed):,.0f} tracks/s (median)"))
-    if run.evaluation:
+    if evaluation:
         done = _day(run.folder.evaluation(run.split).stat().st_mtime)
-        step, count = evaluation.get("checkpoint_step"), evaluation.get("num_tracks")
-        facts.append(("Evaluated", f"{count} {run.split} tracks, checkpoint of step {step}, {done}"))
+        facts.append(
+            ("Evaluated", f"{evaluation.tracks} {run.split} tracks, checkpoint of step {evaluation.step}, {done}")
+        )
     return facts
 
 
-def _charts(run: Run, gaps: Gaps) -> dict[str, str]:
+def _charts(run: Run, found: dict[str, retrieval.Retrieval] | None, gaps: Gaps) -> dict[str, str]:
     """``data:`` addresses of SVG pictures, by part of the page."""
     made: dict[str, str] = {}
 
     def add(name: str, figure: Any) -> None:
-        made[name] = f"data:image/svg+xml;base64,{base64.b64encode(charts.as_svg(figure)).decode()}"
+        made[name] = data_address("image/svg+xml", charts.as_svg(figure))
 
     names, kept = run.vocabulary.names, run.kept
     if run.log:
-        best = run.evaluation.get("checkpoint_step") if run.evaluation else None
-        add("training", charts.training_curves(run.log, best if isinstance(best, int) else None))
+        add("training", charts.training_curves(run.log, run.evaluation.step if run.evaluation else None))
     if run.evaluation:
-        rows = run.evaluation["genres"]
-        ap, f1, support = (
-            np.array([row[key] for row in rows], float) for key in ("average_precision", "f1", "support")
-        )
-        add("genres", charts.genre_bars(names, ap, f1, support, int(run.evaluation["num_tracks"])))
+        rows = run.evaluation.genres.values()
+        ap, f1 = (np.array([row[key] for row in rows], float) for key in ("average_precision", "f1"))
+        support = np.array(list(run.evaluation.support.values()), float)
+        add("genres", charts.genre_bars(names, ap, f1, support, run.evaluation.tracks))
     if kept is None:
         for part in ("precision", "calibration", "confusions", "retrieval", "mistakes"):
-            for sentence in (gaps.of.get("scores") or gaps.of.get("results") or [])[:1]:
-                gaps.add(part, sentence)
+            gaps.pass_on(part, "scores", "results")
         add("maps", charts.genre_maps(names, run.vocabulary.cooccurrence))
         return made
-    scored, predicted = kept.scored, kept.scored.scores >= kept.thresholds
+    scored, predicted = kept.scored, metrics.predict(kept.scored.scores, kept.thresholds)
     add("precision", charts.precision_recall(names, scored.scores, scored.labels))
     add("calibration", charts.reliability(scored.scores, scored.labels))
     together = diagnostics.cooccurrence(predicted)
@@ -162,7 +163,7 @@ def _charts(run: Run, gaps: Gaps) -> dict[str, str]:
     if kept.genre_vectors is None:
         gaps.add("maps", "This model has no genre vectors, so there is no map of what it has learned.")
     add("confusions", charts.confusions(names, predicted, scored.labels))
-    if found := _retrieval(run):
+    if found:
         add("retrieval", charts.retrieval_bars(found))
     elif scored.audio is None:
         gaps.add("retrieval", "This model has no A-L embeddings.")
@@ -193,8 +194,7 @@ def _mistakes(run: Run, gaps: Gaps, players: bool) -> list[dict[str, Any]]:
         return []
     rows: list[dict[str, str]] = []
     if run.data is None:
-        for sentence in gaps.of.get("data", []):
-            gaps.add("mistakes", f"Names and players are missing: {sentence[0].lower()}{sentence[1:]}")
+        gaps.pass_on("mistakes", "data", because="Names and players are missing: ")
     else:
         try:
             rows = run.data.tracks(run.split)
@@ -237,10 +237,18 @@ def _files(folder: Path) -> list[tuple[str, str, str]]:
     for path in sorted(folder.iterdir()):
         known = path.suffix if path.name.startswith("evaluation_") else path.name.partition(".tfevents")[0]
         if what := KNOWN_FILES.get(known):
-            parts = path.rglob("*") if path.is_dir() else [path]
-            size = sum(part.stat().st_size for part in parts if part.is_file())
+            size = _size(path)
             found.append((path.name, f"{size / 1e6:.1f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB", what))
     return found
+
+
+def _size(path: Path) -> int:
+    """Of a file or of a folder's; what a training run deletes meanwhile counts nothing."""
+    size = 0
+    for part in path.rglob("*") if path.is_dir() else [path]:
+        with contextlib.suppress(OSError):
+            size += part.stat().st_size if part.is_file() else 0
+    return size
 
 
 def _day(seconds: float) -> str:

@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from mgc_jax.evaluations import DECIDING, PER_GENRE, RANKING, Evaluation
 
-RANKING = (
-    ("macro mAP", "map_macro"),
-    ("micro mAP", "map_micro"),
-    ("macro ROC-AUC", "roc_auc_macro"),
-    ("LRAP", "lrap"),
-    ("coverage error", "coverage_error"),
-)
-DECIDING = (
-    ("Jaccard (accuracy)", "jaccard"),
-    ("example F1", "f1_example"),
-    ("micro F1", "f1_micro"),
-    ("macro F1", "f1_macro"),
-    ("exact match", "exact_match"),
-    ("Hamming loss", "hamming_loss"),
-)
+HEADLINE = ("mAP, macro", "F1, by track", "Jaccard index")
 
 
-def metric_rows(evaluation: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """A name and a cell for calibrated thresholds, with the arg-max fallback, at 0.5, and of a trivial predictor.
-
-    Raises:
-        KeyError, TypeError, ValueError: the evaluation lacks a figure.
-    """
-    trivial = evaluation["trivial"]
-    floors = {**trivial["prevalence"], **trivial["best_constant"], "roc_auc_macro": 0.5}
-    rows = []
-    for name, key in RANKING:
-        rows.append((name, [number(evaluation[key]), "", "", number(floors[key]) if key in floors else ""]))
-    for name, key in DECIDING:
-        ways = (evaluation, evaluation["argmax_fallback"], evaluation["at_half"])
-        rows.append((name, [*(number(way[key]) for way in ways), number(floors[key]) if key in floors else ""]))
-    return rows
+def headline(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """The figures to be seen first: name, cell, and that of a predictor that never looks."""
+    names = RANKING | DECIDING
+    shown = ((name, names[name]) for name in HEADLINE)
+    return [(name, figure(evaluation.metrics[key]), figure(evaluation.never_looks[key])) for name, key in shown]
 
 
-def genre_rows(evaluation: Mapping[str, Any]) -> list[list[str]]:
-    """Name, tracks, AP, F1, precision, recall, ROC-AUC and threshold of each genre, as cells; raises as
-    :func:`metric_rows` does."""
-    keys = ("average_precision", "f1", "precision", "recall", "roc_auc", "threshold")
+def metric_rows(evaluation: Evaluation) -> list[tuple[str, list[str]]]:
+    """A name and a cell for calibrated thresholds, with the arg-max fallback, at 0.5, and of a trivial predictor."""
+    floors = evaluation.never_looks
+    ways = (evaluation.metrics, evaluation.argmax_fallback, evaluation.at_half)
+    rows = [(name, key, [figure(evaluation.metrics[key]), "", ""]) for name, key in RANKING.items()]
+    rows += [(name, key, [figure(way[key]) for way in ways]) for name, key in DECIDING.items()]
+    return [(name, [*cells, figure(floors[key]) if key in floors else ""]) for name, key, cells in rows]
+
+
+def genre_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Name, tracks, AP, F1, precision, recall, ROC-AUC and threshold of each genre, as cells."""
     return [
-        [str(genre["name"]), str(int(genre["support"])), *(number(genre[key]) for key in keys)]
-        for genre in evaluation["genres"]
+        [name, str(evaluation.support[name]), *(figure(row[key]) for key in PER_GENRE)]
+        for name, row in evaluation.genres.items()
     ]
 
 
-def number(value: Any) -> str:
-    """A figure with three decimals; a dash for one that is not defined."""
-    return "–" if value is None else f"{float(value):.3f}"
+def figure(value: float | None) -> str:
+    """Three decimals; a dash for a figure that is not defined."""
+    return "–" if value is None else f"{value:.3f}"

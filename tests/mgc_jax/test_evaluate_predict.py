@@ -222,7 +222,7 @@ def test_a_model_is_read_from_a_bucket(model: mgc_jax.Model, song: Path, tmp_pat
         files.pipe_file("/bucket/run/thresholds.json", b"{}")  # another state of the same address
         assert mgc_jax.load("memory://bucket/run").folder.path != copy
     finally:
-        files.store.clear()
+        files.rm("/bucket", recursive=True)
 
 
 @pytest.mark.parametrize(

@@ -24,18 +24,21 @@ import mgc_jax
 from data_pipeline.audio import log_mel
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
-from data_pipeline.lyrics import LyricsTokenizer
+from data_pipeline.lyrics import LyricsTokenizer, public_name
 from mgc_jax import build, inference, weights_file
 from mgc_jax.benchmark import topology
 from mgc_jax.cli import main
 from mgc_jax.evaluations import METRICS
+from mgc_jax.export.card import card
 from mgc_jax.export.folder import export
+from mgc_jax.export.subject import Subject
 from mgc_jax.workdir import write_json
 from tests.conftest import QUICK_XLA
 from tests.mgc_jax import exporting
 
 ROOT = Path(__file__).parents[2]
 LYRICS = "dancing all night under neon light"
+RIVAL = "loss.contrastive_weight=0 model.architecture="
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,45 @@ def test_nothing_else_is_needed_to_load_it(exported, tmp_path, monkeypatch):
     for name, leaf in weights_file.leaves(ours.state).items():
         np.testing.assert_array_equal(leaf, weights_file.leaves(theirs.state)[name])
     assert mgc_jax.load(folder).state.step == ours.state.step
+
+
+def test_no_path_of_this_machine_is_told(workdir, exported, tmp_path):
+    """A pushed folder is read by everybody."""
+    model = exporting.model(tmp_path / "run", encoder=str(tmp_path / "encoders" / "my-bert"))
+    export(model, tmp_path / "model")
+    settings = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert settings["lyrics"]["encoder"] == "./my-bert"
+    written = huggingface_hub.ModelCard.load(tmp_path / "model" / "README.md")
+    assert written.data.base_model is None
+    assert "`encoder/` is my-bert" in written.text
+    export(mgc_jax.load(tmp_path / "model"), tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "config.json").read_text()) == settings
+    places = [str(place).encode() for place in (tmp_path, workdir.parent, Path.home(), ROOT)]
+    for folder in (tmp_path / "model", exported):
+        for file in folder.rglob("*"):
+            if file.suffix in (".json", ".md"):
+                assert not [place for place in places if place in file.read_bytes()], file
+    assert "data" in json.loads((workdir / "evaluation_test.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "hub"),
+    [("minilm", "minilm"), ("google-bert/bert-base-uncased", "google-bert/bert-base-uncased"), ("~/bert", "./bert"),
+     ("/models/bert", "./bert"), ("../bert", "./bert"), ("./bert", "./bert"), ("my/bert", "./bert")],
+)  # fmt: skip
+def test_an_encoder_from_a_folder_has_no_address_on_the_hub(name, hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my" / "bert").mkdir(parents=True)
+    assert public_name(name) == hub
+
+
+def test_another_encoder_is_another_data_set(data, run, tmp_path, capsys):
+    other = shutil.copytree(data, tmp_path / "data")
+    meta = json.loads((other / "dataset.json").read_text())
+    meta["lyrics"]["sha256"] = "0" * 64
+    (other / "dataset.json").write_text(json.dumps(meta))
+    assert main(["evaluate", "--workdir", str(run), "--data", str(other)]) == 2
+    assert "another lyrics encoder" in capsys.readouterr().err
 
 
 def test_the_weights_are_under_dotted_names(workdir, exported):
@@ -382,6 +424,20 @@ def test_the_card_says_what_was_not_measured(workdir, tmp_path):
     assert "| label ranking average precision | - |" in validation
 
 
+@pytest.mark.parametrize(
+    ("variant", "hears", "reads", "pretrained"),
+    [("", True, True, True), ("model.fusion=audio", True, False, False), ("model.fusion=lyrics", False, True, True),
+     (f"{RIVAL}santana", True, False, False), (f"{RIVAL}pandeya", True, True, False),
+     (f"{RIVAL}pandeya model.fusion=audio", True, True, False)],
+)  # fmt: skip
+def test_the_limits_are_those_of_what_the_model_takes(variant, hears, reads, pretrained, tmp_path):
+    text = card(Subject(exporting.model(tmp_path / "run", variant), "model", {}, "unknown", onnx=False))
+    assert ("It hears" in text) == hears
+    assert ("whole lyrics" in text) == (hears and reads)
+    assert ("It reads the first" in text) == reads
+    assert ("pretrained on" in text) == pretrained
+
+
 # ---- Mistakes -----------------------------------------------------------------------------------------------------
 
 
@@ -497,7 +553,7 @@ def test_it_is_read_from_a_bucket(small, tmp_path, monkeypatch):
     try:
         there = mgc_jax.load("memory://bucket/model")
     finally:
-        files.store.clear()
+        files.rm("/bucket", recursive=True)
     assert there.folder.path.is_relative_to(tmp_path)
     assert there.encoder == there.folder.path / "encoder"
     assert not (there.folder.path / "model.stablehlo").exists()  # for those who go without this program

@@ -96,6 +96,11 @@ def test_a_model_goes_to_the_hub_and_comes_back(exported, tmp_path):
         (exported / "notes.txt").unlink()
         assert again["code"] == 0, again["err"]
         assert repository["files"].pop("notes.txt") == b"later"
+        repository["private"] = False
+        (public,) = ask([*PUSH, str(exported), "--private"], hub=hub.address, home=tmp_path / "ours")
+        assert public["code"] == 2
+        assert "everybody can see it" in public["err"]
+        repository["private"] = True
 
         out = tmp_path / "logits.npy"
         folder = Path(python(LOAD, "hf://user/name", str(out), hub=hub.address, home=tmp_path / "theirs").strip())

@@ -84,12 +84,13 @@ def test_the_page_shows_the_evaluations_figures(evaluated: Path, page: Page):
     cells = page.locator("#results tr").evaluate_all("rows => rows.map(r => [...r.cells].map(c => c.innerText))")
     rows = {name: rest for name, *rest in cells}
     floor = stored["trivial"]["prevalence"]["map_macro"]
-    assert rows["macro mAP"] == [f"{stored['map_macro']:.3f}", "", "", f"{floor:.3f}"]
+    assert rows["mAP, macro"] == [f"{stored['map_macro']:.3f}", "", "", f"{floor:.3f}"]
     ways = (stored, stored["argmax_fallback"], stored["at_half"], stored["trivial"]["best_constant"])
-    assert rows["example F1"] == [f"{way['f1_example']:.3f}" for way in ways]
-    assert page.locator(".headline b").all_inner_texts() == [
-        f"{stored[k]:.3f}" for k in ("map_macro", "f1_example", "jaccard")
-    ]
+    assert rows["F1, by track"] == [f"{way['f1_example']:.3f}" for way in ways]
+    first = (("map_macro", "mAP, macro"), ("f1_example", "F1, by track"), ("jaccard", "Jaccard index"))
+    shown = page.locator(".headline div").all_inner_texts()
+    assert [text.split("\n")[0] for text in shown] == [f"{stored[key]:.3f}" for key, _ in first]
+    assert all(name in text for (_, name), text in zip(first, shown, strict=True))
     assert f"{stored['retrieval']['lyrics_to_audio']['candidates']} tracks with lyrics" in html
     assert f"{stored['parameters']['trainable']:,} trained" in html
     page.emulate_media(color_scheme="dark")
@@ -189,7 +190,8 @@ def other_genres(workdir: Path) -> None:
 @pytest.mark.parametrize(
     ("break_it", "part", "sentence"),
     [
-        (damage("metrics.jsonl", None), "training", "no lines yet"),
+        (damage("metrics.jsonl", None), "training", "metrics.jsonl is not here"),
+        (damage("metrics.jsonl", b"\n"), "training", "no lines yet"),
         (damage("metrics.jsonl", BROKEN_LOG), "training", "3 lines"),
         (damage("metrics.jsonl", b"x\n" * 9), "training", "9 lines of metrics.jsonl cannot be read"),
         (damage("evaluation_test.json", b"{}"), "results", "genres is missing"),
@@ -197,6 +199,8 @@ def other_genres(workdir: Path) -> None:
         (edit(genres=[{"name": "polka"}]), "results", "another genre vocabulary"),
         (edit(trivial=5), "results", "cannot be used"),
         (edit(num_tracks=None), "results", "num_tracks is missing"),
+        (edit(num_tracks=10**400), "results", "is no number of anything"),
+        (edit(split="validation"), "results", "of another split"),
         (edit(map_macro="<b>"), "results", "cannot be used"),
         (edit(checkpoint_step=99), "precision", "belongs to another evaluation"),
         (edit(data="/no/such\0folder"), "data", "not there any more"),
@@ -229,10 +233,11 @@ def test_a_data_set_whose_parts_are_gone(workdir: Path, data: Path, tmp_path: Pa
     assert "quarantine.tsv of the data set cannot be read" in html
     assert "<audio" not in html
     (copy / "tracks.tsv").write_text("split\tindex\n")
-    (copy / "report.json").write_text('{"rejected": 3}')
-    html = report(workdir, "--data", str(copy))
-    assert "Names and players are missing" in html
-    assert "report.json of the data set cannot be used" in html
+    for broken in ('{"rejected": 3}', '{"rejected": {}, "filtered": {}, "tracks_read": 1e999}'):
+        (copy / "report.json").write_text(broken)
+        html = report(workdir, "--data", str(copy), "--no-audio")
+        assert "Names and players are missing" in html
+        assert "report.json of the data set cannot be used" in html
     assert len(capsys.readouterr().out.splitlines()) > 4
 
 
@@ -249,6 +254,8 @@ def test_wrong_arguments_are_one_sentence(run: Path, tmp_path: Path, capsys):
     for arguments, sentence in (
         (["--workdir", str(tmp_path)], "holds no run"),
         (["--workdir", str(tmp_path / "missing")], "There is no folder"),
+        (["--workdir", "~nobody/run"], "There is no folder"),
+        (["--workdir", str(run), "--data", str(tmp_path / "missing")], "missing"),
     ):
         assert main(["report", *arguments]) == 2
         told = capsys.readouterr().err

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import read_lyrics_file
 from mgc_jax import inference
 from mgc_jax.cli import main
@@ -32,7 +33,7 @@ def evaluated(run: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def gathered(workdir: Path, data: Path | None = None) -> tuple[Run, Gaps]:
     gaps = Gaps()
-    return gather(Workdir(workdir), "test", data, gaps), gaps
+    return gather(Workdir(workdir), "test", data and PreparedData(data), gaps), gaps
 
 
 def scored(scores: np.ndarray, labels: np.ndarray, bce: np.ndarray) -> Scored:

@@ -1,0 +1,55 @@
+"""The parts of a model card that are a run's figures."""
+
+from __future__ import annotations
+
+from mgc_jax.evaluations import METRICS
+from mgc_jax.export.markdown import plain, show, table
+from mgc_jax.export.subject import Subject
+
+
+def overall(subject: Subject) -> str:
+    """The metrics of each split beside a predictor that never looks."""
+    parts = []
+    stale = [split for split in subject.evaluations if split not in subject.valid]
+    if stale:
+        parts.append(f"The evaluation on {' and '.join(stale)} is of another checkpoint and is left out.")
+    shown = subject.shown
+    if shown is None:
+        parts.append("**These weights were never evaluated**: nothing is known of how well they do.")
+        return "\n\n".join(parts)
+    if "test" not in subject.valid:
+        parts.append("**These weights were never evaluated on the test tracks.**")
+    if set(subject.valid) & {"train", "validation"}:
+        parts.append(
+            "The checkpoint and the thresholds were chosen on the validation tracks, and the weights on the training "
+            "tracks: figures there flatter."
+        )
+    columns = [f"{e.split} ({e.tracks} tracks)" for e in subject.valid.values()]
+    rows = []
+    for name, key in METRICS.items():
+        floor = show(shown.never_looks[key]) if key in shown.never_looks else ""
+        rows.append([name, *(show(e.metrics[key]) for e in subject.valid.values()), floor])
+    parts.append(table(["", *columns, f"never looks ({shown.split})"], rows))
+    parts.append(
+        "Sets of genres (F1, Jaccard, exact match, Hamming loss) by thresholds calibrated for each genre on the "
+        'validation tracks. "Never looks" is what a predictor gets that does not see the track: the genres\' '
+        "frequencies for mAP, the best constant set for the others. One run, one seed."
+    )
+    return "\n\n".join(parts)
+
+
+def by_genre(subject: Subject) -> str:
+    """Each genre with its tracks, its threshold and how well it is found."""
+    vocabulary, best = subject.model.vocabulary, subject.best
+    columns = ["genre", "training tracks", "threshold"]
+    if best:
+        columns[2:2] = [f"{best.split} tracks", "average precision", "F1"]
+    rows = []
+    for place, name in enumerate(vocabulary.names):
+        row = [plain(name), str(int(vocabulary.counts[place])), show(float(subject.model.thresholds[place]))]
+        if best:
+            own = best.genres[name]
+            row[2:2] = [str(best.support[name]), show(own["average_precision"]), show(own["f1"])]
+        rows.append(row)
+    note = "\n\nNo thresholds were calibrated: 0.5 decides." if subject.model.folder.thresholds() is None else ""
+    return table(columns, rows) + note
