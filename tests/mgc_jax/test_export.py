@@ -427,7 +427,7 @@ def test_the_card_says_what_was_not_measured(workdir, tmp_path):
 @pytest.mark.parametrize(
     ("variant", "hears", "reads", "pretrained"),
     [("", True, True, True), ("model.fusion=audio", True, False, False), ("model.fusion=lyrics", False, True, True),
-     (f"{RIVAL}santana", True, False, False), (f"{RIVAL}pandeya", True, True, False),
+     (f"{RIVAL}santana audio.n_mels=80", True, False, False), (f"{RIVAL}pandeya", True, True, False),
      (f"{RIVAL}pandeya model.fusion=audio", True, True, False)],
 )  # fmt: skip
 def test_the_limits_are_those_of_what_the_model_takes(variant, hears, reads, pretrained, tmp_path):
