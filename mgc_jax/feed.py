@@ -25,9 +25,13 @@ def hosts() -> dict[str, Any]:
 def streamed(
     config: Config, data: PreparedData, mesh: jax.sharding.Mesh, start: int, total: int
 ) -> Iterator[dict[str, jax.Array]]:
-    """The batches after step ``start`` up to ``total``."""
-    read = data.train_batches(start_step=start, num_steps=total - start, **batches_of(config), **hosts())
-    return prefetch(read, mesh, config.compute.prefetch)
+    """The batches after step ``start`` up to ``total``.
+
+    The reader lives as long as this does: to end it takes seconds at times, which no batch should wait for.
+    """
+    count = total - start
+    read = data.train_batches(start_step=start, num_steps=count, **batches_of(config), **hosts())
+    yield from prefetch(itertools.islice(read, count), mesh, config.compute.prefetch)
 
 
 def resident(
