@@ -34,7 +34,7 @@ STYLE = """
 .lyrics span { padding: 1px 2px; border-radius: 2px }
 .why details { margin: 8px 0 }
 .picture { overflow-x: auto }
-.picture img { width: 100%; min-width: 720px; max-width: 1100px; height: auto; margin: 0; background: #fff }
+.picture img { width: 100%; min-width: 600px; max-width: 1100px; height: auto; margin: 0; background: #fff }
 .problem { border-left: 4px solid #b3261e; padding: 8px 12px }
 """
 
