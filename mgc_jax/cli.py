@@ -122,12 +122,18 @@ def _local(text: str) -> Path:
             f"{text} is not on this machine's disk: give a local folder and copy it, e.g. with gcloud storage cp -r or "
             "aws s3 sync"
         )
-    return Path(text)
+    return Path(_named(text))
 
 
 def _place(text: str) -> str | Path:
     """An argument's type: a folder, or the address of one in a bucket."""
-    return text if "://" in text else Path(text)
+    return _named(text) if "://" in text else Path(_named(text))
+
+
+def _named(text: str) -> str:
+    if not text.strip():  # of which Path would make the folder that somebody is in
+        raise argparse.ArgumentTypeError("the address is empty")
+    return text
 
 
 def _take_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:

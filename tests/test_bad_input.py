@@ -384,6 +384,15 @@ WRONG = {
         lambda p: ["evaluate", "--workdir", "w", "--data", "d", "--json", str(p.empty())],
         "--json",
     ),
+    "an empty address to read from": (lambda p: ["report", "--workdir", ""], "--workdir: the address is empty"),
+    "an empty address to write to": (
+        lambda p: ["train", "--data", str(p.empty()), "--workdir", " "],
+        "--workdir: the address is empty",
+    ),
+    "an empty address of data": (
+        lambda p: ["evaluate", "--workdir", "w", "--data", ""],
+        "--data: the address is empty",
+    ),
     "json into nowhere": (
         lambda p: ["predict", "--workdir", "w", "a.mp3", "--json", str(p.folder / "no" / "a.json")],
         "--json",
