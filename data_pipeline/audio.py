@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from data_pipeline.errors import InputError
 
@@ -125,7 +126,7 @@ def windows(source: Recording, spec: AudioSpec) -> Iterator[tuple[float, np.ndar
         raise AudioError("silent")
 
 
-def as_file(samples: np.ndarray, rate: int) -> bytes:
+def as_file(samples: ArrayLike, rate: int) -> bytes:
     """What a WAV file of ``samples`` at ``rate`` Hz holds, fit for :func:`windows`.
 
     (n,) or one column or row a channel, whichever axis is shorter; floats with full scale at 1, or integers. Raises
@@ -133,7 +134,10 @@ def as_file(samples: np.ndarray, rate: int) -> bytes:
     """
     import soundfile
 
-    array = np.atleast_1d(np.asarray(samples))
+    try:
+        array = np.atleast_1d(np.asarray(samples))
+    except ValueError:  # rows of several lengths
+        raise AudioError("no samples of sound: no array") from None
     if array.ndim > 2 or array.size == 0 or array.dtype.kind not in "fiu":
         raise AudioError(f"no samples of sound: an array {array.shape} of {array.dtype}")
     if not isinstance(rate, int | float | np.number) or not _RATES[0] <= rate <= _RATES[1]:

@@ -37,7 +37,8 @@ class Words:
 
     @property
     def read(self) -> np.ndarray:
-        """(W,) bool: the words of which at least one piece is read; those behind ``max_tokens`` are not."""
+        """(W,) bool: the words of which at least one piece is read; those behind ``max_tokens`` are not, nor what the
+        tokenizer drops."""
         read = np.zeros(len(self.spans), bool)
         read[self.owner[self.owner >= 0]] = True
         return read

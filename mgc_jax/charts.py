@@ -99,7 +99,7 @@ def training_curves(rows: Sequence[Mapping[str, float]], best_step: int | None =
         (
             "Loss and its parts",
             "",
-            {"train/loss": "loss", "train/bce": "cross-entropy", "train/contrastive": "A-L loss"},
+            {"train/loss": "loss", "train/genre_loss": "genre loss", "train/contrastive": "A-L loss"},
         ),
         ("Cross-entropy", "per track", {"train/bce": "training", "validation/bce": "validation"}),
         (

@@ -51,11 +51,12 @@ class Explanation:
     effect, so that a positive one speaks for the genre. Effects overlap and need not add up to the logit.
 
     - ``spans`` (N, 2) s, ``span_effect`` (N, E): stretches of the log-mel spectrogram set to silence (80 dB under the
-      window's maximum), each about a twelfth of a window long and 0.7 s at least. The effect is on the logit of the
+      window's maximum), each about a twelfth of a window long, or 0.7 s. The effect is on the logit of the
       span's own window. Silence is what sound is compared with: a pause is an event too, and from a stretch that is
       quiet already little can be taken away.
     - ``words``, and ``word_effect`` (W, E): each word with all its word pieces replaced by the tokenizer's mask, mean
-      over the windows; NaN for words that the model does not read, which stand behind its ``max_tokens``. At most 64
+      over the windows; NaN for words that the model does not read, which stand behind its ``max_tokens`` or are nothing
+      to its tokenizer. At most 64
       times: of more words, those that share their number in ``groups`` (W,) (-1: not read) are masked together and
       share their effect. A mask is a strange sight as such, and more so for a model that never learned it
       (``architecture=pandeya``): compare words with each other rather than with 0.
@@ -69,7 +70,9 @@ class Explanation:
     - ``attention``: None but for ``fusion=scma`` with lyrics. It shows what is compared with what, not what decides.
 
     ``windows`` (K, 2) s are those that were explained: at most 8, evenly chosen among the song's
-    ``prediction.windows``; the song is ``seconds`` long. ``thresholds`` (E,) are logits too, ``names`` (G,) all genres.
+    ``prediction.windows``; the song is ``seconds`` long. ``thresholds`` (E,) are logits too; what decides is the mean
+    score of all windows, which is not that of the mean logit, and where no genre reaches its threshold the best one is
+    predicted all the same. ``names`` (G,) are all genres.
     ``hears`` and ``reads`` say which of the two modalities the model takes at all.
     """
 
@@ -97,7 +100,7 @@ class Explanation:
 
     @property
     def words_not_read(self) -> int:
-        """How many words stand behind the model's ``max_tokens``."""
+        """How many words stand behind the model's ``max_tokens``, or are nothing to its tokenizer."""
         return int((self.groups < 0).sum())
 
     def neighbours(self, genre: int) -> list[tuple[str, float]]:

@@ -30,7 +30,7 @@ def summary(explanation: Explanation) -> str:
         state = "predicted" if genre in prediction.predicted else "not predicted"
         lines += ["", f"{genre}: score {scores[genre]:.2f}, {state}"]
         lines.append(
-            f"  log-odds {explanation.logits[place]:+.2f} (predicted from {explanation.thresholds[place]:+.2f} on) = "
+            f"  log-odds {explanation.logits[place]:+.2f} (threshold {explanation.thresholds[place]:+.2f}) = "
             f"{explanation.base[place]:+.2f} silence without words {explanation.sound_part[place]:+.2f} sound "
             f"{explanation.words_part[place]:+.2f} words"
         )

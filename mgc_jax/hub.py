@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.errors import InputError
+from data_pipeline.json_file import read_json
 
 ADDRESS = re.compile(r"hf://(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w-][\w./-]*))?/?")
 REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 NEEDED = ("config.json", "genres.json")
 """What makes a repository one of ours: looked at before anything large is downloaded."""
 EXPORTED = (*NEEDED, "model.safetensors", "README.md")
+PUBLISHED = (*EXPORTED, "thresholds.json", "preprocessing.json", "model.stablehlo", "model.onnx", "encoder/*")
+"""What is uploaded, besides evaluations: not what came into the folder later, such as a report with music in it."""
 FIRST_ANSWER = 10.0  # s; a hub that has said nothing by then is not there
 LATER_ANSWER = 60.0  # s; it takes its time over a commit of many files
 ATTEMPTS = 3
@@ -57,6 +60,8 @@ def fetch(address: str, wanted: Sequence[str]) -> Path:
 def push(folder: Path, repo: str, *, private: bool = False) -> str:
     """Upload an exported folder into ``user/name``, which is made where it is not there; returns its ``hf://`` address.
 
+    What ``mgc-jax export`` did not write stays here.
+
     Raises:
         InputError: a name that cannot be one, a folder that is no exported model, nobody logged in, or a hub that does
             not take it.
@@ -76,8 +81,17 @@ def push(folder: Path, repo: str, *, private: bool = False) -> str:
             if private and not api.model_info(repo).private:
                 raise InputError(f"hf://{repo} is there already, and everybody can see it: make it private on the hub.")
             message = f"Upload {folder.absolute().name} with mgc-jax"
-            api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message, ignore_patterns=["*.partial"])
+            files = [*PUBLISHED, *(file.name for file in folder.glob("evaluation_*.json") if _names_no_folder(file))]
+            api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message, allow_patterns=files)
     return f"hf://{repo}"
+
+
+def _names_no_folder(evaluation: Path) -> bool:
+    """Whether it is as it was exported, and not of a data set of this machine that it names."""
+    try:
+        return "data" not in read_json(evaluation)
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _earlier_copy(repo: str, revision: str | None, wanted: Sequence[str]) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -77,7 +78,8 @@ class Embedding:
 def load(place: str | Path, progress: Callable[[int, int], None] | None = None, *, dtype: str | None = None) -> Model:
     """Load the best checkpoint of a run, or an exported model, from its folder or from an address such as
     ``gs://bucket/run`` or ``hf://user/name``, of which a copy is kept in the user's cache; ``progress(done, total)``
-    counts its files. ``dtype`` is what to compute in, where it is not what the run's ``compute.dtype`` says.
+    counts its files. ``dtype`` is what to compute in, where it is not what the run's ``compute.dtype`` says. How many
+    devices share the work is this machine's matter, not that of the one that trained.
 
     Raises:
         InputError: the place holds no run, or its files cannot be read.
@@ -87,8 +89,11 @@ def load(place: str | Path, progress: Callable[[int, int], None] | None = None, 
     if dtype is not None:
         config = configs.load(base=config, overrides=[f"compute.dtype={dtype}"])
     encoder = folder.encoder(config)
-    mesh = sharding.make_mesh(config.compute.model_parallel)
-    distributed.check_model_parallel(config.compute.model_parallel)
+    compute = config.compute
+    compute["model_parallel"] = math.gcd(compute.model_parallel, jax.local_device_count())
+    mesh = sharding.make_mesh(compute.model_parallel)
+    shards = mesh.shape["data"]
+    compute["evaluation_batch_size"] = -(-compute.evaluation_batch_size // shards) * shards
     optimiser = optim.adamw(lambda _: 0.0, weight_decay=0.0, clip_norm=0.0)  # its state is not restored
     network, target = abstract(config, vocabulary.size, encoder, optimiser, mesh)
     file = folder.path / weights_file.NAME
@@ -237,6 +242,8 @@ class Model:
 
     def text(self, lyrics: str | None) -> str | None:
         """Lyrics as the model is given them; None for no words."""
+        if lyrics is not None and not isinstance(lyrics, str):
+            raise InputError(f"Lyrics are text, not {type(lyrics).__name__}: read the file first.")
         try:
             return read_lyrics_text(lyrics) if lyrics else None
         except LyricsError as error:
@@ -249,19 +256,25 @@ class Model:
 
     def clips(self, audio: Audio, rate: int | None = None) -> Iterator[tuple[float, np.ndarray]]:
         """The windows of a song: start in s and log-mel (T, M) uint8; raises InputError as :meth:`predict` does."""
-        if isinstance(audio, np.ndarray) and rate is None:
+        is_file = isinstance(audio, str | Path | bytes)
+        if not is_file and rate is None:
             raise InputError("Samples need their rate: predict(samples, rate=44100).")
+        if is_file and rate is not None:
+            raise InputError("A file tells its rate by itself: leave rate out.")
         try:
-            source = sound.as_file(audio, rate or 0) if isinstance(audio, np.ndarray) else audio
-            for start, samples in sound.windows(Path(source) if isinstance(source, str) else source, self.spec):
+            source = Path(audio) if isinstance(audio, str) else audio
+            if not isinstance(source, Path | bytes):
+                source = sound.as_file(source, rate or 0)
+            for start, samples in sound.windows(source, self.spec):
                 yield start, sound.log_mel(samples, self.spec)
         except AudioError as error:
             raise InputError(f"{_name(audio)}: {error}.") from None
 
-    def batch(self, clips: list[np.ndarray], tokens: np.ndarray) -> dict[str, jax.Array]:
-        """Clips (T, M) that share their lyrics as an evaluation batch on the devices, filled up with silent ones."""
+    def batch(self, clips: list[np.ndarray], tokens: np.ndarray, rows: int = WINDOW_BATCH) -> dict[str, jax.Array]:
+        """Clips (T, M) that share their lyrics as an evaluation batch on the devices, filled up with silent ones to so
+        many ``rows`` at least."""
         shards = self.network.mesh.shape["data"]
-        size = -(-max(WINDOW_BATCH, len(clips)) // shards) * shards
+        size = -(-max(rows, len(clips)) // shards) * shards
         spectrogram = np.zeros((size, *clips[0].shape), np.uint8)
         spectrogram[: len(clips)] = clips
         row = np.zeros(self.config.lyrics.max_tokens, np.int32)
@@ -281,8 +294,11 @@ class Model:
     ) -> Iterator[tuple[Mapping[str, np.ndarray], int]]:
         """What ``step`` makes of a song's windows, some at a time, and of how many."""
         clips = (clip for _, clip in self.clips(audio, rate))
+        rows = 0
         while group := list(itertools.islice(clips, WINDOW_BATCH)):
-            out = jax.device_get(step(self.state, self.network.frozen, self.batch(group, tokens)))
+            # A short song is not computed as a long one; a power of two, for each size is compiled by itself.
+            rows = rows or 1 << (len(group) - 1).bit_length()
+            out = jax.device_get(step(self.state, self.network.frozen, self.batch(group, tokens, rows)))
             yield {name: value[: len(group)] for name, value in out.items()}, len(group)
 
 
@@ -290,4 +306,6 @@ def _name(audio: Audio) -> str:
     """What messages and results call a recording."""
     if isinstance(audio, str | Path):
         return os.fsencode(audio).decode(errors="backslashreplace")  # a name need not be UTF-8
-    return f"{len(audio)} bytes" if isinstance(audio, bytes) else f"an array {audio.shape}"
+    if isinstance(audio, bytes):
+        return f"{len(audio)} bytes"
+    return f"an array {audio.shape}" if isinstance(audio, np.ndarray) else f"samples in a {type(audio).__name__}"

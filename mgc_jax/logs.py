@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from data_pipeline.files import written_whole
 from mgc_jax.stopping import Stopped
 
 NAME = "metrics.jsonl"
@@ -50,8 +51,11 @@ class JsonLines:
 
     def __init__(self, workdir: Path, resume_step: int):
         path = workdir / NAME
-        kept = [line for line in _read_lines(path) if _step(line) <= resume_step]
-        path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+        lines = _read_lines(path)
+        kept = [line for line in lines if _step(line) <= resume_step]
+        if [*kept, ""] != lines:  # the last line is ended
+            with written_whole(path) as file:
+                file.write("".join(f"{line}\n" for line in kept).encode())
         self._file = path.open("a", encoding="utf-8")
         self.kept: list[tuple[int, dict[str, float]]] = [(int(_step(line)), _scalars(line)) for line in kept]
         """The step and the scalars of each line that was there before."""
@@ -96,9 +100,10 @@ class Together:
             log.write(step, scalars)
 
     def close(self, ending: Ending) -> None:
-        """Close each."""
-        for log in self._logs:
-            log.close(ending)
+        """Close each, also where one of them fails."""
+        with contextlib.ExitStack() as all_of_them:
+            for log in reversed(self._logs):
+                all_of_them.callback(log.close, ending)
 
 
 @contextlib.contextmanager

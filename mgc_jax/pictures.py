@@ -169,7 +169,9 @@ def shares(explanation: Explanation) -> Part:
     count = min(len(explanation.genres), GENRES)
     graph = explanation.graph
     inner = 0.29 * (4 + (graph is not None))
-    note = "the first three make up the sum; dashed: from here on the genre is predicted"
+    note = "the first three make up the sum; dashed: the genre's threshold"
+    if explanation.prediction.windows > 1:
+        note += ", for the mean score of all windows"
     if graph is not None:
         note += "; * what the genre's relatives do to the sum, in the bars above already"
     note = _caption(note, explanation)

@@ -13,7 +13,7 @@ import numpy as np
 from data_pipeline.audio import AudioSpec
 
 PER_CLIP, SHORTEST = 12, 0.7
-"""About how many spans a clip is cut into, and how long each is at least in s."""
+"""About how many spans a clip is cut into, and about how long each is at least in s."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,7 +45,7 @@ def make_train_step(network: Network, optimiser: optax.GradientTransformation, r
             key, for_augmentation = jax.random.split(key)
             batch = recipe.augment(batch, for_augmentation)
         out = model(batch, train=True, dropout_key=key)
-        bce = recipe.genre_loss(out.logits, batch["labels"], batch["weight"])
+        genre = recipe.genre_loss(out.logits, batch["labels"], batch["weight"])
         if out.log_scale is None:  # a rival, which has no A-L loss
             contrastive, scale = jnp.float32(0.0), {}
         else:
@@ -55,8 +55,11 @@ def make_train_step(network: Network, optimiser: optax.GradientTransformation, r
                 out.audio_embedding, out.lyrics_embedding, out.log_scale, has_lyrics, same
             )
             scale = {"scale": jnp.exp(out.log_scale)}
-        loss = losses.total_loss(contrastive, bce, recipe.contrastive_weight)
-        metrics = {"loss": loss, "bce": bce, "contrastive": contrastive, **scale}
+        loss = losses.total_loss(contrastive, genre, recipe.contrastive_weight)
+        bce = losses.genre_loss(
+            out.logits, batch["labels"], batch["weight"]
+        )  # as validation has it, whatever is learned
+        metrics = {"loss": loss, "genre_loss": genre, "bce": bce, "contrastive": contrastive, **scale}
         return loss, (nnx.pure(nnx.state(model, nnx.BatchStat)), metrics)
 
     def step(state: TrainState, frozen: nnx.State, batch: Any) -> tuple[TrainState, Metrics]:

@@ -78,7 +78,7 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
     log = log or Together([])  # on the other processes, which write nothing
     # The log comes last: a checkpoint under way does not wait for a tracker.
     with closed_at_the_end(log, progress), contextlib.closing(best), contextlib.closing(latest):
-        loop = _Loop(config, data, network, optimiser, latest, best, log, progress)
+        loop = _Loop(config, data, Workdir(workdir), network, optimiser, latest, best, log, progress)
         if not progress["stopped"]:
             state = loop.run(state, start, total)
     distributed.barrier("the end of the training")
@@ -90,9 +90,9 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
 
 
 def _open_log(config: Config, workdir: Path, start: int) -> Log:
-    tracker = trackers.open_run(config, workdir)
     lines = JsonLines(workdir, start)
     local: list[Log] = [lines, TensorBoard(workdir, start)]
+    tracker = trackers.open_run(config, workdir)  # last: a run that was opened there has to be closed
     if tracker is None:
         return Together(local)
     for step, scalars in lines.kept:  # what it does not hold yet: it was away, or is new to the run
@@ -122,6 +122,7 @@ class _Loop:
         self,
         config: Config,
         data: PreparedData,
+        folder: Workdir,
         network: Network,
         optimiser: Any,
         latest: checkpoint.Checkpoints,
@@ -129,7 +130,7 @@ class _Loop:
         log: Log,
         progress: dict[str, Any],
     ):
-        self.config, self.data, self.network = config, data, network
+        self.config, self.data, self.folder, self.network = config, data, folder, network
         self.latest, self.best, self.log, self.progress = latest, best, log, progress
         self.train_step = steps.make_train_step(network, optimiser, recipe.step_recipe(config))
         self.evaluation_step = steps.make_evaluation_step(network)
@@ -277,6 +278,8 @@ class _Loop:
         self.progress["evaluated"] = step
         if better:
             self.progress |= {"best_score": score, "best_step": step, "stale": 0}
+            if distributed.is_first():
+                self.folder.forget_thresholds()  # they were calibrated for the weights that were best
             self.best.save(state, step, dict(self.progress))
         else:
             self.progress["stale"] += 1

@@ -33,7 +33,8 @@ class Songs(NamedTuple):
 class Variants:
     """Logits of altered songs, by a model that takes sound and words together: one of the paper's rivals.
 
-    ``hears`` and ``reads`` say which of the two the model takes at all: the other one is not varied.
+    ``hears`` and ``reads`` say which of the two the model takes at all; of the other one the first alone is
+    asked about.
     """
 
     def __init__(self, network: Network, state: TrainState, max_tokens: int, hears: bool = True, reads: bool = True):
@@ -42,6 +43,8 @@ class Variants:
 
     def songs(self, sounds: Sequence[np.ndarray], texts: Sequence[np.ndarray], pairs: np.ndarray) -> Songs:
         """From spectrograms (T, M) uint8 and word-piece ids (n,), of which an empty one is a song without lyrics."""
+        hears, reads = self._taken
+        sounds, texts = sounds if hears else sounds[:1], texts if reads else texts[:1]
         ids = np.zeros((len(texts), self.max_tokens), np.int32)
         for row, text in zip(ids, texts, strict=True):
             row[: len(text)] = text
@@ -54,7 +57,7 @@ class Variants:
 
     def _over(self, step: Any, songs: Songs) -> dict[str, np.ndarray]:
         """``step`` over the pairs, in full batches; its results are each (P, ...)."""
-        sound, text = songs.pairs.T
+        sound, text = (songs.pairs * self._taken).T
         shards = self.network.mesh.shape["data"]
         size = -(-AT_ONCE // shards) * shards
         parts = []
@@ -90,10 +93,11 @@ class PaperVariants(Variants):
     def songs(self, sounds: Sequence[np.ndarray], texts: Sequence[np.ndarray], pairs: np.ndarray) -> Songs:
         """As :class:`Variants` has it, and encoded."""
         raw = super().songs(sounds, texts, pairs)
-        numbers = np.arange(max(len(sounds), len(texts)))
-        every = np.stack([np.minimum(numbers, len(sounds) - 1), np.minimum(numbers, len(texts) - 1)], axis=1)
-        heard = self._over(self._hear, raw._replace(pairs=every[: len(sounds)]))["sound"]
-        read = self._over(self._read, raw._replace(pairs=every[: len(texts)]))["text"]
+        a, v = len(raw.sounds), len(raw.texts)
+        numbers = np.arange(max(a, v))
+        every = np.stack([np.minimum(numbers, a - 1), np.minimum(numbers, v - 1)], axis=1)
+        heard = self._over(self._hear, raw._replace(pairs=every[:a]))["sound"]
+        read = self._over(self._read, raw._replace(pairs=every[:v]))["text"]
         return Songs(heard, read, raw.lengths, raw.pairs)
 
     def attention(self, songs: Songs) -> tuple[np.ndarray, np.ndarray]:
@@ -108,8 +112,9 @@ class PaperVariants(Variants):
 
         Returns:
             (E,) the logits minus those without edges between genres, and (E, G) the logits minus those without the one
-            edge A_ij from genre j to genre i. Its weight of itself stays with each genre: with the identity for an
-            adjacency, whose weights of oneself are larger, the scale of all logits would be most of the difference.
+            edge A_ij from genre j to genre i (0 from itself). Its weight of itself stays with each genre: with the
+            identity for an adjacency, whose weights of oneself are larger, the scale of all logits would be most of the
+            difference.
         """
         fused = self._over(self._fuse, songs)["fused"].mean(0)
         given = [(self.state, self.network.frozen, fused, np.int32(genre)) for genre in genres]
@@ -163,7 +168,7 @@ class PaperVariants(Variants):
             given = self.network.merge(state, frozen).genre_graph.adjacency[...]
             whole, genres = logit(given), jnp.arange(len(given))
             one = jax.lax.map(lambda other: logit(given.at[genre, other].set(0.0)), genres, batch_size=AT_ONCE)
-            return whole - logit(jnp.diag(jnp.diagonal(given))), whole - one
+            return whole - logit(jnp.diag(jnp.diagonal(given))), jnp.where(genres == genre, 0.0, whole - one)
 
         return jax.jit(edges)
 

@@ -112,6 +112,10 @@ class Workdir:
         pairs = dict(zip(vocabulary.names, map(float, thresholds), strict=True))
         self.write_json("thresholds.json", pairs)
 
+    def forget_thresholds(self) -> None:
+        """Those of other weights are none."""
+        (self.path / "thresholds.json").unlink(missing_ok=True)
+
     def thresholds(self) -> np.ndarray | None:
         """(G,) thresholds in the vocabulary's order, or None where none were calibrated yet."""
         path = self.path / "thresholds.json"

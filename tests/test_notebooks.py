@@ -289,6 +289,7 @@ def test_a_mistake_is_one_sentence(run, data, tmp_path):
     wrong = {
         "The model's address is empty": ("", data),
         "The data set's address is empty": (run, ""),
+        "RUN and DATA belong together": ("example", data),
         "There is no folder nowhere": ("nowhere", data),
         "There is no prepared data set in nowhere": (run, "nowhere"),
         "holds no run": (data, data),

@@ -74,9 +74,10 @@ def export(
 
 
 def _write_without_paths(model: Model, splits: Iterable[str], target: Path) -> None:
-    """The settings and the evaluations without what they tell of the folders of this machine."""
+    """The settings and the evaluations without what they tell of this machine, its folders and devices."""
     config = Config.of(model.config)
     config.lyrics["encoder"] = public_name(config.lyrics.encoder)
+    config.compute.update(model_parallel=1, fsdp=False)
     write_json(target / "config.json", config)
     for split in splits:
         report = read_json(model.folder.evaluation(split))

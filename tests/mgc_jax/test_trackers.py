@@ -296,6 +296,34 @@ def test_what_fits_the_interface_gets_the_ending_whatever_it_is(tmp_path):
     assert [e.status for e in kept.endings] == ["finished", "stopped", "stopped", "failed", "failed"]
     assert {(e.best_score, e.best_step) for e in kept.endings} == {(0.5, 3)}
 
+    class Full(Kept):
+        def close(self, ending):
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"), logs.closed_at_the_end(logs.Together([Full(), kept]), progress):
+        raise RuntimeError("broken")
+    assert kept.endings[-1].status == "failed"
+
+
+def test_the_lines_of_a_run_are_never_half_there(tmp_path, monkeypatch):
+    """A run that begins again rewrites them only where there is something to drop, and then whole."""
+    file = tmp_path / logs.NAME
+    file.write_text("".join(f'{{"step": {step}}}\n' for step in (1, 2, 3)))
+    before = file.stat().st_ino
+    JsonLines(tmp_path, 3).close(FINISHED)
+    assert file.stat().st_ino == before
+
+    def full(*_):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="no space"):
+            JsonLines(tmp_path, 2)
+    assert len(file.read_text().splitlines()) == 3
+    JsonLines(tmp_path, 2).close(FINISHED)
+    assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [1, 2]
+
 
 @pytest.mark.slow
 def test_mlflows_server_dies_in_mid_training_and_comes_back(data, tmp_path, files, monkeypatch, capfd):

@@ -97,9 +97,11 @@ def test_the_newest_checkpoint_damaged_the_one_before_it_is_taken(data: Path, tm
         if file.is_file():
             os.truncate(file, file.stat().st_size // 2)
     capsys.readouterr()
+    (workdir / "thresholds.json").write_text("{}")
     assert main(command(data, workdir, "--config.train.epochs=2")) == 0
     output = capsys.readouterr().out
     assert f"checkpoint of step {steps[-1]}" in output
+    assert (workdir / "thresholds.json").exists() != ("best so far" in output)  # those of other weights are none
     assert f"resuming after step {steps[0]}" in output
 
 
