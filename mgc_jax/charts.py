@@ -64,10 +64,16 @@ def _styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
     def styled(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         import matplotlib
 
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.rc_context(_style()):
             return draw(*args, **kwargs)
 
     return styled
+
+
+def _style() -> Any:
+    from mgc_jax.drawn_text import families
+
+    return _STYLE | {"font.family": families()}
 
 
 def as_svg(figure: Figure) -> bytes:
@@ -75,8 +81,8 @@ def as_svg(figure: Figure) -> bytes:
     import matplotlib
 
     written = io.BytesIO()
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a script that the font does not have
+    with matplotlib.rc_context(_style()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a script that no font here has
         figure.savefig(written, format="svg", metadata={"Date": None})
     return written.getvalue()
 

@@ -74,7 +74,7 @@ class Trainer:
         self.schedule = LambdaLR(self.optimiser, factor)
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The batch's ``loss`` (7), ``bce`` and ``contrastive``; rows of ``weight`` 0 only pad it."""
+        """The batch's ``loss`` (7), ``genre_loss`` and ``contrastive``; rows of ``weight`` 0 only pad it."""
         weight = batch["weight"]
         with torch.autocast(weight.device.type, self.autocast, enabled=self.autocast is not None):
             lyrics = batch["lyrics_features"] if "lyrics_features" in batch else batch["tokens"]
@@ -84,9 +84,9 @@ class Trainer:
         contrastive = contrastive_loss(heard, read, out.log_scale, has_lyrics)
         each = F.binary_cross_entropy_with_logits(out.logits.float(), batch["labels"].float(), reduction="none")
         each = each.sum(1) if self.reduction == "sum" else each.mean(1)
-        bce = (each * weight).sum() / weight.sum().clamp(min=1)
-        loss = self.contrastive_weight * contrastive + (1 - self.contrastive_weight) * bce
-        return {"loss": loss, "bce": bce, "contrastive": contrastive}
+        genre = (each * weight).sum() / weight.sum().clamp(min=1)
+        loss = self.contrastive_weight * contrastive + (1 - self.contrastive_weight) * genre
+        return {"loss": loss, "genre_loss": genre, "contrastive": contrastive}
 
     def update(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One update; returns the losses before it, on the device."""

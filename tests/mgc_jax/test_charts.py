@@ -77,14 +77,16 @@ def test_no_label_covers_another_or_leaves_the_picture():
 
 
 def test_training_curves_of_a_whole_a_young_and_a_strange_log():
-    rows = [{"step": 10.0 * i, "train/loss": 5 - i, "train/bce": 6 - i, "train/learning_rate": 0.1} for i in range(4)]
+    losses = ({"train/loss": 5 - i, "train/genre_loss": 6 - i, "train/bce": 7 - i} for i in range(4))
+    rows = [{"step": 10.0 * i, **loss, "train/learning_rate": 0.1} for i, loss in enumerate(losses)]
     rows += [{"step": 30.0, "validation/map_macro": 0.5, "validation/bce": float("inf")}]
     figure = charts.training_curves(rows, best_step=30)
     loss = figure.axes[0]
     assert {line.get_label(): list(line.get_ydata()) for line in loss.lines if line.get_label()[0] != "_"} == {
         "loss": [5, 4, 3, 2],
-        "cross-entropy": [6, 5, 4, 3],
+        "genre loss": [6, 5, 4, 3],
     }
+    assert list(figure.axes[1].lines[0].get_ydata()) == [7, 6, 5, 4]
     assert [axes.texts[0].get_text() for axes in figure.axes if axes.texts] == ["not logged"] * 2
     drawn(figure)
     drawn(charts.training_curves([{"step": 0.0}]))

@@ -71,6 +71,8 @@ def test_what_is_scored_and_kept_is_the_average_of_the_weights(data: Path, tmp_p
     jax.tree.map(np.testing.assert_array_equal, best.params, average)
     moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), best.params, last.params)
     assert max(jax.tree.leaves(moved)) > 1e-4
+    learned = lines(tmp_path)[0]
+    assert learned["train/bce"] > learned["train/genre_loss"]  # the former is cross-entropy, whatever is learned
 
 
 def test_a_finished_run_leaves_its_files_and_is_not_trained_again(run: Path, data: Path, capsys):
