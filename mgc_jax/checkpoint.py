@@ -166,8 +166,8 @@ class Checkpoints:
 
 @functools.cache
 def _quieten_orbax() -> None:
-    """What cannot be written is told in one sentence, by whoever waits for it: not by orbax's log, its threads and the
-    writes that come to nothing afterwards as well."""
+    """What cannot be written is told in one sentence, by whoever waits for it: not by orbax's log, its threads, its
+    tasks and the writes that come to nothing afterwards as well."""
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     of_threads, unraisable = threading.excepthook, sys.unraisablehook
 
@@ -179,7 +179,12 @@ def _quieten_orbax() -> None:
         if str(args.exc_value) != "Event loop is closed":
             unraisable(args)
 
+    def no_task_failed(record: logging.LogRecord) -> bool:
+        failed = record.exc_info[2] if record.exc_info else None
+        return failed is None or not failed.tb_frame.f_globals.get("__name__", "").startswith("orbax.")
+
     threading.excepthook, sys.unraisablehook = thread_failed, callback_failed
+    logging.getLogger("asyncio").addFilter(no_task_failed)
 
 
 def _check(record: Any) -> None:

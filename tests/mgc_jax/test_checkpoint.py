@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -121,3 +123,21 @@ def test_no_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch)
         store.save(state(3), 3, RECORD)
     store.close()
     assert list((tmp_path / "checkpoints/latest").iterdir()) == []
+
+
+def test_what_orbax_left_undone_is_not_told_once_more(tmp_path, caplog):
+    """Its tasks that nobody waits for; everybody else's are told."""
+    checkpoint.latest(tmp_path).close()
+    raising = "async def fail():\n    raise ValueError('no room')\n"
+    for module, told in (("orbax.checkpoint.x", 0), ("somebody.else", 1)):
+        places = {"__name__": module}
+        exec(raising, places)
+
+        async def forget(places=places):
+            task = asyncio.ensure_future(places["fail"]())
+            await asyncio.wait([task])
+
+        caplog.clear()
+        asyncio.run(forget())
+        gc.collect()
+        assert len([r for r in caplog.records if "never retrieved" in r.message]) == told
