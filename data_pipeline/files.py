@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from data_pipeline.errors import InputError
+
 
 def sha256(content: Any) -> str:
     """A digest of what is JSON."""
@@ -30,7 +32,7 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
     """A file to write that takes its name when the block has ended well, and is on the disk then.
 
     Raises:
-        OSError: the place cannot be written.
+        InputError: the place cannot be written.
     """
     partial = path.with_name(path.name + ".partial")
     try:
@@ -39,13 +41,15 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}).") from None
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file whole, or not at all."""
+    """Write a file whole, or not at all; raises InputError as :func:`written_whole` does."""
     with written_whole(path) as file:
         file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 

@@ -127,7 +127,7 @@ def _local(text: str) -> Path:
 
 def _place(text: str) -> str | Path:
     """An argument's type: a folder, or the address of one in a bucket."""
-    return _named(text) if "://" in text else Path(_named(text))
+    return text if "://" in text else Path(_named(text))
 
 
 def _named(text: str) -> str:

@@ -71,11 +71,8 @@ class Kept:
             "genre_vectors": self.genre_vectors,
             "adjacency": self.adjacency,
         }
-        try:
-            with written_whole(path) as file:
-                np.savez_compressed(file, **{name: x for name, x in arrays.items() if x is not None})
-        except OSError as error:
-            raise InputError(f"{path} cannot be written ({error.strerror or error}).") from None
+        with written_whole(path) as file:
+            np.savez_compressed(file, **{name: x for name, x in arrays.items() if x is not None})
 
     @classmethod
     def load(cls, path: Path) -> Kept:

@@ -146,11 +146,8 @@ def write_json(path: Path, value: Any) -> None:
         InputError: the place cannot be written.
     """
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    try:
-        with written_whole(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}).") from None
+    with written_whole(path) as file:
+        file.write(text.encode())
 
 
 def _finite(value: Any) -> Any:

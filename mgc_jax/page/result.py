@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import html
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mgc_jax.data_address import data_address
+from mgc_jax.data_address import png_address
 from mgc_jax.effect_colours import words_html
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from mgc_jax.explanation import Explanation
     from mgc_jax.inference import Prediction
 
-TOP = 10
+TOP, DPI = 10, 110
 STYLE = """
 .genres { border-collapse: collapse; width: 100% }
 .genres, .genres tr, .genres td { border: none !important }
@@ -72,7 +69,8 @@ def reasons(explanation: Explanation) -> str:
     drawn = pictures.compose(explanation, [pictures.sound(explanation), pictures.shares(explanation)])
     names = ", ".join(explanation.genres[: pictures.GENRES])
     text = f"Seconds that speak for and against {names}, and what makes each decision."
-    parts = [f'<div class="why">{_image(drawn, text)}']
+    image = f'<img alt="{html.escape(text)}" src="{png_address(drawn, DPI)}">'
+    parts = [f'<div class="why"><div class="picture">{image}</div>']
     if np.isfinite(explanation.word_effect).any():
         for place, name in enumerate(explanation.genres):
             opened = " open" if place == 0 else ""
@@ -90,10 +88,3 @@ def reasons(explanation: Explanation) -> str:
         "words with each other: a silence or a masked word is something that the model rarely met.</p></div>"
     )
     return "".join(parts)
-
-
-def _image(figure: Figure, text: str) -> str:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    address = data_address("image/png", file.getvalue())
-    return f'<div class="picture"><img alt="{html.escape(text)}" src="{address}"></div>'

@@ -6,7 +6,6 @@ This part of the page asks the model itself, and so needs JAX, the run's checkpo
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +15,7 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import LyricsError, read_lyrics_file
-from mgc_jax.data_address import data_address
+from mgc_jax.data_address import png_address
 from mgc_jax.progress import Progress
 from mgc_jax.report import mistakes
 from mgc_jax.report.mistakes import Judged
@@ -24,8 +23,6 @@ from mgc_jax.report.run import Gaps, Run
 from mgc_jax.scored import Kept, Scored
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from mgc_jax.explanation import Explanation
     from mgc_jax.inference import Model
 
@@ -174,12 +171,8 @@ def _drawn(explanation: Explanation) -> dict[str, str | None]:
     effects = [pictures.sound(explanation), pictures.words(explanation), pictures.shares(explanation)]
     looks = found is not None and len(found.words) > 0
     return {
-        "picture": _png(pictures.compose(explanation, effects)),
-        "attention": _png(pictures.compose(explanation, [pictures.attention(explanation)])) if looks else None,
+        "picture": png_address(pictures.compose(explanation, effects), DPI),
+        "attention": png_address(pictures.compose(explanation, [pictures.attention(explanation)]), DPI)
+        if looks
+        else None,
     }
-
-
-def _png(figure: Figure) -> str:
-    written = io.BytesIO()
-    figure.savefig(written, format="png", dpi=DPI)
-    return data_address("image/png", written.getvalue())

@@ -52,13 +52,10 @@ def write(
         InputError: the folder holds no run, or the page cannot be written.
     """
     gaps = Gaps()
-    try:
-        with written_whole(out) as file:  # opened before the work, for a place that cannot be written
-            run = gather(Workdir(folder), split, data, gaps)
-            page = render(run, gaps, players=players).encode()
-            file.write(page)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror or error}).") from None
+    with written_whole(out) as file:  # opened before the work, for a place that cannot be written
+        run = gather(Workdir(folder), split, data, gaps)
+        page = render(run, gaps, players=players).encode()
+        file.write(page)
     return len(page), gaps.sentences()
 
 

@@ -318,7 +318,7 @@ def test_the_lines_of_a_run_are_never_half_there(tmp_path, monkeypatch):
 
     with monkeypatch.context() as disk:
         disk.setattr("os.fsync", full)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(InputError, match="no space"):
             JsonLines(tmp_path, 2)
     assert len(file.read_text().splitlines()) == 3
     JsonLines(tmp_path, 2).close(FINISHED)
