@@ -20,7 +20,7 @@ from mgc_jax.runtime.signals import Stopped
 if TYPE_CHECKING:
     from data_pipeline.prepare.workers import Run
     from data_pipeline.reading.prepared_data import PreparedData
-    from mgc_jax.inference.predictor import Model
+    from mgc_jax.api import Model
 
 PICTURES = (".png", ".pdf", ".svg")
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
@@ -430,11 +430,11 @@ def _open(place: str | Path, *, shards: bool = True) -> PreparedData:
 
 def _load(place: str | Path) -> Model:
     """The model of a run, copied to this machine's disk where it is in a bucket."""
-    from mgc_jax.inference import predictor
+    from mgc_jax import api
     from mgc_jax.runtime.progress import Counter
 
     with Counter("files") as counter:
-        model = predictor.load(place, functools.partial(counter, "download"))
+        model = api.load(place, functools.partial(counter, "download"))
     if isinstance(place, str):
         print(f"{place} is read from its copy in {model.folder.path}")
     return model
@@ -629,6 +629,7 @@ def _read_lyrics(file: str | None) -> str | None:
 
 
 def _explain(options: argparse.Namespace) -> None:
+    import mgc_jax
     from mgc_jax.explain.text import summary
     from mgc_jax.runs.workdir import write_json
 
@@ -638,7 +639,7 @@ def _explain(options: argparse.Namespace) -> None:
     if options.json:
         write_json(options.json, explanation.to_json())
     if options.out:
-        explanation.figure().savefig(options.out, dpi=120)
+        mgc_jax.draw(explanation).savefig(options.out, dpi=120)
         print(f"\n{options.out} shows it")
 
 
