@@ -36,6 +36,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mgc_jax.version import __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -44,8 +46,7 @@ if TYPE_CHECKING:
     from mgc_jax.api import Model
     from mgc_jax.explain.explanation import Explanation
 
-__version__ = "0.1.0"
-__all__ = ["draw", "load"]
+__all__ = ["__version__", "draw", "load"]
 
 
 def load(place: str | Path, *, dtype: str | None = None) -> Model:

@@ -629,8 +629,8 @@ def _read_lyrics(file: str | None) -> str | None:
 
 
 def _explain(options: argparse.Namespace) -> None:
-    import mgc_jax
     from mgc_jax.explain.text import summary
+    from mgc_jax.plots.explanations import draw
     from mgc_jax.runs.workdir import write_json
 
     lyrics = _read_lyrics(options.lyrics)
@@ -639,7 +639,7 @@ def _explain(options: argparse.Namespace) -> None:
     if options.json:
         write_json(options.json, explanation.to_json())
     if options.out:
-        mgc_jax.draw(explanation).savefig(options.out, dpi=120)
+        draw(explanation).savefig(options.out, dpi=120)
         print(f"\n{options.out} shows it")
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-import mgc_jax
 from data_pipeline.errors import InputError
 from mgc_jax.network.state import ModelState
+from mgc_jax.version import __version__
 
 NAME = "model.safetensors"
 FORMAT = 1
@@ -47,7 +47,7 @@ def save(file: Path, state: ModelState, genres: Sequence[str], encoder: str) -> 
     metadata = {
         "format": "mgc-jax",
         "format_version": str(FORMAT),
-        "mgc_jax_version": mgc_jax.__version__,
+        "mgc_jax_version": __version__,
         "step": str(int(state.step)),
         "encoder_sha256": encoder,
         "genres": json.dumps(list(genres), ensure_ascii=False),
