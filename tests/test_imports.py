@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
+from mgc_jax.cli import entry
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("data_pipeline", "mgc_jax")
 UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
@@ -110,7 +112,7 @@ class C:
 
 
 def test_both_packages_are_read():
-    assert {"data_pipeline.prepare.builder", "mgc_jax.models.classifier", "mgc_jax.cli"} <= set(MODULES)
+    assert {"data_pipeline.prepare.builder", "mgc_jax.models.classifier", "mgc_jax.cli.entry"} <= set(MODULES)
 
 
 def test_only_the_data_pipeline_touches_tensorflow_and_librosa():
@@ -135,11 +137,12 @@ def test_the_data_pipeline_does_not_know_the_model():
         assert not {name for name in users(package) if within(name, "data_pipeline")}
 
 
-def test_pytorch_stays_in_the_twin_and_only_the_command_line_knows_it():
+def test_pytorch_stays_in_the_twin_and_only_two_commands_know_it():
     twin = {name for name in MODULES if within(name, "mgc_jax.torch_reference")}
     assert users("torch") | users("transformers") <= twin
-    assert users("mgc_jax.torch_reference") - twin == {"mgc_jax.cli"}
-    known = [i for i in MODULES["mgc_jax.cli"].imports if within(i.target, "mgc_jax.torch_reference")]
+    commands = {"mgc_jax.cli.benchmark", "mgc_jax.cli.export"}
+    assert users("mgc_jax.torch_reference") - twin == commands
+    known = [i for name in commands for i in MODULES[name].imports if within(i.target, "mgc_jax.torch_reference")]
     assert all(i.lazy for i in known)  # PyTorch need not be there
 
 
@@ -149,9 +152,9 @@ def test_only_these_reach_the_hugging_face_hub():
     assert all(i.lazy for i in known)  # it reads the environment when it is imported, and takes a while
 
 
-def test_only_the_command_line_exports():
+def test_only_one_command_exports():
     rooms = {name for name in MODULES if within(name, "mgc_jax.export")}
-    assert users("mgc_jax.export") - rooms == {"mgc_jax.cli"}
+    assert users("mgc_jax.export") - rooms == {"mgc_jax.cli.export"}
 
 
 def test_each_tracker_is_known_to_one_file_which_is_imported_on_demand():
@@ -173,8 +176,8 @@ def test_only_one_file_knows_notebooks_and_ipython_need_not_be_there():
 def test_only_the_page_knows_gradio_and_is_imported_on_demand():
     assert users("gradio") == {"mgc_jax.web.app"}
     inside = {name for name in MODULES if within(name, "mgc_jax.web")}
-    assert users("mgc_jax.web") - inside == {"mgc_jax.cli"}
-    known = [i for i in MODULES["mgc_jax.cli"].imports if within(i.target, "mgc_jax.web")]
+    assert users("mgc_jax.web") - inside == {"mgc_jax.cli.serve"}
+    known = [i for i in MODULES["mgc_jax.cli.serve"].imports if within(i.target, "mgc_jax.web")]
     assert all(i.lazy for i in known)  # Gradio need not be there
 
 
@@ -217,15 +220,28 @@ def test_a_report_needs_no_device():
     run_python("import sys, mgc_jax.report.render\nassert not {'jax', 'flax', 'tensorflow'} & set(sys.modules)")
     assert users("jinja2") == {"mgc_jax.report.render"}
     inside = {name for name in MODULES if within(name, "mgc_jax.report")}
-    assert users("mgc_jax.report") - inside == {"mgc_jax.cli"}
+    assert users("mgc_jax.report") - inside == {"mgc_jax.cli.report"}
     asking = {name for name in inside if MODULES[name].uses("mgc_jax.inference.predictor")}
     assert asking == {"mgc_jax.report.explained"}  # a page without explanations is made without a model
 
 
 def test_the_command_line_is_on_top():
-    assert {name for name, module in MODULES.items() if "mgc_jax.cli" in project_imports(module)} <= {
-        "mgc_jax.__main__"
-    }
+    outside = {name for name in users("mgc_jax.cli") if not within(name, "mgc_jax.cli")}
+    assert outside == {"mgc_jax.__main__"}
+
+
+def test_commands_do_not_know_each_other():
+    shared = {f"mgc_jax.cli.{name}" for name in ("arguments", "command", "extras", "opening")}
+    for command in entry.COMMANDS:
+        name = f"mgc_jax.cli.{command.name}"
+        assert {other for other in project_imports(MODULES[name]) if within(other, "mgc_jax.cli")} <= shared, name
+
+
+def test_the_help_needs_neither_jax_nor_any_extra():
+    heavy = {"jax", "flax", "tensorflow", "librosa", "ml_collections", "matplotlib", "torch", "gradio", "apache_beam"}
+    run_python(
+        f"import sys\nfrom mgc_jax import cli\ncli.parser().format_help()\nassert not {heavy} & set(sys.modules)"
+    )
 
 
 @pytest.mark.parametrize("package", PACKAGES)
