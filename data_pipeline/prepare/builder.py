@@ -113,7 +113,8 @@ def write(
 ) -> dict[str, list[dict[str, Any]]]:
     """Writes the shards of all splits under ``folder``.
 
-    ``splits`` maps a name to (number of examples, what gives them), each example a dict as :mod:`tfds_features` names it.
+    ``splits`` maps a name to (number of examples, what gives them), each example a dict as :mod:`tfds_features` names
+    it.
     ``run`` has the workers, ``progress`` counts examples. Returns, per split and in record order, each shard's file
     (relative to ``folder``), number of records and size in bytes.
     """
