@@ -17,7 +17,7 @@ from mgc_jax import config as configs
 from mgc_jax.config import Config
 from mgc_jax.evaluation import diagnostics, metrics, retrieval
 from mgc_jax.plots import charts
-from mgc_jax.plots.data_uri import data_address
+from mgc_jax.plots.data_uri import data_uri
 from mgc_jax.report import explained, mistakes
 from mgc_jax.report.data_losses import EXAMPLES, losses
 from mgc_jax.report.inputs import Gaps, Run, gather
@@ -139,7 +139,7 @@ def _charts(run: Run, found: dict[str, retrieval.Retrieval] | None, gaps: Gaps) 
     made: dict[str, str] = {}
 
     def add(name: str, figure: Any) -> None:
-        made[name] = data_address("image/svg+xml", charts.as_svg(figure))
+        made[name] = data_uri("image/svg+xml", charts.as_svg(figure))
 
     names, kept = run.vocabulary.names, run.kept
     if run.log:
