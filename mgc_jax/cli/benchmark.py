@@ -10,7 +10,7 @@ from mgc_jax.cli.command import Command
 from mgc_jax.cli.extras import needed
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser, required=False)
     add_workload(parser, size="paper")
     parser.add_argument("--against", choices=("torch",), metavar="torch", help="the twin, on the same device")
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from mgc_jax.benchmark import contenders, race, report, workload
     from mgc_jax.network import build
     from mgc_jax.runs.workdir import write_json
@@ -44,7 +44,7 @@ COMMAND = Command(
     "benchmark",
     help="time the training step on arrays of the true shapes, alone or side by side with PyTorch",
     example="mgc-jax benchmark --size paper --against torch --json benchmark.json",
-    add_arguments=add_arguments,
-    run=run,
+    add_arguments=_add_arguments,
+    run=_run,
     on_devices=True,
 )

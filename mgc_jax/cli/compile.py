@@ -8,7 +8,7 @@ from mgc_jax.cli.arguments import add_config, add_json, add_workload
 from mgc_jax.cli.command import Command
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser, required=False)
     topologies = "one or more, e.g. v5e:16x16, v5p:4x4x4, v6e:2x2"
     parser.add_argument("--topology", required=True, nargs="+", metavar="T", help=topologies)
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # no chip is asked for
@@ -43,6 +43,6 @@ COMMAND = Command(
     "compile",
     help="compile the training step for TPUs that are not there: arithmetic, memory traffic, memory",
     example="mgc-jax compile --topology v5e:2x2 v5e:16x16 --size pod --lyrics features",
-    add_arguments=add_arguments,
-    run=run,
+    add_arguments=_add_arguments,
+    run=_run,
 )

@@ -10,7 +10,7 @@ from mgc_jax.cli.command import Command
 from mgc_jax.cli.opening import load_model, open_data
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("--data", type=place, required=True, metavar="DIR")
     parser.add_argument("--split", default="test", metavar="SPLIT", help="train, validation or test")
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_hosts(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from mgc_jax.evaluation.evaluate import summary
     from mgc_jax.runs.workdir import write_json
     from mgc_jax.runtime import processes
@@ -39,7 +39,7 @@ COMMAND = Command(
     "evaluate",
     help="all metrics of a run on a split, overall and per genre",
     example="mgc-jax evaluate --workdir run --data data --split test --json result.json",
-    add_arguments=add_arguments,
-    run=run,
+    add_arguments=_add_arguments,
+    run=_run,
     on_devices=True,
 )

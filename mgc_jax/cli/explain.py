@@ -10,7 +10,7 @@ from mgc_jax.cli.command import Command
 from mgc_jax.cli.opening import load_model, read_lyrics
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("audio", type=Path, metavar="AUDIO")
     parser.add_argument("--lyrics", metavar="FILE", help="a text file (- for none)")
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from mgc_jax.explain.text import summary
     from mgc_jax.runs.workdir import write_json
 
@@ -38,7 +38,7 @@ COMMAND = Command(
     "explain",
     help="say which seconds, words and related genres speak for the genres of a song",
     example="mgc-jax explain --workdir run song.mp3 --lyrics song.txt --out explanation.png",
-    add_arguments=add_arguments,
-    run=run,
+    add_arguments=_add_arguments,
+    run=_run,
     on_devices=True,
 )

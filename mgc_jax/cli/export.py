@@ -11,7 +11,7 @@ from mgc_jax.cli.extras import needed
 from mgc_jax.cli.opening import load_model
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("--out", type=local, required=True, metavar="DIR", help="a folder that is not there, or empty")
     licence = "of the weights, for the model card, e.g. apache-2.0 or cc-by-nc-4.0 (default: none is named)"
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--onnx", action="store_true", help="write model.onnx too (extras torch and onnx)")
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from mgc_jax.export import folder, subject
     from mgc_jax.network import build
 
@@ -46,7 +46,7 @@ COMMAND = Command(
     "export",
     help="write a model as a folder of its own: weights, StableHLO program, constants, model card",
     example="mgc-jax export --workdir run --out model",
-    add_arguments=add_arguments,
-    run=run,
+    add_arguments=_add_arguments,
+    run=_run,
     on_devices=True,
 )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mgc_jax.inference.predictor import Prediction
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("audio", type=Path, nargs="+", metavar="AUDIO")
     lyrics = "a text file; once for each AUDIO, in the same order, or not at all (- for a track without)"
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from mgc_jax.runs.workdir import write_json
 
     if options.lyrics and len(options.lyrics) != len(options.audio):
@@ -63,7 +63,7 @@ COMMAND = Command(
     "predict",
     help="rank the genres of songs of any format and length",
     example="mgc-jax predict --workdir run song.mp3 --lyrics song.txt",
-    add_arguments=add_arguments,
-    run=run,
+    add_arguments=_add_arguments,
+    run=_run,
     on_devices=True,
 )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from data_pipeline.prepare.workers import Run
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     source = "a folder in Music4All's layout, or a manifest (.csv, .tsv, .jsonl)"
     parser.add_argument("--source", type=local, required=True, metavar="DIR_OR_MANIFEST", help=source)
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam", metavar="OPTIONS", help=beam)
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from data_pipeline.prepare.pipeline import prepare
     from data_pipeline.sources import read_corpus
     from mgc_jax import config
@@ -59,6 +59,6 @@ COMMAND = Command(
     "prepare",
     help="decode, check and split a corpus and write the sharded data set",
     example="mgc-jax prepare --config configs/manifest.py --source my_songs.csv --out data",
-    add_arguments=add_arguments,
-    run=run,
+    add_arguments=_add_arguments,
+    run=_run,
 )

@@ -11,7 +11,7 @@ from mgc_jax.cli.command import Command
 from mgc_jax.cli.opening import local_run, open_data
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     split = "which evaluation, validation or test as a rule (default %(default)s)"
     parser.add_argument("--split", choices=SPLITS, default="test", metavar="SPLIT", help=split)
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-audio", action="store_true", help="without players and explanations: no music, no lyrics")
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from mgc_jax.report import render
 
     data = open_data(options.data, shards=False) if options.data else None
@@ -38,6 +38,6 @@ COMMAND = Command(
     "report",
     help="one HTML page about a run: curves, metrics, genres, calibration, worst mistakes with players, explanations",
     example="mgc-jax report --workdir run --out report.html",
-    add_arguments=add_arguments,
-    run=run,
+    add_arguments=_add_arguments,
+    run=_run,
 )

@@ -11,7 +11,7 @@ from mgc_jax.cli.opening import open_data
 from mgc_jax.paper.sweeps import SWEEPS
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sweep", required=True, choices=SWEEPS, metavar="SWEEP", help=", ".join(SWEEPS))
     add_config(parser, required=False)
     add_prepared_data(parser)
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help=rows)
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from mgc_jax import config
     from mgc_jax.paper import tables
     from mgc_jax.paper.reproduce import reproduce, select
@@ -51,7 +51,7 @@ COMMAND = Command(
     "reproduce",
     help="train the rows of a table of the paper and set the results beside the paper's",
     example="mgc-jax reproduce --sweep table2 --config configs/demo.py --data data --workdir runs/table2 --seeds 3",
-    add_arguments=add_arguments,
-    run=run,
+    add_arguments=_add_arguments,
+    run=_run,
     on_devices=True,
 )

@@ -10,7 +10,7 @@ from mgc_jax.cli.extras import needed
 from mgc_jax.cli.opening import load_model
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     host = "who may reach it (default %(default)s: this machine alone)"
     parser.add_argument("--host", default="127.0.0.1", metavar="HOST", help=host)
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     with needed("serve", "page"):
         from mgc_jax.web import server
     with server.listen(options.host, options.port) as listener:
@@ -32,7 +32,7 @@ COMMAND = Command(
     "serve",
     help="a local web page where a song is dropped and gets its genres and their reasons",
     example="mgc-jax serve --workdir run --port 7860",
-    add_arguments=add_arguments,
-    run=run,
+    add_arguments=_add_arguments,
+    run=_run,
     on_devices=True,
 )

@@ -9,14 +9,14 @@ from mgc_jax.cli.command import Command
 from mgc_jax.cli.opening import open_data
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_prepared_data(parser)
     parser.add_argument("--workdir", type=local, required=True, metavar="W")
     add_hosts(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from mgc_jax import config
     from mgc_jax.training.loop import train
 
@@ -28,7 +28,7 @@ COMMAND = Command(
     "train",
     help="train a model; resumes by itself when the workdir holds a checkpoint",
     example="mgc-jax train --config configs/demo.py --data data --workdir run --config.train.epochs=5",
-    add_arguments=add_arguments,
-    run=run,
+    add_arguments=_add_arguments,
+    run=_run,
     on_devices=True,
 )
