@@ -221,7 +221,7 @@ def test_a_report_needs_no_device():
     assert users("jinja2") == {"mgc_jax.report.render"}
     inside = {name for name in MODULES if within(name, "mgc_jax.report")}
     assert users("mgc_jax.report") - inside == {"mgc_jax.cli.report"}
-    asking = {name for name in inside if MODULES[name].uses("mgc_jax.inference.predictor")}
+    asking = {name for name in inside if MODULES[name].uses("mgc_jax.api")}
     assert asking == {"mgc_jax.report.explained"}  # a page without explanations is made without a model
 
 

@@ -30,7 +30,9 @@ def _run(options: argparse.Namespace) -> None:
     if options.json:
         write_json(options.json, explanation.to_json())
     if options.out:
-        explanation.figure().savefig(options.out, dpi=120)
+        from mgc_jax.plots.explanations import draw  # needs matplotlib
+
+        draw(explanation).savefig(options.out, dpi=120)
         print(f"\n{options.out} shows it")
 
 

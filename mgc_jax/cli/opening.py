@@ -12,7 +12,7 @@ from data_pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from data_pipeline.reading.prepared_data import PreparedData
-    from mgc_jax.inference.predictor import Model
+    from mgc_jax.api import Model
 
 
 def open_data(place: str | Path, *, shards: bool = True) -> PreparedData:
@@ -29,10 +29,10 @@ def open_data(place: str | Path, *, shards: bool = True) -> PreparedData:
 
 def load_model(place: str | Path) -> Model:
     """The model of a run, copied to this machine's disk where it is in a bucket."""
-    from mgc_jax.inference import predictor
+    from mgc_jax import api
 
     with _download_progress() as progress:
-        model = predictor.load(place, progress)
+        model = api.load(place, progress)
     _tell_copy(place, model.folder.path)
     return model
 
