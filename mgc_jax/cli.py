@@ -382,20 +382,21 @@ def _corpus(options: argparse.Namespace) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
+    from data_pipeline.prepare.options import PrepareOptions
     from data_pipeline.prepare.pipeline import prepare
     from data_pipeline.sources import read_corpus
-    from mgc_jax import config
+    from mgc_jax import recipes
     from mgc_jax.network import build
     from mgc_jax.runtime.progress import Counter
 
-    settings = config.load(options.config, options.overrides)
+    settings = recipes.load(options.config, options.overrides)
     run = _beam(options.beam) if options.beam is not None else None
     encode = build.lyrics_encoder(settings) if settings.lyrics.input == "features" else None
     with Counter("tracks", upload="files") as counter:
         report = prepare(
             read_corpus(options.source),
             options.out,
-            build.prepare_options(settings, workers=options.workers),
+            PrepareOptions(settings.data, settings.audio, settings.lyrics, options.workers),
             encode=encode,
             run=run,
             progress=counter,
@@ -441,10 +442,10 @@ def _load(place: str | Path) -> Model:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from mgc_jax import config
+    from mgc_jax import recipes
     from mgc_jax.training.loop import train
 
-    settings, data = config.load(options.config, options.overrides), _open(options.data)
+    settings, data = recipes.load(options.config, options.overrides), _open(options.data)
     train(settings, data, options.workdir)
 
 
@@ -481,14 +482,14 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from mgc_jax import config
+    from mgc_jax import recipes
     from mgc_jax.paper import tables
     from mgc_jax.paper.reproduce import reproduce, select
     from mgc_jax.runs.workdir import write_json
 
     sweep = SWEEPS[options.sweep]
     only = select(sweep, options.rows) if options.rows else None
-    settings, data = config.load(options.config, options.overrides), _open(options.data)
+    settings, data = recipes.load(options.config, options.overrides), _open(options.data)
     options.workdir.mkdir(parents=True, exist_ok=True)
 
     name = options.sweep if options.split == "test" else f"{options.sweep}_{options.split}"

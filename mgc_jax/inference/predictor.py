@@ -20,8 +20,8 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import LyricsError, LyricsTokenizer, encoder_digest, read_lyrics_text
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import config as configs
-from mgc_jax.config import Config
+from mgc_jax import recipes
+from mgc_jax.config import ComputeConfig, Config
 from mgc_jax.evaluation.evaluate import evaluate, score
 from mgc_jax.evaluation.scored import Scored
 from mgc_jax.network import build
@@ -90,13 +90,10 @@ def load(place: str | Path, progress: Callable[[int, int], None] | None = None, 
     folder = Workdir(addresses.local(place, progress))
     config, vocabulary = folder.config(), folder.vocabulary()
     if dtype is not None:
-        config = configs.load(base=config, overrides=[f"compute.dtype={dtype}"])
+        config = recipes.load(base=config, overrides=[f"compute.dtype={dtype}"])
     encoder = folder.encoder(config)
-    compute = config.compute
-    compute["model_parallel"] = math.gcd(compute.model_parallel, jax.local_device_count())
-    mesh = sharding.make_mesh(compute.model_parallel)
-    shards = mesh.shape["data"]
-    compute["evaluation_batch_size"] = -(-compute.evaluation_batch_size // shards) * shards
+    mesh = sharding.make_mesh(math.gcd(config.compute.model_parallel, jax.local_device_count()))
+    config = dataclasses.replace(config, compute=_on(mesh, config.compute))
     optimiser = optimisers.adamw(lambda _: 0.0, weight_decay=0.0, clip_norm=0.0)  # its state is not restored
     network, target = abstract(config, vocabulary.size, encoder, optimiser, mesh)
     file = folder.path / weights_file.NAME
@@ -105,6 +102,13 @@ def load(place: str | Path, progress: Callable[[int, int], None] | None = None, 
     else:
         state = _best_checkpoint(folder.path, target)
     return Model(folder, config, vocabulary, network, state, encoder)
+
+
+def _on(mesh: jax.sharding.Mesh, compute: ComputeConfig) -> ComputeConfig:
+    """With as many devices for a model as the mesh has, and an evaluation batch that its others can share evenly."""
+    shards, per_model = mesh.shape["data"], mesh.shape["model"]
+    rounded = -(-compute.evaluation_batch_size // shards) * shards
+    return dataclasses.replace(compute, model_parallel=per_model, evaluation_batch_size=rounded)
 
 
 def _best_checkpoint(workdir: Path, target: TrainState) -> TrainState:
@@ -135,7 +139,7 @@ class Model:
         self.encoder = encoder
         """The folder of the lyrics encoder."""
         self.tokenizer = LyricsTokenizer(encoder, config.lyrics.max_tokens)
-        self.spec = build.audio_spec(config)
+        self.spec = config.audio
 
     @cached_property
     def _step(self) -> Any:

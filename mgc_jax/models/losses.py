@@ -5,9 +5,13 @@ Axis letters: B batch (global, not one device's share), D embedding width, G gen
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
+
+from mgc_jax.models.config import GenreLoss, Reduction
 
 
 def contrastive_loss(
@@ -66,12 +70,16 @@ def asymmetric(
     return positive - (1.0 - labels) * shifted**gamma * jnp.log1p(-shifted)
 
 
-GENRE_LOSSES = {"bce": cross_entropy, "focal": optax.losses.sigmoid_focal_loss, "asymmetric": asymmetric}
+GENRE_LOSSES: dict[GenreLoss, Callable[..., jax.Array]] = {
+    "bce": cross_entropy,
+    "focal": optax.losses.sigmoid_focal_loss,
+    "asymmetric": asymmetric,
+}
 """Elementwise (B, G), (B, G) -> (B, G); ``focal`` is Lin et al. (ICCV 2017), equation (4), gamma 2, no alpha."""
 
 
 def genre_loss(
-    logits: jax.Array, labels: jax.Array, weight: jax.Array, *, kind: str = "bce", reduction: str = "sum"
+    logits: jax.Array, labels: jax.Array, weight: jax.Array, *, kind: GenreLoss, reduction: Reduction
 ) -> jax.Array:
     """L_BCE of logits (B, G) against labels (B, G), or another loss of ``GENRE_LOSSES`` in its place -> scalar.
 

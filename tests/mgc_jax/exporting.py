@@ -11,7 +11,6 @@ import optax
 from data_pipeline.genres import GenreVocabulary
 from mgc_jax import config
 from mgc_jax.inference.predictor import Model
-from mgc_jax.network import build
 from mgc_jax.network.state import initialise
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import sharding
@@ -47,7 +46,7 @@ def model(folder: Path, variant: str = "", encoder: str = "anywhere") -> Model:
 def batch(of: Model, rows: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Inputs of the program; every third track is without lyrics."""
     rng = np.random.default_rng(seed)
-    spec, length = build.audio_spec(of.config), of.config.lyrics.max_tokens
+    spec, length = of.config.audio, of.config.lyrics.max_tokens
     return {
         "spectrogram": rng.integers(0, 256, (rows, spec.num_frames, spec.n_mels), np.uint8),
         "tokens": rng.integers(5, 90, (rows, length)).astype(np.int32),

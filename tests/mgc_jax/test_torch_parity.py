@@ -94,7 +94,7 @@ def make_pair(encoder: Path, variant: str) -> Pair:
     constants = {jax.tree_util.keystr(p[-1:], simple=True): np.asarray(v) for p, v in leaves(state.constants)}
     twin = torch_build.classifier(
         settings,
-        num_frames=build.audio_spec(settings).num_frames,
+        num_frames=settings.audio.num_frames,
         bert=torch_build.pretrained(encoder),
         adjacency=constants.get("adjacency", np.eye(G)),
         name_features=constants.get("node_features", np.ones((G, TINY.hidden_size))),
@@ -111,7 +111,7 @@ def leaves(tree):
 def batch(settings, seed=0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
-        "spectrogram": rng.integers(0, 256, (B, build.audio_spec(settings).num_frames, 70), dtype=np.uint8),
+        "spectrogram": rng.integers(0, 256, (B, settings.audio.num_frames, 70), dtype=np.uint8),
         "tokens": rng.integers(5, TINY.vocab_size, (B, 13)).astype(np.int32),
         "num_tokens": np.array([13, 0, 4, 1, 9, 0, 13, 2], np.int32),
         "labels": (rng.random((B, G)) < 0.4).astype(np.uint8),
