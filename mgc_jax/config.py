@@ -15,7 +15,7 @@ from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from data_pipeline.prepare.options import DataConfig, LyricsConfig
 from data_pipeline.validation import check
-from mgc_jax.models.config import GenreLoss, ModelConfig, Reduction
+from mgc_jax.models.config import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +24,9 @@ class LossConfig:
 
     contrastive_weight: Annotated[float, Interval(ge=0, lt=1)] = 0.3
     """Lambda of equation (7), the weight of the A-L loss; at 1 the classifier would not be trained."""
-    kind: GenreLoss = "bce"
+    kind: Literal["bce", "focal", "asymmetric"] = "bce"
     """The loss of the genres: cross-entropy, focal, or asymmetric."""
-    reduction: Reduction = "sum"
+    reduction: Literal["sum", "mean"] = "sum"
     """How the losses of a track's genres become one."""
     same_lyrics: bool = False
     """Tracks with the same words are no negatives of each other in the A-L loss."""

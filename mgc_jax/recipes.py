@@ -151,8 +151,8 @@ def _recipe(spec: str) -> Mapping[str, Any]:
     path = _folder() / f"{name}.py" if name in names() else Path(name)
     if not os.path.isfile(path):  # unlike Path.is_file, False for a name that no file can have
         near = difflib.get_close_matches(path.stem, names(), n=1)
-        hint = f"did you mean {near[0]}" if near else f"the project's own are {', '.join(names())}"
-        raise InputError(f"There is no recipe {name}; {hint}.")
+        hint = f"did you mean {near[0]}?" if near else f"those of the project are {', '.join(names())}."
+        raise InputError(f"There is no recipe {name}; {hint}")
     try:
         get_config = runpy.run_path(str(path)).get("get_config")
         if get_config is None:

@@ -17,8 +17,6 @@ Adjacency = Literal["both", "cooccurrence", "similarity", "identity"]
 Direction = Literal["given_column", "given_row", "symmetric"]
 Similarity = Literal["raw", "centred", "topk"]
 Normalisation = Literal["reweight", "row", "symmetric", "none"]
-GenreLoss = Literal["bce", "focal", "asymmetric"]
-Reduction = Literal["sum", "mean"]
 
 
 @dataclasses.dataclass(frozen=True)

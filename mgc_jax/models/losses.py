@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mgc_jax.models.config import GenreLoss, Reduction
-
 
 def contrastive_loss(
     audio: jax.Array, lyrics: jax.Array, log_scale: jax.Array, valid: jax.Array, same: jax.Array | None = None
@@ -70,7 +68,7 @@ def asymmetric(
     return positive - (1.0 - labels) * shifted**gamma * jnp.log1p(-shifted)
 
 
-GENRE_LOSSES: dict[GenreLoss, Callable[..., jax.Array]] = {
+GENRE_LOSSES: dict[str, Callable[..., jax.Array]] = {
     "bce": cross_entropy,
     "focal": optax.losses.sigmoid_focal_loss,
     "asymmetric": asymmetric,
@@ -78,9 +76,7 @@ GENRE_LOSSES: dict[GenreLoss, Callable[..., jax.Array]] = {
 """Elementwise (B, G), (B, G) -> (B, G); ``focal`` is Lin et al. (ICCV 2017), equation (4), gamma 2, no alpha."""
 
 
-def genre_loss(
-    logits: jax.Array, labels: jax.Array, weight: jax.Array, *, kind: GenreLoss, reduction: Reduction
-) -> jax.Array:
+def genre_loss(logits: jax.Array, labels: jax.Array, weight: jax.Array, *, kind: str, reduction: str) -> jax.Array:
     """L_BCE of logits (B, G) against labels (B, G), or another loss of ``GENRE_LOSSES`` in its place -> scalar.
 
     The mean over tracks of the ``sum`` or the ``mean`` over genres. The paper does not say which; the sum is the log

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from data_pipeline.genres import GenreVocabulary
-from mgc_jax import config
+from mgc_jax import recipes
 from mgc_jax.inference.predictor import Model
 from mgc_jax.network.state import initialise
 from mgc_jax.runs.workdir import Workdir
@@ -27,7 +27,7 @@ def model(folder: Path, variant: str = "", encoder: str = "anywhere") -> Model:
     """A model that lives in ``folder``, with an encoder that can be found nowhere else."""
     folder.mkdir()
     place = tiny_bert.save_encoder(folder.parent / f"{folder.name}-encoder")
-    settings = config.load(None, f"{SMALL} {variant} lyrics.encoder={encoder}".split())
+    settings = recipes.load(None, f"{SMALL} {variant} lyrics.encoder={encoder}".split())
     labels = np.random.default_rng(5).random((40, len(NAMES))) < 0.3
     together = labels.T.astype(np.int64) @ labels.astype(np.int64)
     vocabulary = GenreVocabulary(NAMES, {}, together.diagonal(), together, len(labels))

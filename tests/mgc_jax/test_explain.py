@@ -16,8 +16,8 @@ from flax import nnx
 import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import locate_encoder
+from mgc_jax import recipes
 from mgc_jax.cli import main
-from mgc_jax.config import Config
 from mgc_jax.explain.explainer import MAX_WINDOWS, shapley
 from mgc_jax.explain.explanation import Explanation
 from mgc_jax.explain.segments import Clock
@@ -62,8 +62,8 @@ def explained(model: Model) -> Explanation:
 def untrained(run: Path, **settings: str | bool | int) -> Model:
     """A model of the run's genres with other settings, its weights at their start."""
     loaded = mgc_jax.load(str(run))
-    config = Config.of(loaded.config)
-    config["model"].update(settings)
+    changes = {f"model.{name}": value for name, value in settings.items()}
+    config = recipes.changed(loaded.config, changes, origin="the test")
     optimiser, mesh = optimisers.adamw(lambda _: 0.0, weight_decay=0.0, clip_norm=0.0), sharding.make_mesh()
     encoder = locate_encoder(config.lyrics.encoder)
     network, state = initialise(config, loaded.vocabulary, encoder, optimiser, mesh)
@@ -280,8 +280,8 @@ class Reasons(nnx.Module):
 
 
 def test_known_reasons_are_found(model: Model):
-    config = Config.of(model.config)
-    config["model"]["architecture"] = "pandeya"
+    rival = {"model.architecture": "pandeya", "loss.contrastive_weight": 0.0}
+    config = recipes.changed(model.config, rival, origin="the test")
     mesh = sharding.make_mesh()
     graphdef, params = nnx.split(Reasons(model.vocabulary.size))
     empty = nnx.State({})

@@ -355,7 +355,7 @@ def test_an_encoder_without_a_tokenizer_file_stays_cased(tmp_path):
     uncased = model.encoder.rename(tmp_path / "uncased")
     model = predictor.Model(model.folder, model.config, model.vocabulary, model.network, model.state, uncased)
     export(model, tmp_path / "model")
-    ids = LyricsTokenizer(uncased).encode("AB a")
+    ids = LyricsTokenizer(uncased, 512).encode("AB a")
     assert 1 not in ids  # [UNK]: there are no capitals in the vocabulary
     np.testing.assert_array_equal(mgc_jax.load(tmp_path / "model").tokenizer.encode("AB a"), ids)
 
