@@ -243,7 +243,6 @@ def test_a_rival_has_no_twin(encoder: Path):
     with pytest.raises(InputError, match="pandeya has no PyTorch twin"):
         torch_build.classifier(
             settings,
-            num_frames=100,
             bert=torch_build.pretrained(encoder),
             adjacency=nothing,
             name_features=nothing,
