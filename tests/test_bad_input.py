@@ -12,8 +12,9 @@ import pytest
 from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.schema import SPLITS
+from mgc_jax import recipes
 from mgc_jax.cli import main
-from mgc_jax.config import defaults
+from mgc_jax.config import Config
 from tests import bad_files, tiny_bert
 from tests.bad_files import SETTINGS
 
@@ -161,7 +162,9 @@ class Place:
     def run(self, genres: str | None = None, config: str | None = None) -> Path:
         """A folder that looks like a run: its settings, and the data set's genres."""
         workdir = self.empty("run")
-        (workdir / "config.json").write_text(json.dumps(defaults()) if config is None else config, "utf-8")
+        (workdir / "config.json").write_text(
+            json.dumps(recipes.as_json(Config())) if config is None else config, "utf-8"
+        )
         (workdir / "genres.json").write_text((self.data / "genres.json").read_text() if genres is None else genres)
         return workdir
 

@@ -9,11 +9,10 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 from jax import export
 
-from mgc_jax.inference.predictor import Model
+from mgc_jax.api import Model
 from mgc_jax.network.state import abstract
 from mgc_jax.runtime import sharding
 
@@ -37,7 +36,7 @@ def program(model: Model) -> bytes:
     )
     config = dataclasses.replace(model.config, compute=compute)
     one_device = sharding.make_mesh(devices=jax.local_devices()[:1])
-    network, _ = abstract(config, model.vocabulary.size, model.encoder, optax.identity(), one_device)
+    network, _ = abstract(config, model.vocabulary.size, model.encoder, one_device)
     state = model.state
     weights = jax.device_get((state.params, state.batch_stats, state.constants, network.frozen))
 
