@@ -11,8 +11,7 @@ import pytest
 from data_pipeline import validation
 from data_pipeline.errors import InputError
 from data_pipeline.prepare.options import DataConfig
-from mgc_jax import recipes
-from mgc_jax.config import Config, LogConfig, LossConfig, TrainConfig
+from mgc_jax.config import Config, LogConfig, LossConfig, TrainConfig, recipes
 from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.losses import GENRE_LOSSES
