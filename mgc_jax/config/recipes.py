@@ -156,7 +156,7 @@ def _recipe(spec: str) -> Mapping[str, Any]:
     try:
         get_config = runpy.run_path(str(path)).get("get_config")
         if get_config is None:
-            raise InputError(f"{name} defines no get_config(); see configs/music4all.py for the form.")
+            raise InputError(f"{name} defines no get_config(), which returns what differs from the defaults.")
         recipe = get_config(argument) if argument else get_config()
         return recipe.to_dict() if hasattr(recipe, "to_dict") else dict(recipe)
     except InputError:
