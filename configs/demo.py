@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """What differs from the defaults of mgc_jax/config.py."""
+    """What differs from the defaults."""
     return ConfigDict(
         {
             "data": {"min_genre_tracks": 8},

@@ -15,7 +15,7 @@ NAME=${NAME:-mgc-jax}
 ACCELERATOR=${ACCELERATOR:-v5litepod-32}  # v5e, 32 chips: 128 tracks of the batch on each
 IMAGE=${IMAGE:-v2-alpha-tpuv5-lite}       # of the VMs; goes with the accelerator
 SHARE=${SHARE:-10.0.0.2:/share}           # an NFS export that all hosts reach, such as a Filestore instance; at /share
-CONFIG=${CONFIG:-configs/pod.py:4096}
+CONFIG=${CONFIG:-pod:4096}
 DATA=${DATA:-/share/data/features}
 WORKDIR=${WORKDIR:-/share/runs/pod}       # one folder for all hosts: each writes its part of a checkpoint
 HOSTS=${HOSTS---coordinator=auto}

@@ -14,8 +14,7 @@ import jax
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import encoder_digest
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import recipes
-from mgc_jax.config import ComputeConfig
+from mgc_jax.config import ComputeConfig, recipes
 from mgc_jax.evaluation.evaluate import evaluate, score
 from mgc_jax.evaluation.scored import Scored
 from mgc_jax.explain.explainer import explain, occlusion_of

@@ -9,8 +9,7 @@ from data_pipeline.prepare.options import PrepareOptions
 from data_pipeline.prepare.pipeline import prepare
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.sources import generated, read_corpus
-from mgc_jax import recipes
-from mgc_jax.config import Config
+from mgc_jax.config import Config, recipes
 from mgc_jax.network import build
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime.progress import Counter

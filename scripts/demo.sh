@@ -4,7 +4,7 @@
 # usage: scripts/demo.sh BIN DIR   (BIN: the virtual environment's bin; DIR: where everything is left)
 set -euo pipefail
 bin=$1 demo=$2
-config=configs/demo.py
+config=demo
 
 say() { printf '\n$ %s\n' "$*"; "$@"; }
 

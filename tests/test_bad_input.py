@@ -12,9 +12,8 @@ import pytest
 from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.schema import SPLITS
-from mgc_jax import recipes
 from mgc_jax.cli import main
-from mgc_jax.config import Config
+from mgc_jax.config import Config, recipes
 from tests import bad_files, tiny_bert
 from tests.bad_files import SETTINGS
 

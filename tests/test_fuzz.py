@@ -29,8 +29,7 @@ from data_pipeline.genres import GenreVocabulary
 from data_pipeline.reading.prepared_data import PreparedData, example_fields
 from data_pipeline.schema import SPLITS, Corpus, safe_id
 from data_pipeline.sources import manifest, music4all
-from mgc_jax import recipes
-from mgc_jax.config import Config
+from mgc_jax.config import Config, recipes
 from mgc_jax.evaluation import results
 from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, TrainState

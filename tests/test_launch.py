@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from data_pipeline.errors import InputError
-from mgc_jax import cli, recipes
+from mgc_jax import cli
+from mgc_jax.config import recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"

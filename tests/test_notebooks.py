@@ -179,7 +179,8 @@ def test_all_that_a_person_changes_is_a_form_field(name):
 
 
 def test_the_example_is_the_demo():
-    from mgc_jax import example_run, recipes
+    from mgc_jax import example_run
+    from mgc_jax.config import recipes
 
     demo = recipes.load("demo")
     example = example_run.settings(2000, 6.0, demo.train.epochs)

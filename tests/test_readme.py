@@ -19,7 +19,8 @@ import pytest
 
 from data_pipeline.sources import manifest, read_corpus, world
 from data_pipeline.storage import user_cache
-from mgc_jax import cli, recipes
+from mgc_jax import cli
+from mgc_jax.config import recipes
 from tests.tiny_bert import save_encoder
 
 ROOT = Path(__file__).resolve().parents[1]

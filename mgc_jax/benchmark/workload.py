@@ -15,10 +15,9 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.reading.order import TrainingOrder
 from data_pipeline.schema import LYRICS, Batch
-from mgc_jax import recipes
 from mgc_jax.benchmark import flops
 from mgc_jax.benchmark.sizes import SIZES
-from mgc_jax.config import Config
+from mgc_jax.config import Config, recipes
 from mgc_jax.models.bert import BertConfig
 
 ENCODERS = {

@@ -28,7 +28,7 @@ def _run(options: argparse.Namespace) -> None:
     from data_pipeline.prepare.options import PrepareOptions
     from data_pipeline.prepare.pipeline import prepare
     from data_pipeline.sources import read_corpus
-    from mgc_jax import recipes
+    from mgc_jax.config import recipes
     from mgc_jax.network import build
     from mgc_jax.runtime.progress import Counter
 

@@ -25,7 +25,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from mgc_jax import recipes
+    from mgc_jax.config import recipes
     from mgc_jax.paper import tables
     from mgc_jax.paper.reproduce import reproduce, select
     from mgc_jax.runs.workdir import write_json

@@ -17,7 +17,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from mgc_jax import recipes
+    from mgc_jax.config import recipes
     from mgc_jax.training.loop import train
 
     settings, data = recipes.load(options.config, options.overrides), open_data(options.data)

@@ -15,8 +15,8 @@ from scipy import stats
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.json_file import read_json
-from mgc_jax import api, recipes
-from mgc_jax.config import Config
+from mgc_jax import api
+from mgc_jax.config import Config, recipes
 from mgc_jax.evaluation import evaluate as evaluation
 from mgc_jax.evaluation.scored import Scored
 from mgc_jax.paper.sweeps import SWEEPS, Row, Sweep

@@ -19,8 +19,7 @@ from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import locate_encoder
 from data_pipeline.storage.files import written_whole
 from data_pipeline.storage.json_file import read_json
-from mgc_jax import recipes
-from mgc_jax.config import Config
+from mgc_jax.config import Config, recipes
 
 # Settings that may change when a run is resumed: they do not touch what was learned so far.
 FREE_ON_RESUME = (

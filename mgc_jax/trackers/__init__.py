@@ -6,8 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from data_pipeline.errors import InputError
-from mgc_jax import recipes
-from mgc_jax.config import Config
+from mgc_jax.config import Config, recipes
 from mgc_jax.trackers.delivery import Delivery, Tracker, reason_of
 from mgc_jax.trackers.run_id import known_run, remember
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipeline.genres import GenreVocabulary
-from mgc_jax import recipes
 from mgc_jax.api import Model
+from mgc_jax.config import recipes
 from mgc_jax.network.state import initialise
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import sharding

@@ -8,8 +8,8 @@ import pytest
 from flax import nnx
 
 from data_pipeline.errors import InputError
-from mgc_jax import recipes
 from mgc_jax.cli import main
+from mgc_jax.config import recipes
 from mgc_jax.models import baselines, inception
 from mgc_jax.models.baselines import DenseResidualCNN, GenreHead, Pandeya, Santana
 from mgc_jax.models.config import ModelConfig

@@ -8,10 +8,9 @@ from pathlib import Path
 import jax
 import pytest
 
-from mgc_jax import recipes
 from mgc_jax.benchmark import chips, contenders, flops, race, report, workload
 from mgc_jax.cli import main
-from mgc_jax.config import Config
+from mgc_jax.config import Config, recipes
 
 SMALL = ["audio.seconds=1.5", "lyrics.max_tokens=8", "model.width=16", "model.heads=2", "model.gcn_hidden=16"]
 FLAGS = [f"--config.{item}" for item in SMALL]

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file
 
-from mgc_jax import recipes
+from mgc_jax.config import recipes
 from mgc_jax.models.bert import Bert, BertConfig, Frozen, load_bert, mean_pool, weights_sha256
 from mgc_jax.network import build
 from tests.mgc_jax import QUICK

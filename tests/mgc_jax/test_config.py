@@ -3,6 +3,10 @@
 import dataclasses
 import json
 import os
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -11,8 +15,7 @@ import pytest
 from data_pipeline import validation
 from data_pipeline.errors import InputError
 from data_pipeline.prepare.options import DataConfig
-from mgc_jax import recipes
-from mgc_jax.config import Config, LogConfig, LossConfig, TrainConfig
+from mgc_jax.config import Config, LogConfig, LossConfig, TrainConfig, recipes
 from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.losses import GENRE_LOSSES
@@ -103,6 +106,24 @@ def test_recipes_go_by_name_everywhere_and_their_json_is_read_back_whole(name, t
     assert config != Config()
     Path("config.json").write_text(json.dumps(recipes.as_json(config), allow_nan=False), "utf-8")
     assert recipes.from_json(Path("config.json")) == config
+
+
+def test_recipes_go_by_name_where_only_the_wheel_is(tmp_path):
+    tables = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for folder in tables["only-include"]:
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / "site" / tables["sources"].get(folder, folder), ignore=ignore)
+    assert not (tmp_path / "site" / "configs").exists()
+    program = "from mgc_jax.config import recipes\nprint(recipes.names(), recipes.load('pod:512').train.batch_size)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"{recipes.names()} 512\n", done.stderr
 
 
 def test_a_recipe_is_named_by_its_file_too(tmp_path, monkeypatch):

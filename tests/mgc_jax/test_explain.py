@@ -16,9 +16,9 @@ from flax import nnx
 import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import locate_encoder
-from mgc_jax import recipes
 from mgc_jax.api import Model
 from mgc_jax.cli import main
+from mgc_jax.config import recipes
 from mgc_jax.explain.explainer import MAX_WINDOWS, shapley
 from mgc_jax.explain.explanation import Explanation
 from mgc_jax.explain.segments import Clock

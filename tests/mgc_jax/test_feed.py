@@ -2,7 +2,7 @@
 
 import pytest
 
-from mgc_jax import recipes
+from mgc_jax.config import recipes
 from mgc_jax.training import feed
 
 

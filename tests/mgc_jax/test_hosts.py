@@ -55,7 +55,7 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax.recipes import load
+from mgc_jax.config.recipes import load
 from mgc_jax.runtime import processes, sharding
 from mgc_jax.training import feed
 

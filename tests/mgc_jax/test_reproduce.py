@@ -11,9 +11,9 @@ from scipy import stats
 
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import api, recipes
+from mgc_jax import api
 from mgc_jax.cli import main
-from mgc_jax.config import Config
+from mgc_jax.config import Config, recipes
 from mgc_jax.evaluation.metrics import evaluate_scores
 from mgc_jax.paper import tables
 from mgc_jax.paper.reproduce import (

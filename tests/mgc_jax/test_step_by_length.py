@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import recipes
 from mgc_jax.cli import main
+from mgc_jax.config import recipes
 from mgc_jax.evaluation.steps import make_evaluation_step
 from mgc_jax.network import build, state
 from mgc_jax.runtime import sharding

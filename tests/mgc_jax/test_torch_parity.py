@@ -14,9 +14,8 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import recipes
 from mgc_jax.cli import main
-from mgc_jax.config import Config
+from mgc_jax.config import Config, recipes
 from mgc_jax.models import genre_graph
 from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, Network, initialise

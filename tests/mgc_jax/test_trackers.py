@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.errors import InputError
-from mgc_jax import recipes, trackers
+from mgc_jax import trackers
 from mgc_jax.cli import main
-from mgc_jax.config import Config
+from mgc_jax.config import Config, recipes
 from mgc_jax.runs import logs
 from mgc_jax.runs.logs import Ending, JsonLines
 from mgc_jax.runs.workdir import Workdir, write_json
@@ -407,7 +407,7 @@ def test_wandbs_own_process_dies_in_mid_training(tmp_path, monkeypatch):
     program = """
 import sys
 from pathlib import Path
-from mgc_jax import recipes
+from mgc_jax.config import recipes
 from mgc_jax.runs.logs import Ending
 from mgc_jax.training import loop
 log = loop._open_log(recipes.load(None, ["log.tracker=wandb"]), Path(sys.argv[1]), 0)

@@ -1,6 +1,6 @@
 """Settings from outside: recipes by name or file, ``--config.key=value``, the ``config.json`` of a run.
 
-A recipe (``configs/*.py``) returns only what differs from the defaults of :mod:`mgc_jax.config`; overrides come last.
+A recipe (``configs/*.py``) returns only what differs from the defaults of :class:`Config`; overrides come last.
 Whatever the source, an unknown key or a value that its setting cannot hold is an :class:`InputError`.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from data_pipeline.errors import InputError
 from data_pipeline.storage.json_file import read_json
 from data_pipeline.validation import accepted, field_types
-from mgc_jax.config import Config
+from mgc_jax.config.settings import Config
 
 
 def load(spec: str | None = None, overrides: Iterable[str] = (), base: Config | None = None) -> Config:
@@ -95,7 +95,7 @@ def names() -> list[str]:
 
 def _folder() -> Path:
     """``configs``: within the package where it is installed, beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 
@@ -156,7 +156,7 @@ def _recipe(spec: str) -> Mapping[str, Any]:
     try:
         get_config = runpy.run_path(str(path)).get("get_config")
         if get_config is None:
-            raise InputError(f"{name} defines no get_config(); see configs/music4all.py for the form.")
+            raise InputError(f"{name} defines no get_config(), which returns what differs from the defaults.")
         recipe = get_config(argument) if argument else get_config()
         return recipe.to_dict() if hasattr(recipe, "to_dict") else dict(recipe)
     except InputError:
