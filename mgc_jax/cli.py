@@ -449,8 +449,8 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from data_pipeline.storage.json_file import write_json
     from mgc_jax.evaluation.evaluate import summary
-    from mgc_jax.runs.workdir import write_json
     from mgc_jax.runtime import processes
 
     data = _open(options.data)
@@ -481,10 +481,11 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
+    from data_pipeline.storage.files import written_whole
+    from data_pipeline.storage.json_file import write_json
     from mgc_jax import config
     from mgc_jax.paper import tables
     from mgc_jax.paper.reproduce import reproduce, select
-    from mgc_jax.runs.workdir import write_json
 
     sweep = SWEEPS[options.sweep]
     only = select(sweep, options.rows) if options.rows else None
@@ -495,7 +496,8 @@ def _reproduce(options: argparse.Namespace) -> None:
 
     def save(report: dict[str, Any]) -> None:
         write_json(options.workdir / f"{name}.json", report)
-        (options.workdir / f"{name}.md").write_text(tables.markdown(report), "utf-8")
+        with written_whole(options.workdir / f"{name}.md") as file:
+            file.write(tables.markdown(report).encode())
         tables.draw(report, options.workdir / f"{name}.png")
 
     report = reproduce(sweep, settings, data, options.workdir, options.seeds, only=only, split=options.split, save=save)
@@ -504,9 +506,9 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _benchmark(options: argparse.Namespace) -> None:
+    from data_pipeline.storage.json_file import write_json
     from mgc_jax.benchmark import contenders, race, report, workload
     from mgc_jax.network import build
-    from mgc_jax.runs.workdir import write_json
 
     if options.against:
         try:
@@ -531,8 +533,8 @@ def _compile(options: argparse.Namespace) -> None:
 
     jax.config.update("jax_platforms", "cpu")  # no chip is asked for
 
+    from data_pipeline.storage.json_file import write_json
     from mgc_jax.benchmark import report, topology, workload
-    from mgc_jax.runs.workdir import write_json
     from mgc_jax.runtime.progress import Progress
 
     for lyrics in options.lyrics:  # settings that no program can have are refused before the first is compiled
@@ -592,7 +594,7 @@ def _push(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from mgc_jax.runs.workdir import write_json
+    from data_pipeline.storage.json_file import write_json
 
     if options.lyrics and len(options.lyrics) != len(options.audio):
         raise InputError(
@@ -629,8 +631,9 @@ def _read_lyrics(file: str | None) -> str | None:
 
 
 def _explain(options: argparse.Namespace) -> None:
+    from data_pipeline.storage.json_file import write_json
     from mgc_jax.explain.text import summary
-    from mgc_jax.runs.workdir import write_json
+    from mgc_jax.plots.picture_file import save_picture
 
     lyrics = _read_lyrics(options.lyrics)
     explanation = _load(options.workdir).explain(options.audio, lyrics, genres=options.genres)
@@ -638,7 +641,7 @@ def _explain(options: argparse.Namespace) -> None:
     if options.json:
         write_json(options.json, explanation.to_json())
     if options.out:
-        explanation.figure().savefig(options.out, dpi=120)
+        save_picture(explanation.figure(), options.out, dpi=120)
         print(f"\n{options.out} shows it")
 
 

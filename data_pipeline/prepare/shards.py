@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from data_pipeline.storage.files import replacing
 
 Part = Callable[[int, int], Iterable[dict[str, Any]]]
 """Gives the examples first .. last - 1 of a split; sent to the workers where they are other processes."""
@@ -43,12 +44,11 @@ def write(shard: Shard, shape: Shape) -> None:
     from data_pipeline.prepare import builder
 
     features = builder.features(shape)
-    partial = shard.path.with_name(f"{shard.path.name}.{secrets.token_hex(4)}.partial")
-    writer = ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
-    for example in shard.part(shard.first, shard.last):
-        writer.write(features.serialize_example(example))
-    writer.close()
-    partial.replace(shard.path)
+    with replacing(shard.path) as partial:
+        writer = ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
+        for example in shard.part(shard.first, shard.last):
+            writer.write(features.serialize_example(example))
+        writer.close()
 
 
 def is_written(shard: Shard) -> bool:

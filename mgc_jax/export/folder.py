@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import copy_encoder, encoder_digest, public_name
-from data_pipeline.storage.json_file import read_json
+from data_pipeline.storage.json_file import read_json, write_json
 from mgc_jax.config import Config
 from mgc_jax.evaluation.results import evaluations
 from mgc_jax.export import program
@@ -17,7 +17,6 @@ from mgc_jax.export.preprocessing import preprocessing
 from mgc_jax.export.subject import Subject
 from mgc_jax.inference.predictor import Model
 from mgc_jax.runs import weights_file
-from mgc_jax.runs.workdir import write_json
 
 
 def check_free(out: Path) -> None:

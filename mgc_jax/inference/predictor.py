@@ -20,6 +20,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import LyricsError, LyricsTokenizer, encoder_digest, read_lyrics_text
 from data_pipeline.reading.prepared_data import PreparedData
+from data_pipeline.storage.json_file import write_json
 from mgc_jax import config as configs
 from mgc_jax.config import Config
 from mgc_jax.evaluation.evaluate import evaluate, score
@@ -27,7 +28,7 @@ from mgc_jax.evaluation.scored import Scored
 from mgc_jax.network import build
 from mgc_jax.network.state import Network, TrainState, abstract
 from mgc_jax.runs import addresses, checkpoint, weights_file
-from mgc_jax.runs.workdir import Workdir, write_json
+from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import processes, sharding
 from mgc_jax.training import optimisers
 from mgc_jax.training.steps import EvaluationStep, make_embedding_step, make_evaluation_step

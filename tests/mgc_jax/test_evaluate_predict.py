@@ -17,9 +17,9 @@ import soundfile
 import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
+from data_pipeline.storage.json_file import write_json
 from mgc_jax.cli import main
 from mgc_jax.evaluation.evaluate import summary
-from mgc_jax.runs.workdir import write_json
 from tests.conftest import CONFIG, TINY
 
 KEYS = {

@@ -25,6 +25,7 @@ from data_pipeline.audio import log_mel
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import LyricsTokenizer, public_name
 from data_pipeline.reading.prepared_data import PreparedData
+from data_pipeline.storage.json_file import write_json
 from mgc_jax.benchmark import topology
 from mgc_jax.cli import main
 from mgc_jax.evaluation.results import METRICS
@@ -34,7 +35,6 @@ from mgc_jax.export.subject import Subject
 from mgc_jax.inference import predictor
 from mgc_jax.network import build
 from mgc_jax.runs import weights_file
-from mgc_jax.runs.workdir import write_json
 from tests.conftest import QUICK_XLA
 from tests.mgc_jax import exporting
 
