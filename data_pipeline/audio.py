@@ -11,6 +11,7 @@ import functools
 import io
 import math
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -195,22 +196,38 @@ def _analysis(spec: AudioSpec) -> tuple[np.ndarray, Any]:
     return window, sparse.csr_matrix(filters.astype(np.float32))
 
 
-@contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-    """Keeps what the MP3 decoder's C code prints off standard error: its errors reach us as exceptions."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # no standard error: nothing to keep clean
-        yield
-        return
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
+class _Silence:
+    """Keeps what the MP3 decoder's C code prints off standard error: its errors reach us as exceptions.
+
+    The file descriptor is the process's: the first thread that decodes takes it away, and the last one brings it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._kept: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._threads += 1
+            if self._threads > 1:
+                return
+            with contextlib.suppress(OSError):  # no standard error: nothing to keep clean
+                self._kept = os.dup(2)
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, 2)
+                os.close(null)
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._threads -= 1
+            if self._threads == 0 and self._kept is not None:
+                os.dup2(self._kept, 2)
+                os.close(self._kept)
+                self._kept = None
+
+
+_silence = _Silence()
 
 
 def _open(source: Recording) -> Any:
@@ -228,7 +245,7 @@ def _open(source: Recording) -> Any:
         if head.startswith(magic):
             raise AudioError(f"not audio: {what}")
     try:
-        with _silenced():
+        with _silence:
             # A name need not be UTF-8.
             file = soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else os.fsencode(source))
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
@@ -248,7 +265,7 @@ def _read(file: Any, num_frames: int) -> np.ndarray:
     import soundfile
 
     try:
-        with _silenced():
+        with _silence:
             samples = file.read(num_frames, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, ValueError, MemoryError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
