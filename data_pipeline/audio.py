@@ -11,7 +11,6 @@ import functools
 import io
 import math
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from data_pipeline.errors import InputError
+from data_pipeline.shared_context import SharedContext
 
 RANGE_DB = 80
 """What the 255 steps of a stored spectrogram span, in dB under the clip's maximum."""
@@ -196,38 +196,25 @@ def _analysis(spec: AudioSpec) -> tuple[np.ndarray, Any]:
     return window, sparse.csr_matrix(filters.astype(np.float32))
 
 
-class _Silence:
-    """Keeps what the MP3 decoder's C code prints off standard error: its errors reach us as exceptions.
-
-    The file descriptor is the process's: the first thread that decodes takes it away, and the last one brings it back.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._threads = 0
-        self._kept: int | None = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._threads += 1
-            if self._threads > 1:
-                return
-            with contextlib.suppress(OSError):  # no standard error: nothing to keep clean
-                self._kept = os.dup(2)
-                null = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(null, 2)
-                os.close(null)
-
-    def __exit__(self, *raised: object) -> None:
-        with self._lock:
-            self._threads -= 1
-            if self._threads == 0 and self._kept is not None:
-                os.dup2(self._kept, 2)
-                os.close(self._kept)
-                self._kept = None
+@contextlib.contextmanager
+def _without_standard_error() -> Iterator[None]:
+    """Keeps what the MP3 decoder's C code prints off standard error: its errors reach us as exceptions."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # no standard error: nothing to keep clean
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
 
 
-_silence = _Silence()
+_silence = SharedContext(_without_standard_error)  # the file descriptor is the process's
 
 
 def _open(source: Recording) -> Any:
