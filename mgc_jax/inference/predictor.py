@@ -109,7 +109,7 @@ def load(place: str | Path, progress: Callable[[int, int], None] | None = None, 
 
 
 def _best_checkpoint(workdir: Path, target: TrainState) -> TrainState:
-    best = checkpoint.best(workdir)
+    best = checkpoint.best(workdir, read_only=True)
     try:
         restored = best.restore(target)
     finally:

@@ -17,7 +17,7 @@ GIB = 2**30
 
 
 def capacity() -> float:
-    """Bytes that a device may hold: its allocator's limit, or a CPU device's share of the memory that this process may have.
+    """Bytes that a device may hold: its allocator's limit, or a CPU device's share of what this process may have.
 
     Infinite where neither is told.
     """
