@@ -1,12 +1,10 @@
-"""What a worker has to know to write one shard; TensorFlow is imported only where one is written."""
+"""What a worker has to know to write one shard: its place, its examples and their axes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from data_pipeline.storage.files import replacing
 
 Part = Callable[[int, int], Iterable[dict[str, Any]]]
 """Gives the examples first .. last - 1 of a split; sent to the workers where they are other processes."""
@@ -35,22 +33,3 @@ class Shard(NamedTuple):
     part: Part
     first: int
     last: int
-
-
-def write(shard: Shard, shape: Shape) -> None:
-    """Writes one shard, without compression: spectrograms shrink by a few per cent only, and are read twice as fast."""
-    from array_record.python.array_record_module import ArrayRecordWriter
-
-    from data_pipeline.prepare import builder
-
-    features = builder.features(shape)
-    with replacing(shard.path) as partial:
-        writer = ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
-        for example in shard.part(shard.first, shard.last):
-            writer.write(features.serialize_example(example))
-        writer.close()
-
-
-def is_written(shard: Shard) -> bool:
-    """Whether the whole shard is there."""
-    return shard.path.is_file()

@@ -21,8 +21,9 @@ from mgc_jax import trackers
 from mgc_jax.config import Config
 from mgc_jax.evaluation import metrics
 from mgc_jax.evaluation.evaluate import check_prepared_for, score_split
+from mgc_jax.evaluation.steps import make_evaluation_step
 from mgc_jax.network import build
-from mgc_jax.network.state import Network, TrainState, initialise, parameter_table
+from mgc_jax.network.state import ModelState, Network, TrainState, initialise, parameter_table
 from mgc_jax.runs import checkpoint
 from mgc_jax.runs.logs import JsonLines, Log, TensorBoard, Together, closed_at_the_end
 from mgc_jax.runs.workdir import Workdir
@@ -30,7 +31,8 @@ from mgc_jax.runtime import processes, sharding
 from mgc_jax.runtime.progress import Progress, stage
 from mgc_jax.runtime.signals import StopRequest
 from mgc_jax.training import feed, memory, objective, optimisers, resume, steps
-from mgc_jax.training.step_by_length import StepByLength, with_length
+from mgc_jax.training.state import begin
+from mgc_jax.training.step_by_length import StepByLength
 
 
 def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
@@ -62,28 +64,30 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
     stage("model")
     steps_per_epoch = data.split_sizes["train"] // config.train.batch_size
     optimiser = objective.make_optimiser(config, steps_per_epoch)
-    network, state = initialise(config, data.vocabulary, locate_encoder(data.encoder), optimiser, mesh)
-    print(parameter_table(state, network.frozen))
+    network, model = initialise(config, data.vocabulary, locate_encoder(data.encoder), mesh)
+    print(parameter_table(model, network.frozen))
+    state = begin(network, model, optimiser)
 
     with contextlib.ExitStack() as stores:
         latest = stores.enter_context(contextlib.closing(checkpoint.latest(workdir)))
         best = stores.enter_context(contextlib.closing(checkpoint.best(workdir)))
         state, progress = resume.resume(workdir, state, latest, best)
-        start, total = int(state.step), config.train.epochs * steps_per_epoch
+        start, total = int(state.model.step), config.train.epochs * steps_per_epoch
+        train_step = steps.make_train_step(network, state, optimiser, objective.step_recipe(config))
         processes.barrier("the start of the training")
         log = processes.from_first("opening the logs", functools.partial(_open_log, config, workdir, start))
         log = log or Together([])  # on the other processes, which write nothing
         # The log comes last: a checkpoint under way does not wait for a tracker.
         with closed_at_the_end(log, progress), stores.pop_all():
-            loop = _Loop(config, data, Workdir(workdir), network, optimiser, latest, best, log, progress)
+            loop = _Loop(config, data, Workdir(workdir), network, train_step, latest, best, log, progress)
             if not progress["stopped"]:
                 state = loop.run(state, start, total)
     processes.barrier("the end of the training")
     print(
-        f"trained {int(state.step)} steps; best validation macro-mAP {progress['best_score']:.4f} "
+        f"trained {int(state.model.step)} steps; best validation macro-mAP {progress['best_score']:.4f} "
         f"at step {progress['best_step']}; see {workdir}"
     )
-    return {"steps": int(state.step), "best_step": progress["best_step"], "best_score": progress["best_score"]}
+    return {"steps": int(state.model.step), "best_step": progress["best_step"], "best_score": progress["best_score"]}
 
 
 def _open_log(config: Config, workdir: Path, start: int) -> Log:
@@ -121,16 +125,15 @@ class _Loop:
         data: PreparedData,
         folder: Workdir,
         network: Network,
-        optimiser: Any,
-        latest: checkpoint.Checkpoints,
-        best: checkpoint.Checkpoints,
+        train_step: steps.TrainStep,
+        latest: checkpoint.Checkpoints[TrainState],
+        best: checkpoint.Checkpoints[ModelState],
         log: Log,
         progress: dict[str, Any],
     ):
         self.config, self.data, self.folder, self.network = config, data, folder, network
         self.latest, self.best, self.log, self.progress = latest, best, log, progress
-        self.train_step = steps.make_train_step(network, optimiser, objective.step_recipe(config))
-        self.evaluation_step = steps.make_evaluation_step(network)
+        self.train_step, self.evaluation_step = train_step, make_evaluation_step(network)
         self.pending: list[tuple[int, steps.Metrics]] = []
         self.since = (time.monotonic(), 0)
         self.batches = feed.Timed(iter(()))
@@ -204,7 +207,7 @@ class _Loop:
             split = self.data.whole("train", multiple=mesh.shape["data"], **feed.hosts())
             shapes = sharding.batch_shapes(split, mesh)
             first = next(feed.resident(self.config, self.data, shapes, mesh, start, total))
-            if program := memory.compile_if_it_fits(self.train_step, state, frozen, with_length(first, longest)):
+            if program := memory.compile_if_it_fits(self.train_step, state, frozen, first.with_length(longest)):
                 stage("sending the training split to the devices")
                 placed = sharding.place_batch(split, mesh)
                 batches = feed.resident(self.config, self.data, placed, mesh, start, total)
@@ -215,8 +218,7 @@ class _Loop:
                 f"({memory.capacity() / memory.GIB:.2f} GiB) beside the step; its batches are streamed"
             )
         first, batches = feed.peek(feed.streamed(self.config, self.data, mesh, start, total))
-        shapes = with_length(first, longest)
-        program = memory.compile_step(self.train_step, state, frozen, shapes, mesh.shape["data"])
+        program = memory.compile_step(self.train_step, state, frozen, first.with_length(longest), mesh.shape["data"])
         return StepByLength(self.train_step, longest, program), batches
 
     def flush(self, keep: int) -> str:
@@ -300,6 +302,6 @@ class _Loop:
         self.best.save(_scored(state), step, dict(self.progress))
 
 
-def _scored(state: TrainState) -> TrainState:
+def _scored(state: TrainState) -> ModelState:
     """What is scored and kept: the average of the weights, where there is one."""
-    return dataclasses.replace(state, params=optimisers.average(state.opt_state, state.params))
+    return dataclasses.replace(state.model, params=optimisers.average(state.opt_state, state.model.params))

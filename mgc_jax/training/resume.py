@@ -40,7 +40,7 @@ def resume(
             )
         return state, dict(checkpoint.RECORD)
     state, progress, warnings = restored
-    start = int(state.step)
+    start = int(state.model.step)
     for warning in warnings:
         print(warning)
     if aside := [*latest.set_aside_after(start), *best.set_aside_after(start)]:
