@@ -27,6 +27,8 @@ def _run(options: argparse.Namespace) -> None:
     if options.split not in data.split_sizes:
         raise InputError(f"There is no split {options.split}; {options.data} has {', '.join(data.split_sizes)}.")
     model = load_model(options.workdir)
+    if not model.keeps_evaluations:
+        print(f"{options.workdir} is no workdir that can be written: figures and thresholds are not kept in it")
     report = model.evaluate(data, options.split)
     if not processes.is_first():
         return

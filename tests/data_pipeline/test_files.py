@@ -11,7 +11,7 @@ import pytest
 
 from data_pipeline import genres
 from data_pipeline.errors import InputError
-from data_pipeline.storage.files import final_name, replacing, write_tsv, written_whole
+from data_pipeline.storage.files import can_write, final_name, replacing, write_tsv, written_whole
 from data_pipeline.storage.json_file import json_text, read_json, write_json
 
 
@@ -86,3 +86,10 @@ def test_a_number_that_is_not_finite_is_null(tmp_path: Path):
     assert json.loads(json_text(value), parse_constant=pytest.fail) == known
     write_json(tmp_path / "a.json", value)
     assert read_json(tmp_path / "a.json") == known
+
+
+def test_whether_a_folder_can_be_written_is_tried(tmp_path: Path):
+    assert can_write(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert not can_write(tmp_path / "nothing")
+    assert not can_write(Path("/sys"))  # where not even root can write

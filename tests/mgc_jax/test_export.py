@@ -91,12 +91,15 @@ def test_what_is_exported_predicts_what_the_run_predicts(workdir, exported, corp
 
 def test_the_command_line_takes_the_folder_for_a_workdir(workdir, exported, data, tmp_path):
     shutil.copytree(exported, tmp_path / "model")
+    before = {path: path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()}
     reports = []
     for place in (workdir, tmp_path / "model"):
         arguments = ["evaluate", "--workdir", str(place), "--data", str(data), "--json", str(tmp_path / "a.json")]
         assert main(arguments) == 0
         reports.append(json.loads((tmp_path / "a.json").read_text()))
     assert reports[0] == reports[1]
+    # Its card tells its thresholds and figures, which stay what they are.
+    assert {path: path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()} == before
 
 
 def test_nothing_else_is_needed_to_load_it(exported, tmp_path, monkeypatch):
