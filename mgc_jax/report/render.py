@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from data_pipeline.audio import AudioError
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.files import written_whole
-from mgc_jax import config as configs
 from mgc_jax.config import Config
 from mgc_jax.evaluation import diagnostics, metrics, retrieval
 from mgc_jax.plots import charts
@@ -217,10 +217,10 @@ def _mistakes(run: Run, gaps: Gaps, players: bool) -> list[dict[str, Any]]:
 
 def _settings(config: Config) -> list[tuple[str, list[tuple[str, str, bool]]]]:
     """Sections of (setting, value, whether it is not the default)."""
-    usual = configs.defaults()
+    usual, chosen = dataclasses.asdict(Config()), dataclasses.asdict(config)
     return [
         (section, [(name, _shown(value), value != usual[section][name]) for name, value in values.items()])
-        for section, values in config.items()
+        for section, values in chosen.items()
     ]
 
 

@@ -16,9 +16,9 @@ from flax import nnx
 import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import locate_encoder
+from mgc_jax import recipes
 from mgc_jax.api import Model
 from mgc_jax.cli import main
-from mgc_jax.config import Config
 from mgc_jax.explain.explainer import MAX_WINDOWS, shapley
 from mgc_jax.explain.explanation import Explanation
 from mgc_jax.explain.segments import Clock
@@ -61,8 +61,8 @@ def explained(model: Model) -> Explanation:
 def untrained(run: Path, **settings: str | bool | int) -> Model:
     """A model of the run's genres with other settings, its weights at their start."""
     loaded = mgc_jax.load(str(run))
-    config = Config.of(loaded.config)
-    config["model"].update(settings)
+    changes = {f"model.{name}": value for name, value in settings.items()}
+    config = recipes.changed(loaded.config, changes, origin="the test")
     encoder = locate_encoder(config.lyrics.encoder)
     network, state = initialise(config, loaded.vocabulary, encoder, sharding.make_mesh())
     return Model(loaded.folder, config, loaded.vocabulary, network, state, loaded.encoder)
@@ -291,8 +291,8 @@ def test_a_second_explanation_compiles_nothing(model: Model, explained: Explanat
 
 
 def test_known_reasons_are_found(model: Model):
-    config = Config.of(model.config)
-    config["model"]["architecture"] = "pandeya"
+    rival = {"model.architecture": "pandeya", "loss.contrastive_weight": 0.0}
+    config = recipes.changed(model.config, rival, origin="the test")
     mesh = sharding.make_mesh()
     graphdef, params = nnx.split(Reasons(model.vocabulary.size))
     empty = nnx.State({})

@@ -149,10 +149,10 @@ def test_a_best_checkpoint_is_never_there_without_one_to_resume_from(data: Path,
     assert main(command(data, tmp_path, "--config.train.epochs=1")) == 0
     (steps,) = seen
     assert steps == [PreparedData(data).split_sizes["train"] // 8]
-    best = newest(checkpoint.best(tmp_path), tmp_path)
+    best = newest(tmp_path, "best")
     shutil.rmtree(tmp_path / "checkpoints/best")
     assert main(command(data, tmp_path, "--config.train.epochs=1")) == 0
-    jax.tree.map(np.testing.assert_array_equal, newest(checkpoint.best(tmp_path), tmp_path), best)
+    jax.tree.map(np.testing.assert_array_equal, newest(tmp_path, "best"), best)
 
 
 def test_a_model_without_its_training_is_not_trained_on(data: Path, tmp_path: Path, capsys):
@@ -203,7 +203,7 @@ def test_a_nan_planted_in_a_batch_stops_at_its_step(data: Path, tmp_path: Path):
     assert sentence.endswith(f"The batch: {', '.join(ids)}.")
     assert planted in ids
     kept = parameters(workdir)
-    assert kept[".step"] == 2
+    assert kept[".model.step"] == 2
     assert all(np.isfinite(value).all() for value in kept.values())
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from data_pipeline import genres
 from data_pipeline.errors import InputError
-from mgc_jax import config as configs
+from mgc_jax import recipes
+from mgc_jax.config import Config
 from mgc_jax.runs.workdir import Workdir
 
 VOCABULARY = genres.build([["rock", "pop"], ["rock"]])
@@ -17,9 +18,9 @@ VOCABULARY = genres.build([["rock", "pop"], ["rock"]])
 
 def test_a_resumed_run_leaves_its_genres_alone(tmp_path: Path):
     folder = Workdir(tmp_path)
-    folder.begin(configs.defaults(), VOCABULARY).close()
+    folder.begin(Config(), VOCABULARY).close()
     os.utime(tmp_path / "genres.json", (0, 0))
-    folder.begin(configs.load(overrides=["train.epochs=7"]), VOCABULARY).close()
+    folder.begin(recipes.load(overrides=["train.epochs=7"]), VOCABULARY).close()
     assert (tmp_path / "genres.json").stat().st_mtime == 0
     assert folder.config().train.epochs == 7
 
@@ -28,7 +29,7 @@ def test_genres_without_a_run_are_none(tmp_path: Path):
     """Of a run that was killed before it had settings, or of somebody else."""
     genres.build([["jazz"]]).save(tmp_path / "genres.json")
     folder = Workdir(tmp_path)
-    folder.begin(configs.defaults(), VOCABULARY).close()
+    folder.begin(Config(), VOCABULARY).close()
     assert folder.vocabulary() == VOCABULARY
     with pytest.raises(InputError, match="another genre vocabulary"):
-        folder.begin(configs.defaults(), genres.build([["jazz"]]))
+        folder.begin(Config(), genres.build([["jazz"]]))
