@@ -20,6 +20,7 @@ from annotated_types import Interval
 from numpy.typing import ArrayLike
 
 from data_pipeline.errors import InputError
+from data_pipeline.shared_context import SharedContext
 from data_pipeline.validation import check
 
 RANGE_DB = 80
@@ -198,7 +199,7 @@ def _analysis(spec: AudioSpec) -> tuple[np.ndarray, Any]:
 
 
 @contextlib.contextmanager
-def _silenced() -> Iterator[None]:
+def _without_standard_error() -> Iterator[None]:
     """Keeps what the MP3 decoder's C code prints off standard error: its errors reach us as exceptions."""
     try:
         saved = os.dup(2)
@@ -213,6 +214,9 @@ def _silenced() -> Iterator[None]:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(null)
+
+
+_silence = SharedContext(_without_standard_error)  # the file descriptor is the process's
 
 
 def _open(source: Recording) -> Any:
@@ -230,7 +234,7 @@ def _open(source: Recording) -> Any:
         if head.startswith(magic):
             raise AudioError(f"not audio: {what}")
     try:
-        with _silenced():
+        with _silence:
             # A name need not be UTF-8.
             file = soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else os.fsencode(source))
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
@@ -250,7 +254,7 @@ def _read(file: Any, num_frames: int) -> np.ndarray:
     import soundfile
 
     try:
-        with _silenced():
+        with _silence:
             samples = file.read(num_frames, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, ValueError, MemoryError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")

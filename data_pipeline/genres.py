@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.errors import InputError
-from data_pipeline.storage.json_file import read_json
+from data_pipeline.storage.json_file import read_json, write_json
 
 _FORMAT = 1
 
@@ -88,7 +87,7 @@ class GenreVocabulary:
         return GenreVocabulary(names, dict(self.aliases), counts[order], cooccurrence, len(labels))
 
     def save(self, path: Path) -> None:
-        """Writes the vocabulary as JSON."""
+        """Writes the vocabulary as JSON, whole or not at all; raises InputError where the place cannot be written."""
         content = {
             "format": _FORMAT,
             "names": list(self.names),
@@ -97,7 +96,7 @@ class GenreVocabulary:
             "cooccurrence": self.cooccurrence.tolist(),
             "num_tracks": self.num_tracks,
         }
-        Path(path).write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(Path(path), content, indent=None)
 
     @classmethod
     def load(cls, path: Path) -> GenreVocabulary:

@@ -14,16 +14,18 @@ import jax
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import encoder_digest
 from data_pipeline.reading.prepared_data import PreparedData
+from data_pipeline.storage.files import can_write
+from data_pipeline.storage.json_file import write_json
 from mgc_jax.config import ComputeConfig, recipes
 from mgc_jax.evaluation.evaluate import evaluate, score
-from mgc_jax.evaluation.scored import Scored
+from mgc_jax.evaluation.scored import Kept, Scored
 from mgc_jax.explain.explainer import explain, occlusion_of
 from mgc_jax.explain.explanation import Explanation
 from mgc_jax.explain.occlusion import Occlusion
 from mgc_jax.inference.predictor import Audio, Predictor
 from mgc_jax.network.state import ModelState, abstract
 from mgc_jax.runs import addresses, checkpoint, weights_file
-from mgc_jax.runs.workdir import Workdir, write_json
+from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import processes, sharding
 
 
@@ -45,11 +47,14 @@ def load(place: str | Path, progress: Callable[[int, int], None] | None = None, 
     config = dataclasses.replace(config, compute=_shared_by(mesh, config.compute))
     network, target = abstract(config, vocabulary.size, encoder, mesh)
     file = folder.path / weights_file.NAME
-    if file.is_file():
+    exported = file.is_file()
+    if exported:
         state = weights_file.load(file, target, vocabulary.names, encoder_digest(encoder))
     else:
         state = _best_checkpoint(folder.path, target)
-    return Model(folder, config, vocabulary, network, state, encoder)
+    model = Model(folder, config, vocabulary, network, state, encoder)
+    model.in_workdir = not exported and addresses.is_own(place, folder.path)
+    return model
 
 
 def _shared_by(mesh: jax.sharding.Mesh, compute: ComputeConfig) -> ComputeConfig:
@@ -60,7 +65,7 @@ def _shared_by(mesh: jax.sharding.Mesh, compute: ComputeConfig) -> ComputeConfig
 
 
 def _best_checkpoint(workdir: Path, target: ModelState) -> ModelState:
-    best = checkpoint.best(workdir)
+    best = checkpoint.best(workdir, read_only=True)
     try:
         restored = best.restore(target)
     finally:
@@ -73,6 +78,19 @@ def _best_checkpoint(workdir: Path, target: ModelState) -> ModelState:
 class Model(Predictor):
     """A loaded run; see :func:`mgc_jax.load`."""
 
+    in_workdir = False
+    """Whether its folder is a run's own: no exported model, whose card tells its figures, and no copy in a cache."""
+
+    @cached_property
+    def evaluated(self) -> dict[str, Kept]:
+        """What the figures of :meth:`evaluate` came from, by split."""
+        return {}
+
+    @property
+    def keeps_evaluations(self) -> bool:
+        """Whether :meth:`evaluate` writes into the folder."""
+        return self.in_workdir and can_write(self.folder.path)
+
     @cached_property
     def _occlusion(self) -> Occlusion:
         """Its programs are compiled once, however many songs are explained."""
@@ -81,11 +99,13 @@ class Model(Predictor):
     def evaluate(self, data: PreparedData | str | Path, split: str = "test") -> dict[str, Any]:
         """All metrics on a split of a prepared data set; see :func:`mgc_jax.evaluation.evaluate.evaluate`.
 
-        They and what they come from are kept in the run's folder, for ``mgc-jax report`` and ``mgc-jax export``.
+        The thresholds that it calibrates are the model's from then on. In a workdir that can be written they are kept,
+        with the metrics and what they come from, for ``mgc-jax report`` and ``mgc-jax export``.
         """
+        keep = processes.is_first() and self.keeps_evaluations
         report, kept = evaluate(self.evaluation_step, self.network, self.state, self.config, self._fitting(data), split)
-        self.thresholds = kept.thresholds
-        if processes.is_first():
+        self.thresholds, self.evaluated[split] = kept.thresholds, kept
+        if keep:
             self.folder.save_thresholds(kept.thresholds, self.vocabulary)
             kept.save(self.folder.evaluation(split).with_suffix(".npz"))
             write_json(self.folder.evaluation(split), report)

@@ -19,13 +19,14 @@ from data_pipeline.errors import InputError
 from data_pipeline.prepare import workers
 from data_pipeline.prepare.workers import T
 
+_disabled = logging.root.manager.disable
 try:
-    logging.disable(logging.WARNING)  # of packages that only Google's storage needs
+    logging.disable(max(_disabled, logging.WARNING))  # of packages that only Google's storage needs
     import apache_beam
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
     from apache_beam.runners.runner import PipelineState
 finally:
-    logging.disable(logging.NOTSET)
+    logging.disable(_disabled)
 
 _LOOK_EVERY_SECONDS = 1.0
 _LOCAL = (None, "DirectRunner")
@@ -44,12 +45,16 @@ class Beam:
     """
 
     def __init__(self, options: str) -> None:
-        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # a failure is said below, in a sentence
-        self._options = _parsed(options)
+        with _quiet():
+            self._options = _parsed(options)
 
     def __call__(self, job: Callable[[T], object], items: Sequence[T], is_done: Callable[[T], bool], /) -> Iterator[T]:
         if not items:
             return
+        with _quiet():
+            yield from self._done(job, items, is_done)
+
+    def _done(self, job: Callable[[T], object], items: Sequence[T], is_done: Callable[[T], bool]) -> Iterator[T]:
         pipeline = self._pipeline()
         _ = pipeline | apache_beam.Create(items) | apache_beam.ParDo(_Do(job, is_done))
         failures: list[str] = []
@@ -96,6 +101,18 @@ class _Do(apache_beam.DoFn):
                 self.teardown()
                 self.setup()
         return ()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Beam's log: a failure is one sentence of ours."""
+    logger = logging.getLogger("apache_beam")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _finish(pipeline: apache_beam.Pipeline, failures: list[str]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -23,7 +22,7 @@ from data_pipeline.prepare import arrays, workers
 from data_pipeline.prepare.options import PrepareOptions, Progress
 from data_pipeline.prepare.workers import Run
 from data_pipeline.schema import Track
-from data_pipeline.storage.files import sha256
+from data_pipeline.storage.files import replacing, sha256
 
 NO_LYRICS = "no lyrics"
 _CRASHED = "cannot be decoded: the decoder crashed"
@@ -118,13 +117,11 @@ def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: boo
             spectrograms.append(spectrogram)
         outcomes.append(outcome)
     shape = (0, options.audio.num_frames, options.audio.n_mels)
-    partial = work / f"{chunk.number:06d}.{secrets.token_hex(4)}.partial"  # two workers may be given the same chunk
-    with partial.open("wb") as file:
+    # Two workers may be given the same chunk.
+    with replacing(arrays.file(work, chunk.number)) as partial, partial.open("wb") as file:
         np.save(file, np.stack(spectrograms) if spectrograms else np.zeros(shape, np.uint8), allow_pickle=False)
-    partial.replace(arrays.file(work, chunk.number))
-    with partial.open("w", encoding="utf-8") as text:
+    with replacing(_outcome_file(work, chunk.number)) as partial, partial.open("w", encoding="utf-8") as text:
         text.writelines(json.dumps(dataclasses.asdict(outcome)) + "\n" for outcome in outcomes)
-    partial.replace(_outcome_file(work, chunk.number))
 
 
 def _decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[tuple[Outcome, np.ndarray | None]]:

@@ -6,7 +6,6 @@ Axis letters: B lyrics, L tokens, H the encoder's width.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from data_pipeline.prepare import arrays
 from data_pipeline.prepare.arrays import Arrays
+from data_pipeline.storage.files import written_whole
 
 Encode = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """A frozen lyrics encoder: tokens (B, L), num_tokens (B,) -> hidden states (B, L, H)."""
@@ -122,9 +122,5 @@ def _encoded(encode: Encode, tokens: Sequence[np.ndarray], max_tokens: int) -> n
 
 
 def _save(file: Path, features: np.ndarray) -> None:
-    partial = file.with_name(file.name + ".partial")
-    with partial.open("wb") as stream:
+    with written_whole(file) as stream:
         np.save(stream, features)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(file)

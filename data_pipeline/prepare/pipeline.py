@@ -33,8 +33,8 @@ from data_pipeline.reading.prepared_data import FORMAT
 from data_pipeline.schema import SPLITS, Corpus
 from data_pipeline.storage import bucket
 from data_pipeline.storage.bucket import Bucket
-from data_pipeline.storage.files import sha256, write_json, write_tsv
-from data_pipeline.storage.json_file import parse_json
+from data_pipeline.storage.files import final_name, sha256, write_tsv
+from data_pipeline.storage.json_file import parse_json, write_json
 
 _SHARDS = "shards"
 _FILES = ("dataset.json", "genres.json", "report.json", "quarantine.tsv", "tracks.tsv", "work", _SHARDS)
@@ -90,6 +90,8 @@ def _prepare(
     complete = _claim(out, digest)
     if complete is not None:
         return complete
+    for rest in out.glob("*.partial"):  # of a run that was killed
+        rest.unlink(missing_ok=True)
     encoder = lyrics.locate_encoder(options.lyrics.encoder)
     tokenizer = lyrics.LyricsTokenizer(encoder, options.lyrics.max_tokens)
 
@@ -171,7 +173,7 @@ def _claim(out: Path, digest: str) -> dict[str, Any] | None:
 
 def _complete(where: str, names: Sequence[str], read_text: Callable[[str], str], digest: str) -> dict[str, Any] | None:
     """The report of a complete data set with this digest in the folder ``where``, which holds ``names``; else None."""
-    foreign = sorted(name for name in names if name.removesuffix(".partial") not in _FILES)
+    foreign = sorted(name for name in names if final_name(name) not in _FILES)
     if foreign:
         raise InputError(f"{where} already holds other files ({foreign[0]}); choose an empty folder as --out.")
     if "dataset.json" not in names:

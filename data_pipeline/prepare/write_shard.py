@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
-
 from data_pipeline.prepare.shards import Shape, Shard
+from data_pipeline.storage.files import replacing
 
 
 def write(shard: Shard, shape: Shape) -> None:
@@ -14,12 +13,11 @@ def write(shard: Shard, shape: Shape) -> None:
     from data_pipeline.prepare.tfds_features import features
 
     stored = features(shape)
-    partial = shard.path.with_name(f"{shard.path.name}.{secrets.token_hex(4)}.partial")
-    writer = ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
-    for example in shard.part(shard.first, shard.last):
-        writer.write(stored.serialize_example(example))
-    writer.close()
-    partial.replace(shard.path)
+    with replacing(shard.path) as partial:
+        writer = ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
+        for example in shard.part(shard.first, shard.last):
+            writer.write(stored.serialize_example(example))
+        writer.close()
 
 
 def is_written(shard: Shard) -> bool:

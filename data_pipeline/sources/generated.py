@@ -24,6 +24,7 @@ import soundfile
 from data_pipeline.errors import InputError
 from data_pipeline.sources import synth, words, world
 from data_pipeline.sources.music4all import GENERATED
+from data_pipeline.storage.files import replacing
 
 MARKER = GENERATED
 """Lies in the corpus from the first second on; holds the arguments, and whether all is written."""
@@ -87,7 +88,7 @@ def _begin(out: Path, arguments: dict[str, float]) -> bool:
             if found != arguments:
                 raise InputError(f"{out} holds a corpus generated with other arguments; choose another folder.")
             return bool(complete)
-        if out.exists() and (not out.is_dir() or any(entry.suffix != ".tmp" for entry in out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(entry.suffix != ".partial" for entry in out.iterdir())):
             raise InputError(f"{out} exists and is not empty; nothing is overwritten, choose another folder.")
         out.mkdir(parents=True, exist_ok=True)
         _replace(marker, json.dumps(arguments).encode())
@@ -149,27 +150,25 @@ def _write_audio(path: Path, plan: world.Plan, seed: int, seconds: float) -> Non
         artist = np.random.default_rng([*plan.artist.seed, 2])
         rng = np.random.default_rng([seed, plan.index, 2])
         samples = synth.render(plan.sounds, seconds, artist, rng)
-    temporary = path.with_suffix(".tmp")
-    soundfile.write(
-        temporary,
-        samples,
-        synth.SAMPLE_RATE,
-        format="MP3",
-        subtype="MPEG_LAYER_III",
-        # Variable bit rate is the fastest of LAME's modes here, and .8 gives some 35 kbit/s.
-        bitrate_mode="VARIABLE",
-        compression_level=0.8,
-    )
-    if plan.dirt == "truncated audio":
-        os.truncate(temporary, temporary.stat().st_size // 50)
-    os.replace(temporary, path)
+    with replacing(path) as partial:
+        soundfile.write(
+            partial,
+            samples,
+            synth.SAMPLE_RATE,
+            format="MP3",
+            subtype="MPEG_LAYER_III",
+            # Variable bit rate is the fastest of LAME's modes here, and .8 gives some 35 kbit/s.
+            bitrate_mode="VARIABLE",
+            compression_level=0.8,
+        )
+        if plan.dirt == "truncated audio":
+            os.truncate(partial, partial.stat().st_size // 50)
 
 
 def _replace(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    with replacing(path) as partial:
+        partial.write_bytes(data)
 
 
 def _write_tables(out: Path, plans: list[world.Plan], seed: int) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from data_pipeline.errors import InputError
 from data_pipeline.storage import user_cache
-from data_pipeline.storage.files import sha256, stays_inside
+from data_pipeline.storage.files import replacing, sha256, stays_inside
 from data_pipeline.storage.json_file import parse_json
 
 _AT_ONCE = 8
@@ -49,7 +49,7 @@ class Bucket:
 
     def check_writable(self) -> None:
         """Finds out before the work and not after it."""
-        trial = f"{self._root}/dataset.json.partial"
+        trial = f"{self._root}/dataset.json.{secrets.token_hex(4)}.partial"  # of this call alone
         with self._reached():
             self._files.pipe_file(trial, b"-")
             self._files.rm_file(trial)
@@ -116,12 +116,8 @@ class Bucket:
         def get(name: str) -> None:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
-            try:
+            with replacing(target) as partial:
                 self._files.get_file(f"{self._root}/{name}", str(partial))
-                partial.replace(target)
-            finally:
-                partial.unlink(missing_ok=True)
 
         wanted = [name for name in names if not (folder / name).is_file()]
         with self._reached():

@@ -1,4 +1,4 @@
-"""The small files beside the shards: written whole, JSON and tables."""
+"""Files that are written whole or not at all, whoever else writes the same one at the same time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import secrets
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -27,36 +30,58 @@ def stays_inside(name: Any) -> bool:
     )
 
 
-@contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes its name when the block has ended well, and is on the disk then.
+def final_name(partial: str) -> str:
+    """The name of the file that :func:`replacing` puts together under the name ``partial``; any other name itself."""
+    return re.sub(r"\.[0-9a-f]{8}\.partial$", "", partial)
 
-    Raises:
-        InputError: the place cannot be written.
-    """
-    partial = path.with_name(path.name + ".partial")
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A place beside ``path``, of this call alone, for a file that takes its name when the block has ended well."""
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
         partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}).") from None
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file whole, or not at all; raises InputError as :func:`written_whole` does."""
-    with written_whole(path) as file:
-        file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes its name when the block has ended well, and is on the disk then.
+
+    A pipe or a terminal, such as ``/dev/stdout``, is written as it is.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            with path.open("wb") as file:
+                yield file
+            return
+        with replacing(path) as partial, partial.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}).") from None
+
+
+def can_write(folder: Path) -> bool:
+    """Whether a file can be made in the folder, by trying it."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def write_tsv(path: Path, header: list[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Tab-separated lines; control characters inside a field become spaces."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
+    """Tab-separated lines; control characters inside a field become spaces. Raises InputError as
+    :func:`written_whole` does."""
+    with written_whole(path) as file:
         for row in (header, *rows):
             cells = ("".join(c if c.isprintable() else " " for c in str(cell)) for cell in row)
-            file.write("\t".join(cells) + "\n")
+            file.write(("\t".join(cells) + "\n").encode())

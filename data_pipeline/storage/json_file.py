@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from data_pipeline.storage.files import written_whole
 
 
 def read_json(path: Path) -> Any:
@@ -27,6 +30,25 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """The text of a JSON file; a number that is not finite becomes ``null``, as JSON knows no other way."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
+    """Write :func:`json_text` whole or not at all; raises InputError where the place cannot be written."""
+    with written_whole(path) as file:
+        file.write((json_text(value, indent) + "\n").encode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def number(value: Any) -> float | None:

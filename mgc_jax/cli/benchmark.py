@@ -20,9 +20,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from data_pipeline.storage.json_file import write_json
     from mgc_jax.benchmark import contenders, race, report, workload
     from mgc_jax.network import build
-    from mgc_jax.runs.workdir import write_json
 
     if options.against:
         with needed("--against torch", "torch"):

@@ -21,8 +21,8 @@ def _run(options: argparse.Namespace) -> None:
 
     jax.config.update("jax_platforms", "cpu")  # no chip is asked for
 
+    from data_pipeline.storage.json_file import write_json
     from mgc_jax.benchmark import report, topology, workload
-    from mgc_jax.runs.workdir import write_json
     from mgc_jax.runtime.progress import Progress
 
     for lyrics in options.lyrics:  # settings that no program can have are refused before the first is compiled

@@ -19,14 +19,16 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from data_pipeline.storage.json_file import write_json
     from mgc_jax.evaluation.evaluate import summary
-    from mgc_jax.runs.workdir import write_json
     from mgc_jax.runtime import processes
 
     data = open_data(options.data)
     if options.split not in data.split_sizes:
         raise InputError(f"There is no split {options.split}; {options.data} has {', '.join(data.split_sizes)}.")
     model = load_model(options.workdir)
+    if not model.keeps_evaluations:
+        print(f"{options.workdir} is no workdir that can be written: figures and thresholds are not kept in it")
     report = model.evaluate(data, options.split)
     if not processes.is_first():
         return

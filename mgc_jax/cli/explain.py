@@ -21,8 +21,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from data_pipeline.storage.json_file import write_json
     from mgc_jax.explain.text import summary
-    from mgc_jax.runs.workdir import write_json
 
     lyrics = read_lyrics(options.lyrics)
     explanation = load_model(options.workdir).explain(options.audio, lyrics, genres=options.genres)
@@ -31,8 +31,9 @@ def _run(options: argparse.Namespace) -> None:
         write_json(options.json, explanation.to_json())
     if options.out:
         from mgc_jax.plots.explanations import draw  # needs matplotlib
+        from mgc_jax.plots.picture_file import save_picture
 
-        draw(explanation).savefig(options.out, dpi=120)
+        save_picture(draw(explanation), options.out, dpi=120)
         print(f"\n{options.out} shows it")
 
 

@@ -26,7 +26,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from mgc_jax.runs.workdir import write_json
+    from data_pipeline.storage.json_file import write_json
 
     if options.lyrics and len(options.lyrics) != len(options.audio):
         raise InputError(

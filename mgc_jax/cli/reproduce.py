@@ -25,10 +25,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from data_pipeline.storage.files import written_whole
+    from data_pipeline.storage.json_file import write_json
     from mgc_jax.config import recipes
     from mgc_jax.paper import tables
     from mgc_jax.paper.reproduce import reproduce, select
-    from mgc_jax.runs.workdir import write_json
 
     sweep = SWEEPS[options.sweep]
     only = select(sweep, options.rows) if options.rows else None
@@ -39,7 +40,8 @@ def _run(options: argparse.Namespace) -> None:
 
     def save(report: dict[str, Any]) -> None:
         write_json(options.workdir / f"{name}.json", report)
-        (options.workdir / f"{name}.md").write_text(tables.markdown(report), "utf-8")
+        with written_whole(options.workdir / f"{name}.md") as file:
+            file.write(tables.markdown(report).encode())
         tables.draw(report, options.workdir / f"{name}.png")
 
     report = reproduce(sweep, settings, data, options.workdir, options.seeds, only=only, split=options.split, save=save)

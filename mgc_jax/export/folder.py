@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import copy_encoder, encoder_digest, public_name
-from data_pipeline.storage.json_file import read_json
+from data_pipeline.storage.json_file import read_json, write_json
 from mgc_jax.api import Model
 from mgc_jax.config.recipes import as_json
 from mgc_jax.evaluation.results import evaluations
@@ -18,7 +18,6 @@ from mgc_jax.export.card import card
 from mgc_jax.export.preprocessing import preprocessing
 from mgc_jax.export.subject import Subject
 from mgc_jax.runs import weights_file
-from mgc_jax.runs.workdir import write_json
 
 
 def check_free(out: Path) -> None:

@@ -14,13 +14,13 @@ from scipy import stats
 
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
-from data_pipeline.storage.json_file import read_json
+from data_pipeline.storage.json_file import read_json, write_json
 from mgc_jax import api
 from mgc_jax.config import Config, recipes
 from mgc_jax.evaluation import evaluate as evaluation
 from mgc_jax.evaluation.scored import Scored
 from mgc_jax.paper.sweeps import SWEEPS, Row, Sweep
-from mgc_jax.runs.workdir import Workdir, write_json
+from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime.progress import Progress
 from mgc_jax.training.loop import check_fits, train
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mgc_jax.plots.picture_file import save_picture
+
 COLUMNS = {"jaccard": "accuracy", "f1_example": "F-measure", "map_macro": "macro-mAP"}
 COMPARED = ("f1_example", "map_macro")
 DECIDED = {"jaccard": "accuracy", "f1_example": "F-measure", "f1_macro": "macro-F1"}
@@ -87,7 +89,7 @@ def _difference(difference: dict[str, Any] | None, metric: str) -> str:
 def draw(report: dict[str, Any], file: Path) -> None:
     """The F-measure of every row: each seed a dot, their mean and standard deviation; a curve for a sweep with an axis.
 
-    The paper's figures get a panel and a scale of their own.
+    The paper's figures get a panel and a scale of their own. Raises InputError where the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -128,4 +130,4 @@ def draw(report: dict[str, Any], file: Path) -> None:
     else:
         axes[0].set_yticks(places, [row["name"] for row in rows])
     figure.suptitle(report["title"])
-    figure.savefig(file, dpi=150)
+    save_picture(figure, file, dpi=150)

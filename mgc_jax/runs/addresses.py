@@ -8,12 +8,20 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from data_pipeline.errors import InputError
+from data_pipeline.storage import user_cache
 from data_pipeline.storage.bucket import Bucket, is_address
 from mgc_jax.runs import hub
 
 WANTED = ("*.json", "*.npz", "metrics.jsonl", "README.md", "model.safetensors", "encoder/*", "checkpoints/best/*")
 """What is copied: not what serves training alone, whose state is three times as large as the weights, nor the programs
 for those who do without this one."""
+
+
+def is_own(place: str | Path, folder: Path) -> bool:
+    """Whether the ``folder`` of a ``place`` is the user's own, and not the copy of something that a cache keeps."""
+    elsewhere = str(place).startswith("hf:") or is_address(place)
+    cached = folder.absolute().is_relative_to(user_cache.folder()) or (folder / "config.json").is_symlink()  # the hub's
+    return not (elsewhere or cached)
 
 
 def local(place: str | Path, progress: Callable[[int, int], None] | None = None) -> Path:

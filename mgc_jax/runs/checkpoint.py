@@ -7,14 +7,12 @@ the library lacks: it reads an array with a flipped byte without a word.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
-import logging
 import shutil
-import sys
-import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +23,7 @@ from flax import nnx
 
 from data_pipeline.errors import InputError
 from mgc_jax.network.state import ModelState, TrainState
+from mgc_jax.runs import orbax_noise
 from mgc_jax.runtime import processes
 
 Record = dict[str, Any]
@@ -41,13 +40,24 @@ class Checkpoints(Generic[State]):
     Args:
         folder: made when missing.
         keep: how many newest steps stay.
+        read_only: change nothing in the folder, which need not be there.
     """
 
-    def __init__(self, folder: Path, *, keep: int):
-        _quieten_orbax()
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self._manager = _Manager(folder.absolute(), options=options)
+    def __init__(self, folder: Path, *, keep: int, read_only: bool = False):
         self._folder = folder
+        with contextlib.ExitStack() as quiet:
+            quiet.enter_context(orbax_noise.while_reading)
+            if read_only:
+                options = ocp.CheckpointManagerOptions(read_only=True)
+            else:
+                quiet.enter_context(orbax_noise.while_writing)
+                options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+            self._manager = _Manager(folder.absolute(), options=options)
+            self._quiet = quiet.pop_all()
+
+    def steps(self) -> list[int]:
+        """Of the checkpoints that are there or are being written, in their order."""
+        return list(self._manager.all_steps())
 
     def save(self, state: State, step: int, record: Record) -> None:
         """Start writing ``state``; returns as soon as its arrays are copied off the devices, or on several hosts when
@@ -56,7 +66,7 @@ class Checkpoints(Generic[State]):
         Raises:
             InputError: this checkpoint or the one before it cannot be written.
         """
-        if step in self._manager.all_steps():  # a resumed run that arrives here again writes the same arrays
+        if step in self.steps():  # a resumed run that arrives here again writes the same arrays
             return
         processes.barrier(f"the checkpoint of step {step}")
         plain = _plain(state)
@@ -69,12 +79,21 @@ class Checkpoints(Generic[State]):
         if jax.process_count() > 1:
             # Orbax counts its barriers: two stores that write in the background meet them in another order on another
             # host, and wait for each other for ever.
-            self._writing(self._manager.wait_until_finished)
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until everything is on disk; raises InputError as :meth:`save` does."""
+        self._writing(self._manager.wait_until_finished)
+
+    def wait_for_one(self) -> None:
+        """Wait until a checkpoint is on disk: the one before the newest is, when the newest is begun."""
+        if len(self.steps()) < 2:
+            self.wait()
 
     def restore(self, target: State, step: int | None = None) -> tuple[State, Record, list[str]] | None:
         """The newest readable state (or that of ``step``) in ``target``'s shardings; None where there is none.
 
-        A newest checkpoint that cannot be read is deleted and the one before it is taken.
+        Where the newest checkpoint cannot be read, the one before it is taken.
 
         Returns:
             The state, its JSON record, and a sentence for each checkpoint that had to be passed over.
@@ -82,7 +101,7 @@ class Checkpoints(Generic[State]):
         Raises:
             InputError: there are checkpoints, but none can be read.
         """
-        steps = sorted(self._manager.all_steps() if step is None else [step], reverse=True)
+        steps = sorted(self.steps() if step is None else [step], reverse=True)
         warnings: list[str] = []
         for candidate in steps:
             try:
@@ -102,17 +121,48 @@ class Checkpoints(Generic[State]):
             raise InputError(f"No checkpoint in {self._folder} can be read. {warnings[-1]}")
         return None
 
-    def delete_after(self, step: int) -> None:
-        """Remove checkpoints newer than ``step``: the unreadable ones that a restore passed over."""
-        for newer in [s for s in self._manager.all_steps() if s > step]:
-            self._manager.delete(newer)
+    def set_aside_after(self, step: int) -> list[str]:
+        """Move checkpoints newer than ``step`` out of the way of the run, which comes there again.
+
+        They are not deleted: what could not be read may be read when the disk answers, or memory is not short.
+
+        Returns:
+            Where they are, in ``<workdir>/checkpoints/set-aside``.
+
+        Raises:
+            InputError: they cannot be moved.
+        """
+        newer = [s for s in self.steps() if s > step]
+        if not newer:
+            return []
+        moved: list[str] = processes.from_first("the search for checkpoints", functools.partial(self._move, newer))
+        self._manager.reload()
+        return moved
+
+    def _move(self, steps: Sequence[int]) -> list[str]:
+        moved = []
+        for step in steps:
+            place = self._folder.parent / "set-aside" / f"{self._folder.name}-{step}"
+            while place.exists():  # since an earlier time
+                place = place.with_name(f"{place.name}-again")
+            try:
+                place.parent.mkdir(exist_ok=True)
+                (self._folder / str(step)).rename(place)
+            except OSError as error:
+                raise InputError(
+                    f"The checkpoint {self._folder / str(step)} is in the way and cannot be moved "
+                    f"({error.strerror or error}); move it to another folder and run the same command again."
+                ) from None
+            moved.append(str(place))
+        return moved
 
     def close(self) -> None:
         """Wait until everything is on disk; raises InputError as :meth:`save` does."""
-        try:
-            self._writing(self._manager.wait_until_finished)
-        finally:
-            self._manager.close()
+        with self._quiet:
+            try:
+                self.wait()
+            finally:
+                self._manager.close()
 
     def _check_room(self, plain: dict[str, Any]) -> None:
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(plain))
@@ -129,10 +179,14 @@ class Checkpoints(Generic[State]):
         except jax.errors.JaxRuntimeError:  # an exchange between processes failed, not the writing
             raise
         except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"A checkpoint cannot be written to {self._folder} ({_first_line(error)}); see that there is room and "
-                "run the same command again: it goes on from the last checkpoint."
-            ) from None
+            reason = _first_line(error)
+        else:
+            return
+        # Behind the block, so that what Orbax left undone ends here, with the error that holds it.
+        raise InputError(
+            f"A checkpoint cannot be written to {self._folder} ({reason}); see that there is room and run the same "
+            "command again: it goes on from the last checkpoint."
+        )
 
     def _read(self, step: int, target: State) -> tuple[dict[str, Any], dict[str, Any]]:
         """The stored arrays and the sealed record."""
@@ -144,29 +198,6 @@ class Checkpoints(Generic[State]):
         sealed = restored["record"]
         _check(sealed.get("record") if isinstance(sealed, dict) else None)
         return restored["state"], sealed
-
-
-@functools.cache
-def _quieten_orbax() -> None:
-    """What cannot be written is told in one sentence, by whoever waits for it: not by orbax's log, its threads, its
-    tasks and the writes that come to nothing afterwards as well."""
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
-    of_threads, unraisable = threading.excepthook, sys.unraisablehook
-
-    def thread_failed(args: threading.ExceptHookArgs) -> None:
-        if not type(args.thread).__module__.startswith("orbax."):
-            of_threads(args)
-
-    def callback_failed(args: sys.UnraisableHookArgs) -> None:
-        if str(args.exc_value) != "Event loop is closed":
-            unraisable(args)
-
-    def no_task_failed(record: logging.LogRecord) -> bool:
-        failed = record.exc_info[2] if record.exc_info else None
-        return failed is None or not failed.tb_frame.f_globals.get("__name__", "").startswith("orbax.")
-
-    threading.excepthook, sys.unraisablehook = thread_failed, callback_failed
-    logging.getLogger("asyncio").addFilter(no_task_failed)
 
 
 def _plain(state: ModelState | TrainState) -> dict[str, Any]:
@@ -230,6 +261,6 @@ def latest(workdir: Path) -> Checkpoints[TrainState]:
     return Checkpoints(workdir / "checkpoints" / "latest", keep=2)
 
 
-def best(workdir: Path) -> Checkpoints[ModelState]:
+def best(workdir: Path, *, read_only: bool = False) -> Checkpoints[ModelState]:
     """The state to evaluate and to predict with."""
-    return Checkpoints(workdir / "checkpoints" / "best", keep=1)
+    return Checkpoints(workdir / "checkpoints" / "best", keep=1, read_only=read_only)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from data_pipeline.storage.files import written_whole
+from data_pipeline.storage.json_file import json_text
 from mgc_jax.runtime.signals import Stopped
 
 NAME = "metrics.jsonl"
@@ -61,8 +62,8 @@ class JsonLines:
         """The step and the scalars of each line that was there before."""
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Write one line."""
-        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+        """Write one line; a number that is not finite is ``null`` there."""
+        self._file.write(json_text({"step": step, **scalars}) + "\n")
         self._file.flush()
 
     def close(self, ending: Ending) -> None:

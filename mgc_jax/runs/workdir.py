@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import json
-import math
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import locate_encoder
-from data_pipeline.storage.files import written_whole
-from data_pipeline.storage.json_file import read_json
+from data_pipeline.storage.json_file import read_json, write_json
 from mgc_jax.config import Config, recipes
 
 # Settings that may change when a run is resumed: they do not touch what was learned so far.
@@ -46,8 +43,10 @@ class Workdir:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = self._lock()
             self.check_same(config, vocabulary)
-            self.write_json("config.json", recipes.as_json(config))
-            vocabulary.save(self.path / "genres.json")
+            genres, settings = self.path / "genres.json", self.path / "config.json"
+            if not (genres.exists() and settings.exists()):
+                vocabulary.save(genres)
+            write_json(settings, recipes.as_json(config))  # those that are free may be others
         except OSError as error:
             raise InputError(f"The workdir {self.path} cannot be written ({error.strerror or error}).") from None
         return lock
@@ -106,7 +105,7 @@ class Workdir:
     def save_thresholds(self, thresholds: np.ndarray, vocabulary: GenreVocabulary) -> None:
         """Keep the per-genre thresholds calibrated on validation."""
         pairs = dict(zip(vocabulary.names, map(float, thresholds), strict=True))
-        self.write_json("thresholds.json", pairs)
+        write_json(self.path / "thresholds.json", pairs)
 
     def forget_thresholds(self) -> None:
         """Those of other weights are none."""
@@ -129,26 +128,3 @@ class Workdir:
     def evaluation(self, split: str) -> Path:
         """The file with the metrics of a split; what they come from lies beside it as ``.npz``."""
         return self.path / f"evaluation_{split}.json"
-
-    def write_json(self, name: str, value: Any) -> None:
-        """Write a file whole or not at all."""
-        write_json(self.path / name, value)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all; a number that is not finite becomes null, as JSON knows no other way.
-
-    Raises:
-        InputError: the place cannot be written.
-    """
-    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with written_whole(path) as file:
-        file.write(text.encode())
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -30,7 +30,7 @@ from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import processes, sharding
 from mgc_jax.runtime.progress import Progress, stage
 from mgc_jax.runtime.signals import StopRequest
-from mgc_jax.training import feed, memory, objective, optimisers, steps
+from mgc_jax.training import feed, memory, objective, optimisers, resume, steps
 from mgc_jax.training.state import begin
 from mgc_jax.training.step_by_length import StepByLength
 
@@ -55,7 +55,7 @@ def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
     sharding.check_batch_size(config.compute.evaluation_batch_size, mesh, "compute.evaluation_batch_size")
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, computing in {build.compute_dtype(config)}")
 
-    begin = functools.partial(Workdir(workdir).begin, config, data.vocabulary)
+    begin = functools.partial(resume.begin, config, data, workdir)
     with processes.from_first("opening the workdir", begin) or contextlib.nullcontext():
         return _train(config, data, workdir, mesh)
 
@@ -68,28 +68,20 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
     print(parameter_table(model, network.frozen))
     state = begin(network, model, optimiser)
 
-    stage("looking for a checkpoint to resume from")
-    latest, best = checkpoint.latest(workdir), checkpoint.best(workdir)
-    progress = dict(checkpoint.RECORD)
-    if restored := latest.restore(state):
-        state, progress, warnings = restored
-        for warning in warnings:
-            print(warning)
-        print(f"resuming after step {int(state.model.step)}")
-    start = int(state.model.step)
-    latest.delete_after(start)
-    best.delete_after(start)
-
-    train_step = steps.make_train_step(network, state, optimiser, objective.step_recipe(config))
-    total = config.train.epochs * steps_per_epoch
-    processes.barrier("the start of the training")
-    log = processes.from_first("opening the logs", functools.partial(_open_log, config, workdir, start))
-    log = log or Together([])  # on the other processes, which write nothing
-    # The log comes last: a checkpoint under way does not wait for a tracker.
-    with closed_at_the_end(log, progress), contextlib.closing(best), contextlib.closing(latest):
-        loop = _Loop(config, data, Workdir(workdir), network, train_step, latest, best, log, progress)
-        if not progress["stopped"]:
-            state = loop.run(state, start, total)
+    with contextlib.ExitStack() as stores:
+        latest = stores.enter_context(contextlib.closing(checkpoint.latest(workdir)))
+        best = stores.enter_context(contextlib.closing(checkpoint.best(workdir)))
+        state, progress = resume.resume(workdir, state, latest, best)
+        start, total = int(state.model.step), config.train.epochs * steps_per_epoch
+        train_step = steps.make_train_step(network, state, optimiser, objective.step_recipe(config))
+        processes.barrier("the start of the training")
+        log = processes.from_first("opening the logs", functools.partial(_open_log, config, workdir, start))
+        log = log or Together([])  # on the other processes, which write nothing
+        # The log comes last: a checkpoint under way does not wait for a tracker.
+        with closed_at_the_end(log, progress), stores.pop_all():
+            loop = _Loop(config, data, Workdir(workdir), network, train_step, latest, best, log, progress)
+            if not progress["stopped"]:
+                state = loop.run(state, start, total)
     processes.barrier("the end of the training")
     print(
         f"trained {int(state.model.step)} steps; best validation macro-mAP {progress['best_score']:.4f} "
@@ -160,6 +152,8 @@ class _Loop:
                 stage(f"evaluating step {start}, which the run before this one did not finish")
                 if not self.evaluate(state, start):
                     raise self.stop.obeyed(f"evaluation of step {start} stopped")
+        if 0 < start == self.progress["best_step"]:
+            self.keep_best(state, start)  # where the run before this one did not come to it
         if start >= total or self.progress["stopped"]:
             return state
         stage(f"training: steps {start + 1} to {total}, {self.steps_per_epoch} an epoch")
@@ -184,7 +178,10 @@ class _Loop:
                 stop = not self.evaluate(state, step)
             if evaluate or stop or step % t.checkpoint_every_steps == 0:
                 self.flush(keep=0)  # nothing that is not finite is ever saved
+                self.best.wait()  # what a record speaks of is there
                 self.latest.save(state, step, dict(self.progress))
+            if step == self.progress["best_step"]:
+                self.keep_best(state, step)
             bar.update(t.batch_size, note)
             if stop or self.progress["stopped"]:
                 break
@@ -264,13 +261,9 @@ class _Loop:
         )
 
     def evaluate(self, state: TrainState, step: int) -> bool:
-        """Score the validation split, keep the best state, count towards early stopping; False when told to stop.
-
-        What is scored and kept is the average of the weights, where there is one.
-        """
-        model = dataclasses.replace(state.model, params=optimisers.average(state.opt_state, state.model.params))
+        """Score the validation split, count towards early stopping; False when told to stop."""
         scored = score_split(
-            self.evaluation_step, self.network, model, self.data, "validation", self.config, stop=self.stop
+            self.evaluation_step, self.network, _scored(state), self.data, "validation", self.config, stop=self.stop
         )
         if scored is None:
             return False
@@ -285,9 +278,6 @@ class _Loop:
         self.progress["evaluated"] = step
         if better:
             self.progress |= {"best_score": score, "best_step": step, "stale": 0}
-            if processes.is_first():
-                self.folder.forget_thresholds()  # they were calibrated for the weights that were best
-            self.best.save(model, step, dict(self.progress))
         else:
             self.progress["stale"] += 1
             self.progress["stopped"] = 0 < self.config.train.patience <= self.progress["stale"]
@@ -297,3 +287,21 @@ class _Loop:
         )
         self.since = (time.monotonic(), step)
         return True
+
+    def keep_best(self, state: TrainState, step: int) -> None:
+        """Save what was scored at this step, the best so far, unless it is there.
+
+        A checkpoint to resume from is on the disk before: a killed run leaves none to evaluate alone, and saves it
+        when it resumes at this step.
+        """
+        if step in self.best.steps():
+            return
+        self.latest.wait_for_one()
+        if processes.is_first():
+            self.folder.forget_thresholds()  # they were calibrated for the weights that were best
+        self.best.save(_scored(state), step, dict(self.progress))
+
+
+def _scored(state: TrainState) -> ModelState:
+    """What is scored and kept: the average of the weights, where there is one."""
+    return dataclasses.replace(state.model, params=optimisers.average(state.opt_state, state.model.params))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import jax
 from jax.stages import Compiled
 
 from data_pipeline.errors import InputError
+from mgc_jax.runtime import host_memory
 from mgc_jax.training.batches import Batch
 
 GIB = 2**30
 
 
 def capacity() -> float:
-    """Bytes that a device may hold: its allocator's limit, or a CPU device's share of the machine's memory.
+    """Bytes that a device may hold: its allocator's limit, or a CPU device's share of what this process may have.
 
     Infinite where neither is told.
     """
@@ -25,7 +25,7 @@ def capacity() -> float:
     if "bytes_limit" in stats:
         return float(stats["bytes_limit"])
     if device.platform == "cpu":
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / jax.local_device_count()
+        return host_memory.limit() / jax.local_device_count()
     return math.inf
 
 

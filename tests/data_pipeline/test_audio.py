@@ -1,3 +1,6 @@
+import os
+import threading
+
 import librosa
 import numpy as np
 import pytest
@@ -143,3 +146,35 @@ def test_windows_skip_silence(tmp_path):
 def test_a_spec_is_checked(change):
     with pytest.raises(InputError, match="audio"):
         AudioSpec(**change)
+
+
+def test_threads_that_decode_at_once_leave_standard_error_as_it_was(tmp_path, monkeypatch):
+    """The first one in is the first one out."""
+    soundfile.write(tmp_path / "a.mp3", tone(4), 22050, format="MP3")
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+    original = soundfile.SoundFile.__init__
+
+    def open_in_turn(self, *arguments, **options):
+        mine, other = {"first": (first_is_in, second_is_in), "second": (second_is_in, first_is_out)}[
+            threading.current_thread().name
+        ]
+        mine.set()
+        assert other.wait(60)
+        original(self, *arguments, **options)
+
+    monkeypatch.setattr(soundfile.SoundFile, "__init__", open_in_turn)
+    clips = []
+
+    def decode():
+        clips.append(load_clip(tmp_path / "a.mp3", SPEC))
+        first_is_out.set()
+
+    before = os.fstat(2)
+    first, second = (threading.Thread(target=decode, name=name) for name in ("first", "second"))
+    first.start()
+    assert first_is_in.wait(60)
+    second.start()
+    first.join()
+    second.join()
+    assert len(clips) == 2
+    assert os.path.samestat(os.fstat(2), before)

@@ -1,4 +1,5 @@
 import functools
+import logging
 import os
 import sys
 
@@ -110,6 +111,15 @@ def test_without_beam_its_extra_is_named(corpus, tmp_path, capsys, monkeypatch):
     assert prepare_by_command(corpus, tmp_path / "out", "") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "pip install -e '.[beam]'" in line
+
+
+def test_the_log_of_whoever_uses_it_stays_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(logging.root.manager, "disable", logging.ERROR)
+    monkeypatch.delitem(sys.modules, "data_pipeline.prepare.beam", raising=False)
+    level = logging.getLogger("apache_beam").level
+    run_jobs(tmp_path, [1])
+    assert logging.root.manager.disable == logging.ERROR
+    assert logging.getLogger("apache_beam").level == level
 
 
 def prepare_by_command(corpus, out, options):

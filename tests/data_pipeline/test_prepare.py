@@ -152,6 +152,7 @@ def test_a_killed_run_continues_and_ends_the_same(corpus, prepared, tmp_path, mo
         prepare(corpus, tmp_path / "out", music.OPTIONS, progress=kill)
     with pytest.raises(InputError, match="incomplete"):
         PreparedData(tmp_path / "out")
+    (tmp_path / "out" / "report.json.0123cdef.partial").write_text("{")
     decoded = []
     original = decode_module.decode_track
     monkeypatch.setattr(
@@ -170,6 +171,7 @@ def test_a_killed_run_continues_and_ends_the_same(corpus, prepared, tmp_path, mo
             assert (tmp_path / "out" / name).read_bytes() == (prepared[0] / name).read_bytes()
     for name in ("genres.json", "tracks.tsv", "quarantine.tsv"):
         assert (tmp_path / "out" / name).read_bytes() == (prepared[0] / name).read_bytes()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in prepared[0].iterdir()}
 
 
 def test_a_run_killed_while_writing_does_not_encode_again(corpus, tmp_path):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import logging
 import shutil
+import sys
+import threading
 from collections import namedtuple
 from pathlib import Path
 
@@ -127,18 +131,75 @@ def test_no_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch)
 
 
 def test_what_orbax_left_undone_is_not_told_once_more(tmp_path, caplog):
-    """Its tasks that nobody waits for; everybody else's are told."""
-    checkpoint.latest(tmp_path).close()
-    raising = "async def fail():\n    raise ValueError('no room')\n"
-    for module, told in (("orbax.checkpoint.x", 0), ("somebody.else", 1)):
-        places = {"__name__": module}
-        exec(raising, places)
+    """Its tasks that nobody waits for, as long as it writes; everybody else's are told."""
+    with contextlib.closing(checkpoint.latest(tmp_path)):
+        assert forgotten("orbax.checkpoint.x", caplog) == 0
+        assert forgotten("somebody.else", caplog) == 1
+    assert forgotten("orbax.checkpoint.x", caplog) == 1
 
-        async def forget(places=places):
-            task = asyncio.ensure_future(places["fail"]())
-            await asyncio.wait([task])
 
-        caplog.clear()
-        asyncio.run(forget())
-        gc.collect()
-        assert len([r for r in caplog.records if "never retrieved" in r.message]) == told
+def forgotten(module: str, caplog) -> int:
+    """How often it is told that a task of this module failed, for which nobody waited."""
+    places = {"__name__": module}
+    exec("async def fail():\n    raise ValueError('no room')\n", places)
+
+    async def forget():
+        await asyncio.wait([asyncio.ensure_future(places["fail"]())])
+
+    caplog.clear()
+    asyncio.run(forget())
+    gc.collect()
+    return len([r for r in caplog.records if "never retrieved" in r.message])
+
+
+def hooks() -> tuple:
+    return (
+        threading.excepthook,
+        sys.unraisablehook,
+        logging.getLogger("absl").level,
+        logging.getLogger("asyncio").filters[:],
+    )
+
+
+def test_the_hooks_of_the_host_are_its_own_again(tmp_path: Path):
+    before = hooks()
+    latest, best = checkpoint.latest(tmp_path), checkpoint.best(tmp_path)
+    assert hooks()[:2] != before[:2]
+    latest.close()
+    assert hooks()[:2] != before[:2]  # the other one still writes
+    best.close()
+    assert hooks() == before
+
+
+def test_a_hook_that_the_host_has_set_meanwhile_stays(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # back to what it is, at the end
+    own = lambda args: None  # noqa: E731
+    with contextlib.closing(checkpoint.latest(tmp_path)):
+        sys.unraisablehook = own
+    assert sys.unraisablehook is own
+
+
+def test_who_reads_changes_nothing(written: Path, tmp_path: Path):
+    before = hooks()
+    with contextlib.closing(checkpoint.best(tmp_path, read_only=True)) as store:
+        assert hooks()[:2] == before[:2]
+        assert store.restore(shapes(0)) is None
+    assert hooks() == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_newer_is_moved_and_not_deleted(written: Path, tmp_path: Path):
+    shutil.copytree(written, tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints"
+    with contextlib.closing(checkpoint.latest(tmp_path / "run")) as store:
+        assert store.set_aside_after(6) == []
+    for name in ("latest-6", "latest-6-again"):
+        with contextlib.closing(checkpoint.latest(tmp_path / "run")) as store:
+            assert store.set_aside_after(3) == [str(folder / "set-aside" / name)]
+            assert store.steps() == [3]
+            store.save(state(7), 6, RECORD)  # the run comes there again
+    shutil.rmtree(folder / "latest" / "6")
+    shutil.move(folder / "set-aside" / "latest-6", folder / "latest" / "6")
+    values, _, warnings = restore(tmp_path / "run")
+    assert warnings == []
+    jax.tree.map(np.testing.assert_array_equal, values, state(6))

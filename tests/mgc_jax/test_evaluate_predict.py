@@ -17,9 +17,10 @@ import soundfile
 import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
+from data_pipeline.storage.json_file import write_json
+from mgc_jax import api
 from mgc_jax.cli import main
 from mgc_jax.evaluation.evaluate import summary
-from mgc_jax.runs.workdir import write_json
 from tests.conftest import CONFIG, TINY
 
 KEYS = {
@@ -207,7 +208,30 @@ def test_a_run_computes_in_the_dtype_that_is_asked_for(run: Path, model: mgc_jax
         mgc_jax.load(run, dtype="half")
 
 
-def test_a_model_is_read_from_a_bucket(model: mgc_jax.Model, song: Path, tmp_path: Path, monkeypatch, capsys):
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_workdir_that_cannot_be_written_is_evaluated_all_the_same(
+    run: Path, data: Path, report: dict, tmp_path: Path, monkeypatch
+):
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    (folder / "thresholds.json").unlink()
+    model, before = mgc_jax.load(folder), contents(folder)
+    with monkeypatch.context() as read_only:
+        read_only.setattr(api, "can_write", lambda place: False)
+        again = model.evaluate(data)
+    assert contents(folder) == before
+    assert again["map_macro"] == pytest.approx(report["map_macro"])
+    assert model.thresholds.tolist() == [genre["threshold"] for genre in again["genres"]]
+    np.testing.assert_array_equal(model.evaluated["test"].thresholds, model.thresholds)
+    model.evaluate(data)
+    assert (folder / "thresholds.json").exists()
+
+
+def test_a_model_is_read_from_a_bucket(
+    model: mgc_jax.Model, song: Path, data: Path, report: dict, tmp_path: Path, monkeypatch, capsys
+):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     files = fsspec.filesystem("memory")
     files.put(str(model.folder.path), "/bucket/run", recursive=True)
@@ -217,6 +241,14 @@ def test_a_model_is_read_from_a_bucket(model: mgc_jax.Model, song: Path, tmp_pat
         assert there.predict(song).ranked == model.predict(song).ranked
         assert copy.is_relative_to(tmp_path)
         assert not (copy / "checkpoints" / "latest").exists()
+        before = contents(copy)
+        for place in ("memory://bucket/run", str(copy)):  # a copy is one, whoever names it
+            capsys.readouterr()
+            assert main(["evaluate", "--workdir", place, "--data", str(data)]) == 0
+            said = capsys.readouterr().out
+            assert f"{place} is no workdir that can be written: figures and thresholds are not kept in it" in said
+            assert summary(report) in said
+        assert contents(copy) == before
         assert main(["predict", "--workdir", "memory://bucket/run/", str(song)]) == 0
         assert str(copy) in capsys.readouterr().out
         files.pipe_file("/bucket/run/thresholds.json", b"{}")  # another state of the same address

@@ -25,6 +25,7 @@ from data_pipeline.audio import log_mel
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import LyricsTokenizer, public_name
 from data_pipeline.reading.prepared_data import PreparedData
+from data_pipeline.storage.json_file import write_json
 from mgc_jax import api
 from mgc_jax.benchmark import topology
 from mgc_jax.cli import main
@@ -33,7 +34,6 @@ from mgc_jax.export.card import card
 from mgc_jax.export.folder import export
 from mgc_jax.export.subject import Subject
 from mgc_jax.runs import weights_file
-from mgc_jax.runs.workdir import write_json
 from tests.conftest import QUICK_XLA
 from tests.mgc_jax import exporting
 
@@ -90,12 +90,15 @@ def test_what_is_exported_predicts_what_the_run_predicts(workdir, exported, corp
 
 def test_the_command_line_takes_the_folder_for_a_workdir(workdir, exported, data, tmp_path):
     shutil.copytree(exported, tmp_path / "model")
+    before = {path: path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()}
     reports = []
     for place in (workdir, tmp_path / "model"):
         arguments = ["evaluate", "--workdir", str(place), "--data", str(data), "--json", str(tmp_path / "a.json")]
         assert main(arguments) == 0
         reports.append(json.loads((tmp_path / "a.json").read_text()))
     assert reports[0] == reports[1]
+    # Its card tells its thresholds and figures, which stay what they are.
+    assert {path: path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()} == before
 
 
 def test_nothing_else_is_needed_to_load_it(exported, tmp_path, monkeypatch):

@@ -27,9 +27,11 @@ def batch(size: int) -> StreamedBatch:
     return StreamedBatch({"index": jax.ShapeDtypeStruct((size, 8), jnp.float32, sharding=sharding.replicated(mesh))})
 
 
-def test_a_cpu_device_has_its_share_of_the_machine():
+def test_a_cpu_device_has_its_share_of_the_machine(monkeypatch):
     assert 2**26 < memory.capacity() < 2**50
     assert memory.capacity() * jax.local_device_count() > 2**30
+    monkeypatch.setattr(memory.host_memory, "limit", lambda: 2**33)
+    assert memory.capacity() * jax.local_device_count() == 2**33
 
 
 @pytest.mark.parametrize("limit", [3_000, 10_000, 60_000])

@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.errors import InputError
+from data_pipeline.storage.json_file import write_json
 from mgc_jax import trackers
 from mgc_jax.cli import main
 from mgc_jax.config import Config, recipes
 from mgc_jax.runs import logs
 from mgc_jax.runs.logs import Ending, JsonLines
-from mgc_jax.runs.workdir import Workdir, write_json
+from mgc_jax.runs.workdir import Workdir
 from mgc_jax.trackers import delivery
 from mgc_jax.training.step_by_length import StepByLength
 from tests.mgc_jax.test_hosts import outputs, spawn_all

@@ -19,7 +19,7 @@ from data_pipeline.lyrics import locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData, example_fields
 from data_pipeline.reading.records import Records
 from mgc_jax.cli import main
-from mgc_jax.network.state import abstract
+from mgc_jax.network.state import ModelState, abstract
 from mgc_jax.runs import checkpoint
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import sharding
@@ -106,6 +106,7 @@ def test_the_newest_checkpoint_damaged_the_one_before_it_is_taken(data: Path, tm
     for file in (workdir / "checkpoints/latest" / str(steps[-1])).rglob("*"):
         if file.is_file():
             os.truncate(file, file.stat().st_size // 2)
+    damaged = {path.name: path.read_bytes() for path in files(workdir / "checkpoints/latest" / str(steps[-1]))}
     capsys.readouterr()
     (workdir / "thresholds.json").write_text("{}")
     assert main(command(data, workdir, "--config.train.epochs=2")) == 0
@@ -113,6 +114,52 @@ def test_the_newest_checkpoint_damaged_the_one_before_it_is_taken(data: Path, tm
     assert f"checkpoint of step {steps[-1]}" in output
     assert (workdir / "thresholds.json").exists() != ("best so far" in output)  # those of other weights are none
     assert f"resuming after step {steps[0]}" in output
+    aside = workdir / "checkpoints/set-aside" / f"latest-{steps[-1]}"  # whoever can read it has it still
+    assert {path.name: path.read_bytes() for path in files(aside)} == damaged
+    assert str(aside) in output
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_run_without_a_checkpoint_to_resume_from_keeps_its_best_one(run: Path, data: Path, tmp_path: Path, capsys):
+    """Somebody has pruned it, or has copied what one evaluates with."""
+    workdir = Path(shutil.copytree(run, tmp_path / "run"))
+    shutil.rmtree(workdir / "checkpoints/latest")
+    before = {path: path.read_bytes() for path in files(workdir / "checkpoints/best")}
+    arguments = ["train", "--config", CONFIG, *TINY, "--config.train.epochs=2"]
+    assert main([*arguments, "--data", str(data), "--workdir", str(workdir)]) == 2
+    sentence = capsys.readouterr().err.splitlines()[-1]
+    assert sentence.startswith(f"mgc-jax: {workdir} holds the best checkpoint of a training (step ")
+    assert sentence.endswith("give another --workdir.")
+    assert {path: path.read_bytes() for path in files(workdir / "checkpoints/best")} == before
+
+
+def test_a_best_checkpoint_is_never_there_without_one_to_resume_from(data: Path, tmp_path: Path, monkeypatch):
+    """A run that is killed between the two goes on, and has the best one then."""
+    save, seen = checkpoint.Checkpoints.save, []
+
+    def look_and_save(self, state, step, record):
+        if isinstance(state, ModelState):
+            seen.append([int(path.name) for path in (tmp_path / "checkpoints/latest").iterdir() if path.name.isdigit()])
+        save(self, state, step, record)
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "save", look_and_save)
+    assert main(command(data, tmp_path, "--config.train.epochs=1")) == 0
+    (steps,) = seen
+    assert steps == [PreparedData(data).split_sizes["train"] // 8]
+    best = newest(tmp_path, "best")
+    shutil.rmtree(tmp_path / "checkpoints/best")
+    assert main(command(data, tmp_path, "--config.train.epochs=1")) == 0
+    jax.tree.map(np.testing.assert_array_equal, newest(tmp_path, "best"), best)
+
+
+def test_a_model_without_its_training_is_not_trained_on(data: Path, tmp_path: Path, capsys):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert main(command(data, tmp_path)) == 2
+    assert "holds a model without its training (model.safetensors)" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_batch(data: Path, tmp_path: Path, capsys):
@@ -156,7 +203,7 @@ def test_a_nan_planted_in_a_batch_stops_at_its_step(data: Path, tmp_path: Path):
     assert sentence.endswith(f"The batch: {', '.join(ids)}.")
     assert planted in ids
     kept = parameters(workdir)
-    assert kept[".step"] == 2
+    assert kept[".model.step"] == 2
     assert all(np.isfinite(value).all() for value in kept.values())
 
 

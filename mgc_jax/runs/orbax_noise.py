@@ -1,0 +1,59 @@
+"""What Orbax says beside what it raises, kept from the user as long as Orbax is in use, and no longer."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+
+from data_pipeline.shared_context import SharedContext
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _told_once() -> Iterator[None]:
+    """What cannot be written is told in one sentence, by whoever waits for it: not by Orbax's threads, its tasks and
+    the writes that come to nothing afterwards as well."""
+    of_threads, unraisable = threading.excepthook, sys.unraisablehook
+
+    def thread_failed(args: threading.ExceptHookArgs) -> None:
+        if not type(args.thread).__module__.startswith("orbax."):
+            of_threads(args)
+
+    def callback_failed(args: sys.UnraisableHookArgs) -> None:
+        if str(args.exc_value) != "Event loop is closed":
+            unraisable(args)
+
+    def no_task_failed(record: logging.LogRecord) -> bool:
+        failed = record.exc_info[2] if record.exc_info else None
+        return failed is None or not failed.tb_frame.f_globals.get("__name__", "").startswith("orbax.")
+
+    threading.excepthook, sys.unraisablehook = thread_failed, callback_failed
+    logging.getLogger("asyncio").addFilter(no_task_failed)
+    try:
+        yield
+    finally:
+        logging.getLogger("asyncio").removeFilter(no_task_failed)
+        # Whoever has put a hook of their own over these in the meantime keeps it.
+        if threading.excepthook is thread_failed:
+            threading.excepthook = of_threads
+        if sys.unraisablehook is callback_failed:
+            sys.unraisablehook = unraisable
+
+
+while_reading = SharedContext(_without_log)
+"""Without its log."""
+while_writing = SharedContext(_told_once)
+"""Without what it says of a failure once more."""
