@@ -32,7 +32,7 @@ def _group(name: str, kind: type) -> str:
         for field, annotation in validation.field_types(kind).items()
     ]
     head = ["| setting | may be | default | meaning |", "|---|---|---|---|"]
-    return "\n".join([f"## {name}", "", inspect.cleandoc(kind.__doc__ or ""), "", *head, *rows])
+    return "\n".join([f"## {name}", "", inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0], "", *head, *rows])
 
 
 def meanings(kind: type) -> dict[str, str]:

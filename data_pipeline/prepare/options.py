@@ -24,7 +24,7 @@ class DataConfig:
     """Which tracks and genres are kept, and how the tracks are split."""
 
     languages: tuple[str, ...] = ()
-    """Keep only tracks with lyrics in these languages, by code: `["en"]`; an empty list keeps all."""
+    """Keep only tracks in these languages, by code: `["en"]`; an empty list keeps all."""
     require_lyrics: bool = False
     """Drop tracks without lyrics, as the paper does; otherwise they are masked."""
     min_genre_tracks: Annotated[int, Gt(0)] = 100

@@ -144,7 +144,7 @@ class GenreClassifier(nn.Module):
         adjacency: Tensor,
         name_features: Tensor,
         prior_logits: Tensor | None,
-        frozen: bool = True,
+        frozen: bool,
     ):
         super().__init__()
         bands = num_mels // math.prod(mel for _, mel in (patch, *pools))

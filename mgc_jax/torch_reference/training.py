@@ -48,8 +48,8 @@ class Trainer:
         halve_every_steps: int,
         weight_decay: float,
         clip_norm: float,
-        encoder_rate: float = 0.0,
-        reduction: str = "sum",
+        encoder_rate: float,
+        reduction: str,
         fused: bool = False,
         autocast: torch.dtype | None = None,
     ):

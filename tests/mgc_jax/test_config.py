@@ -190,7 +190,7 @@ def test_the_reference_has_every_setting_with_what_it_may_be_and_what_it_means()
     assert rows["`data.fractions`"].startswith("list of 3 float > 0 | `[0.7, 0.1, 0.2]` | ")
     assert rows["`model.dropout`"].startswith("float in [0, 1) | `0.1` | ")
     assert rows["`loss.reduction`"].startswith("`sum`, `mean` | `sum` | ")
-    assert DataConfig.__doc__ in text
+    assert f"## data\n\n{DataConfig.__doc__}\n\n| setting" in text
 
 
 def test_a_name_that_no_file_can_have_is_no_recipe():
