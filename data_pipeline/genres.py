@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.errors import InputError
-from data_pipeline.json_file import read_json
+from data_pipeline.storage.json_file import read_json
 
 _FORMAT = 1
 

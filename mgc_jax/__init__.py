@@ -39,22 +39,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mgc_jax.inference import Model
+    from mgc_jax.inference.predictor import Model
 
 __version__ = "0.1.0"
 __all__ = ["load"]
 
 
 def load(place: str | Path, *, dtype: str | None = None) -> Model:
-    """Load a trained run for prediction and evaluation; see :func:`mgc_jax.inference.load`."""
-    from mgc_jax import inference
+    """Load a trained run for prediction and evaluation; see :func:`mgc_jax.inference.predictor.load`."""
+    from mgc_jax.inference import predictor
 
-    return inference.load(place, dtype=dtype)
+    return predictor.load(place, dtype=dtype)
 
 
 def __getattr__(name: str) -> Any:
     if name == "Model":
-        from mgc_jax.inference import Model
+        from mgc_jax.inference.predictor import Model
 
         return Model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from data_pipeline.errors import InputError
 from data_pipeline.schema import LYRICS_INPUTS, SPLITS
 from mgc_jax.benchmark.sizes import SIZES
-from mgc_jax.stopping import Stopped
-from mgc_jax.sweeps import SWEEPS
+from mgc_jax.paper.sweeps import SWEEPS
+from mgc_jax.runtime.signals import Stopped
 
 if TYPE_CHECKING:
-    from data_pipeline.input import PreparedData
-    from data_pipeline.workers import Run
-    from mgc_jax.inference import Model
+    from data_pipeline.prepare.workers import Run
+    from data_pipeline.reading.prepared_data import PreparedData
+    from mgc_jax.inference.predictor import Model
 
 PICTURES = (".png", ".pdf", ".svg")
 OVERRIDE = re.compile(r"--config\.([\w.]+)(?:=(.*))?$", re.DOTALL)
@@ -45,11 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.overrides = overrides
     if getattr(options, "coordinator", None) is None:
         return _carry_out(options)
-    from mgc_jax import distributed
+    from mgc_jax.runtime import processes
 
     try:
-        hosts = distributed.Hosts(options.coordinator, options.processes, options.process, options.timeout)
-        return distributed.run(hosts, lambda: _carry_out(options))
+        hosts = processes.Hosts(options.coordinator, options.processes, options.process, options.timeout)
+        return processes.run(hosts, lambda: _carry_out(options))
     except InputError as error:
         return _refuse(str(error))
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _carry_out(options: argparse.Namespace) -> int:
     try:
         if options.command in ON_DEVICES:
-            from mgc_jax import compilation_cache
+            from mgc_jax.runtime import compilation_cache
 
             compilation_cache.keep()
         options.run(options)
@@ -368,7 +368,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _corpus(options: argparse.Namespace) -> None:
     from data_pipeline.sources import generated
-    from mgc_jax.progress import Counter
+    from mgc_jax.runtime.progress import Counter
 
     with Counter("tracks") as counter:
         generated.write_corpus(
@@ -382,10 +382,11 @@ def _corpus(options: argparse.Namespace) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from data_pipeline.prepare import prepare
+    from data_pipeline.prepare.pipeline import prepare
     from data_pipeline.sources import read_corpus
-    from mgc_jax import build, config
-    from mgc_jax.progress import Counter
+    from mgc_jax import config
+    from mgc_jax.network import build
+    from mgc_jax.runtime.progress import Counter
 
     settings = config.load(options.config, options.overrides)
     run = _beam(options.beam) if options.beam is not None else None
@@ -407,7 +408,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 def _beam(pipeline_options: str) -> Run:
     try:
-        from data_pipeline.beam import Beam
+        from data_pipeline.prepare.beam import Beam
     except ImportError as error:
         raise InputError(f"--beam needs the extra beam ({error}); pip install -e '.[beam]'.") from None
     return Beam(pipeline_options)
@@ -415,8 +416,8 @@ def _beam(pipeline_options: str) -> Run:
 
 def _open(place: str | Path, *, shards: bool = True) -> PreparedData:
     """The prepared data set, copied to this machine's disk where it is in a bucket, with all its ``shards``."""
-    from data_pipeline.input import PreparedData
-    from mgc_jax.progress import Counter
+    from data_pipeline.reading.prepared_data import PreparedData
+    from mgc_jax.runtime.progress import Counter
 
     with Counter("files") as counter:
         data = PreparedData(place, functools.partial(counter, "download"))
@@ -429,11 +430,11 @@ def _open(place: str | Path, *, shards: bool = True) -> PreparedData:
 
 def _load(place: str | Path) -> Model:
     """The model of a run, copied to this machine's disk where it is in a bucket."""
-    from mgc_jax import inference
-    from mgc_jax.progress import Counter
+    from mgc_jax.inference import predictor
+    from mgc_jax.runtime.progress import Counter
 
     with Counter("files") as counter:
-        model = inference.load(place, functools.partial(counter, "download"))
+        model = predictor.load(place, functools.partial(counter, "download"))
     if isinstance(place, str):
         print(f"{place} is read from its copy in {model.folder.path}")
     return model
@@ -441,23 +442,23 @@ def _load(place: str | Path) -> Model:
 
 def _train(options: argparse.Namespace) -> None:
     from mgc_jax import config
-    from mgc_jax.train import train
+    from mgc_jax.training.loop import train
 
     settings, data = config.load(options.config, options.overrides), _open(options.data)
     train(settings, data, options.workdir)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from mgc_jax import distributed
-    from mgc_jax.evaluate import summary
-    from mgc_jax.workdir import write_json
+    from mgc_jax.evaluation.evaluate import summary
+    from mgc_jax.runs.workdir import write_json
+    from mgc_jax.runtime import processes
 
     data = _open(options.data)
     if options.split not in data.split_sizes:
         raise InputError(f"There is no split {options.split}; {options.data} has {', '.join(data.split_sizes)}.")
     model = _load(options.workdir)
     report = model.evaluate(data, options.split)
-    if not distributed.is_first():
+    if not processes.is_first():
         return
     if options.json:
         write_json(options.json, report)
@@ -465,24 +466,25 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from mgc_jax import addresses
-    from mgc_jax.progress import Counter
-    from mgc_jax.report import page
+    from mgc_jax.report import render
+    from mgc_jax.runs import addresses
+    from mgc_jax.runtime.progress import Counter
 
     data = _open(options.data, shards=False) if options.data else None
     with Counter("files") as counter:
         folder = addresses.local(options.workdir, functools.partial(counter, "download"))
     out = options.out or (Path() if isinstance(options.workdir, str) else folder) / "report.html"
-    size, gaps = page.write(folder, options.split, out, data=data, players=not options.no_audio)
+    size, gaps = render.write(folder, options.split, out, data=data, players=not options.no_audio)
     for sentence in gaps:
         print(f"the page lacks something: {sentence}")
     print(f"{out} ({size / 1e6:.1f} MB)")
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from mgc_jax import config, tables
-    from mgc_jax.reproduce import reproduce, select
-    from mgc_jax.workdir import write_json
+    from mgc_jax import config
+    from mgc_jax.paper import tables
+    from mgc_jax.paper.reproduce import reproduce, select
+    from mgc_jax.runs.workdir import write_json
 
     sweep = SWEEPS[options.sweep]
     only = select(sweep, options.rows) if options.rows else None
@@ -502,9 +504,9 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _benchmark(options: argparse.Namespace) -> None:
-    from mgc_jax import build
     from mgc_jax.benchmark import contenders, race, report, workload
-    from mgc_jax.workdir import write_json
+    from mgc_jax.network import build
+    from mgc_jax.runs.workdir import write_json
 
     if options.against:
         try:
@@ -530,8 +532,8 @@ def _compile(options: argparse.Namespace) -> None:
     jax.config.update("jax_platforms", "cpu")  # no chip is asked for
 
     from mgc_jax.benchmark import report, topology, workload
-    from mgc_jax.progress import Progress
-    from mgc_jax.workdir import write_json
+    from mgc_jax.runs.workdir import write_json
+    from mgc_jax.runtime.progress import Progress
 
     for lyrics in options.lyrics:  # settings that no program can have are refused before the first is compiled
         workload.make(options.size, lyrics, options.config, options.overrides, batches=0)
@@ -549,7 +551,7 @@ def _compile(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace) -> None:
     try:
-        from mgc_jax.page import server
+        from mgc_jax.web import server
     except ImportError as error:
         raise InputError(f"serve needs the extra page ({error}); pip install -e '.[page]'.") from None
     with server.listen(options.host, options.port) as listener:
@@ -557,8 +559,8 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from mgc_jax import build
     from mgc_jax.export import folder, subject
+    from mgc_jax.network import build
 
     folder.check_free(options.out)
     licence = subject.check_licence(options.license)
@@ -584,13 +586,13 @@ def _onnx_writer() -> Any:
 
 
 def _push(options: argparse.Namespace) -> None:
-    from mgc_jax import hub
+    from mgc_jax.runs import hub
 
     print(f"{options.folder} is now {hub.push(options.folder, options.repo, private=options.private)}")
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from mgc_jax.workdir import write_json
+    from mgc_jax.runs.workdir import write_json
 
     if options.lyrics and len(options.lyrics) != len(options.audio):
         raise InputError(
@@ -627,8 +629,8 @@ def _read_lyrics(file: str | None) -> str | None:
 
 
 def _explain(options: argparse.Namespace) -> None:
-    from mgc_jax.explanation_text import summary
-    from mgc_jax.workdir import write_json
+    from mgc_jax.explain.text import summary
+    from mgc_jax.runs.workdir import write_json
 
     lyrics = _read_lyrics(options.lyrics)
     explanation = _load(options.workdir).explain(options.audio, lyrics, genres=options.genres)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.errors import InputError
-from data_pipeline.json_file import read_json
 from data_pipeline.schema import LYRICS_INPUTS
+from data_pipeline.storage.json_file import read_json
 
 
 class Config(dict):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_pipeline.input import PreparedData
-from data_pipeline.prepare import prepare
+from data_pipeline.prepare.pipeline import prepare
+from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.sources import generated, read_corpus
-from mgc_jax import build, config
+from mgc_jax import config
 from mgc_jax.config import Config
-from mgc_jax.progress import Counter
-from mgc_jax.train import train
-from mgc_jax.workdir import Workdir
+from mgc_jax.network import build
+from mgc_jax.runs.workdir import Workdir
+from mgc_jax.runtime.progress import Counter
+from mgc_jax.training.loop import train
 
 RECIPE: dict[str, Any] = {
     "audio": {"seconds": 6.0, "n_mels": 80, "hop_length": 1024},

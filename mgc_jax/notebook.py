@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.errors import InputError
-from mgc_jax.stopping import Stopped
+from mgc_jax.runtime.signals import Stopped
 
 LARGEST = 20 << 20
 """Bytes of a recording that is put into a notebook; it is stored there, larger by a third."""

@@ -30,7 +30,7 @@ say "$bin/mgc-jax" report --workdir "$demo/run" --out "$demo/report.html"
 printf '\n'
 "$bin/python" - "$demo/run/evaluation_test.json" <<'PYTHON'
 import json, sys
-from mgc_jax.evaluate import headline
+from mgc_jax.evaluation.evaluate import headline
 print(headline(json.load(open(sys.argv[1]))))
 PYTHON
 printf '\nA song of your own (the demo model knows generated music only):\n  %s explain --workdir %s SONG.mp3 --lyrics WORDS.txt --out explanation.png\n' "$bin/mgc-jax" "$demo/run"

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.errors import InputError
-from data_pipeline.input import PreparedData
+from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.sources import oracle, world
 from data_pipeline.sources.generated import MARKER
-from mgc_jax import metrics
+from mgc_jax.evaluation import metrics
 
 OBSERVERS = {
     "hears and reads": {"hears": True, "reads": True},

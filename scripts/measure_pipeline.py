@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline import builder
 from data_pipeline.audio import AudioSpec
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.input import PreparedData
-from data_pipeline.options import PrepareOptions
-from data_pipeline.prepare import prepare
-from data_pipeline.shards import Shape
+from data_pipeline.prepare import builder
+from data_pipeline.prepare.options import PrepareOptions
+from data_pipeline.prepare.pipeline import prepare
+from data_pipeline.prepare.shards import Shape
+from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.sources import generated, read_corpus
 
 NUM_TOKENS, NUM_GENRES = 512, 87

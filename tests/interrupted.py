@@ -21,9 +21,10 @@ from collections.abc import Callable
 from typing import Any
 
 from data_pipeline import host_tensorflow  # noqa: F401
-from data_pipeline.input import PreparedData
-from mgc_jax import checkpoint, feed, step_by_length, train  # noqa: F401
+from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
+from mgc_jax.runs import checkpoint
+from mgc_jax.training import feed, loop, step_by_length  # noqa: F401
 
 PLACES: dict[str, tuple[Any, str]] = {
     "data": (feed.Timed, "__next__"),

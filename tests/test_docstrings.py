@@ -47,7 +47,9 @@ def test_examples_give_what_they_say(name: str):
 
 
 def test_there_are_examples():
-    assert {"mgc_jax", "mgc_jax.metrics", "data_pipeline.genres", "data_pipeline.audio"} <= set(WITH_EXAMPLES)
+    assert {"mgc_jax", "mgc_jax.evaluation.metrics", "data_pipeline.genres", "data_pipeline.audio"} <= set(
+        WITH_EXAMPLES
+    )
 
 
 @pytest.mark.slow

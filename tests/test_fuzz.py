@@ -26,13 +26,16 @@ from data_pipeline import lyrics
 from data_pipeline.audio import AudioError, AudioSpec, load_clip, windows
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.input import PreparedData, example_fields
+from data_pipeline.reading.prepared_data import PreparedData, example_fields
 from data_pipeline.schema import SPLITS, Corpus, safe_id
 from data_pipeline.sources import manifest, music4all
-from mgc_jax import build, checkpoint, config, evaluations, weights_file
-from mgc_jax.logs import Ending, JsonLines
-from mgc_jax.state import TrainState
-from mgc_jax.workdir import Workdir
+from mgc_jax import config
+from mgc_jax.evaluation import results
+from mgc_jax.network import build
+from mgc_jax.network.state import TrainState
+from mgc_jax.runs import checkpoint, weights_file
+from mgc_jax.runs.logs import Ending, JsonLines
+from mgc_jax.runs.workdir import Workdir
 from tests import bad_files, tiny_bert
 
 RECIPE = Path(__file__).parents[1] / "configs" / "demo.py"
@@ -588,15 +591,14 @@ EVALUATION = {
     "checkpoint_step": 5,
     "num_tracks": 9,
     "parameters": {"trainable": 7, "frozen": 8},
-    **dict.fromkeys(evaluations.METRICS.values(), 0.5),
-    **{way: dict.fromkeys(evaluations.DECIDING.values(), 0.5) for way in ("argmax_fallback", "at_half")},
+    **dict.fromkeys(results.METRICS.values(), 0.5),
+    **{way: dict.fromkeys(results.DECIDING.values(), 0.5) for way in ("argmax_fallback", "at_half")},
     "trivial": {
         "prevalence": {"map_macro": 0.1, "map_micro": 0.1},
         "best_constant": {"f1_example": 0.1, "jaccard": 0.1},
     },
     "genres": [
-        {"name": name, "support": 3, **dict.fromkeys(evaluations.PER_GENRE, 0.5), "f1": None}
-        for name in ("rock", "pop")
+        {"name": name, "support": 3, **dict.fromkeys(results.PER_GENRE, 0.5), "f1": None} for name in ("rock", "pop")
     ],
 }
 
@@ -609,7 +611,7 @@ def test_evaluation_json(tmp_path_factory, draw):
     (folder / "evaluation_test.json").write_bytes(draw.draw(json_files(EVALUATION)))
     with watched(folder):
         try:
-            found = evaluations.evaluations(folder, ("rock", "pop"))["test"]
+            found = results.evaluations(folder, ("rock", "pop"))["test"]
         except InputError:
             return
     assert list(found.genres) == list(found.support) == ["rock", "pop"]

@@ -110,24 +110,24 @@ class C:
 
 
 def test_both_packages_are_read():
-    assert {"data_pipeline.builder", "mgc_jax.models.classifier", "mgc_jax.cli"} <= set(MODULES)
+    assert {"data_pipeline.prepare.builder", "mgc_jax.models.classifier", "mgc_jax.cli"} <= set(MODULES)
 
 
 def test_only_the_data_pipeline_touches_tensorflow_and_librosa():
-    owners = {f"data_pipeline.{name}" for name in ("builder", "host_tensorflow", "input")}
+    owners = {f"data_pipeline.{name}" for name in ("prepare.builder", "host_tensorflow", "reading.prepared_data")}
     assert users("tensorflow") | users("tensorflow_datasets") <= owners
     assert users("librosa") == {"data_pipeline.audio"}
 
 
 def test_only_one_file_knows_apache_beam_and_it_is_imported_on_demand():
-    assert users("apache_beam") == {"data_pipeline.beam"}
-    known = [i for module in MODULES.values() for i in module.imports if within(i.target, "data_pipeline.beam")]
+    assert users("apache_beam") == {"data_pipeline.prepare.beam"}
+    known = [i for module in MODULES.values() for i in module.imports if within(i.target, "data_pipeline.prepare.beam")]
     assert known
     assert all(i.lazy for i in known)  # Beam need not be there
 
 
 def test_only_bucket_reaches_beyond_this_machines_disk():
-    assert users("fsspec") == {"data_pipeline.bucket"}
+    assert users("fsspec") == {"data_pipeline.storage.bucket"}
 
 
 def test_the_data_pipeline_does_not_know_the_model():
@@ -144,7 +144,7 @@ def test_pytorch_stays_in_the_twin_and_only_the_command_line_knows_it():
 
 
 def test_only_these_reach_the_hugging_face_hub():
-    assert users("huggingface_hub") == {"mgc_jax.hub", "mgc_jax.export.card", "data_pipeline.lyrics"}
+    assert users("huggingface_hub") == {"mgc_jax.runs.hub", "mgc_jax.export.card", "data_pipeline.lyrics"}
     known = [i for module in MODULES.values() for i in module.imports if within(i.target, "huggingface_hub")]
     assert all(i.lazy for i in known)  # it reads the environment when it is imported, and takes a while
 
@@ -162,7 +162,7 @@ def test_each_tracker_is_known_to_one_file_which_is_imported_on_demand():
         assert known
         assert all(i.lazy for i in known)  # no tracker need be there
     inside = {name for name in MODULES if within(name, "mgc_jax.trackers")}
-    assert users("mgc_jax.trackers") - inside == {"mgc_jax.train"}
+    assert users("mgc_jax.trackers") - inside == {"mgc_jax.training.loop"}
 
 
 def test_only_one_file_knows_notebooks_and_ipython_need_not_be_there():
@@ -171,24 +171,30 @@ def test_only_one_file_knows_notebooks_and_ipython_need_not_be_there():
 
 
 def test_only_the_page_knows_gradio_and_is_imported_on_demand():
-    assert users("gradio") == {"mgc_jax.page.app"}
-    inside = {name for name in MODULES if within(name, "mgc_jax.page")}
-    assert users("mgc_jax.page") - inside == {"mgc_jax.cli"}
-    known = [i for i in MODULES["mgc_jax.cli"].imports if within(i.target, "mgc_jax.page")]
+    assert users("gradio") == {"mgc_jax.web.app"}
+    inside = {name for name in MODULES if within(name, "mgc_jax.web")}
+    assert users("mgc_jax.web") - inside == {"mgc_jax.cli"}
+    known = [i for i in MODULES["mgc_jax.cli"].imports if within(i.target, "mgc_jax.web")]
     assert all(i.lazy for i in known)  # Gradio need not be there
 
 
 def test_only_checkpoint_imports_orbax():
-    assert users("orbax") == {"mgc_jax.checkpoint"}
+    assert users("orbax") == {"mgc_jax.runs.checkpoint"}
 
 
 def test_explanations_need_no_pictures():
     """What draws is imported when somebody wants to see: a song is explained where matplotlib is not."""
-    drawing = {"mgc_jax.pictures", "mgc_jax.drawn_text"}
+    drawing = {"mgc_jax.plots.explanations", "mgc_jax.plots.text"}
     for name, module in MODULES.items():
         if name not in drawing:
             assert all(i.lazy for i in module.imports if any(within(i.target, other) for other in drawing)), name
-    for name in ("mgc_jax.explain", "mgc_jax.explanation", "mgc_jax.variants", "mgc_jax.spans", "mgc_jax.inference"):
+    for name in (
+        "mgc_jax.explain.explainer",
+        "mgc_jax.explain.explanation",
+        "mgc_jax.explain.occlusion",
+        "mgc_jax.explain.segments",
+        "mgc_jax.inference.predictor",
+    ):
         assert not any(within(i.target, "matplotlib") for i in MODULES[name].imports if not i.lazy), name
 
 
@@ -196,23 +202,23 @@ def test_models_losses_and_metrics_know_arrays_and_nothing_else():
     for name, module in MODULES.items():
         if within(name, "mgc_jax.models"):
             assert all(within(other, "mgc_jax.models") for other in project_imports(module)), name
-    for name in ("mgc_jax.losses", "mgc_jax.metrics"):
+    for name in ("mgc_jax.models.losses", "mgc_jax.evaluation.metrics"):
         assert not project_imports(MODULES[name]), name
 
 
 def test_charts_and_what_they_draw_know_arrays_and_each_other():
-    drawn = {"mgc_jax.diagnostics", "mgc_jax.retrieval"}
+    drawn = {"mgc_jax.evaluation.diagnostics", "mgc_jax.evaluation.retrieval"}
     for name in drawn:
         assert not project_imports(MODULES[name]), name
-    assert project_imports(MODULES["mgc_jax.charts"]) - {"mgc_jax"} <= drawn | {"mgc_jax.drawn_text"}
+    assert project_imports(MODULES["mgc_jax.plots.charts"]) - {"mgc_jax"} <= drawn | {"mgc_jax.plots.text"}
 
 
 def test_a_report_needs_no_device():
-    run_python("import sys, mgc_jax.report.page\nassert not {'jax', 'flax', 'tensorflow'} & set(sys.modules)")
-    assert users("jinja2") == {"mgc_jax.report.page"}
+    run_python("import sys, mgc_jax.report.render\nassert not {'jax', 'flax', 'tensorflow'} & set(sys.modules)")
+    assert users("jinja2") == {"mgc_jax.report.render"}
     inside = {name for name in MODULES if within(name, "mgc_jax.report")}
     assert users("mgc_jax.report") - inside == {"mgc_jax.cli"}
-    asking = {name for name in inside if MODULES[name].uses("mgc_jax.inference")}
+    asking = {name for name in inside if MODULES[name].uses("mgc_jax.inference.predictor")}
     assert asking == {"mgc_jax.report.explained"}  # a page without explanations is made without a model
 
 
@@ -315,4 +321,6 @@ def test_importing_the_package_touches_neither_tensorflow_nor_a_device():
 def test_training_is_importable_without_the_data_libraries():
     blocked = ("tensorflow", "tensorflow_datasets", "librosa", "ml_collections", "wandb", "mlflow")
     block = f"import sys\nsys.modules.update(dict.fromkeys({blocked!r}))\n"
-    run_python(f"{block}import mgc_jax.train, mgc_jax.inference, mgc_jax.explain\n{NO_BACKEND}")
+    run_python(
+        f"{block}import mgc_jax.training.loop, mgc_jax.inference.predictor, mgc_jax.explain.explainer\n{NO_BACKEND}"
+    )

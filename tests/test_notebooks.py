@@ -24,7 +24,7 @@ from nbclient.exceptions import CellExecutionError
 from sklearn.metrics import average_precision_score
 
 from data_pipeline.genres import GenreVocabulary
-from mgc_jax.scored import Kept
+from mgc_jax.evaluation.scored import Kept
 from tests.conftest import QUICK_XLA
 
 ROOT = Path(__file__).parent.parent

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import pytest
 
-from data_pipeline import user_cache
 from data_pipeline.sources import manifest, read_corpus, world
+from data_pipeline.storage import user_cache
 from mgc_jax import cli, config
 from tests.tiny_bert import save_encoder
 

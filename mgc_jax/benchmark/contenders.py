@@ -10,11 +10,13 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from mgc_jax import memory, resident, sharding, state, steps
 from mgc_jax.benchmark.workload import Workload
-from mgc_jax.feed import Timed, prefetch
-from mgc_jax.recipe import make_optimiser, step_recipe
-from mgc_jax.step_by_length import StepByLength, with_length
+from mgc_jax.network import state
+from mgc_jax.runtime import sharding
+from mgc_jax.training import memory, resident, steps
+from mgc_jax.training.feed import Timed, prefetch
+from mgc_jax.training.objective import make_optimiser, step_recipe
+from mgc_jax.training.step_by_length import StepByLength, with_length
 
 
 class Contender(Protocol):

@@ -10,10 +10,10 @@ from __future__ import annotations
 import itertools
 import math
 
-from mgc_jax import build
 from mgc_jax.config import Config
 from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.bert import BertConfig
+from mgc_jax.network import build
 
 FROZEN, TRAINED = 1, 3
 

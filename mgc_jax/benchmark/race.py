@@ -12,7 +12,7 @@ import numpy as np
 from mgc_jax.benchmark import chips
 from mgc_jax.benchmark.contenders import Contender
 from mgc_jax.benchmark.workload import Workload
-from mgc_jax.progress import Progress
+from mgc_jax.runtime.progress import Progress
 
 WARM_UP = 3
 """Steps that each contender does before the first round."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from mgc_jax.memory import GIB
+from mgc_jax.training.memory import GIB
 
 HEAD = (
     *("lyrics", "", "tracks/s", "ms a step", "times as long as the first", "start, s"),

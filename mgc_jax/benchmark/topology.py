@@ -13,9 +13,11 @@ import jax
 from jax.experimental import topologies
 
 from data_pipeline.errors import InputError
-from mgc_jax import memory, sharding, state, steps
 from mgc_jax.benchmark import chips, collectives, flops, program_text, workload
-from mgc_jax.recipe import make_optimiser, step_recipe
+from mgc_jax.network import state
+from mgc_jax.runtime import sharding
+from mgc_jax.training import memory, steps
+from mgc_jax.training.objective import make_optimiser, step_recipe
 
 QUIET = {
     "TPU_SKIP_MDS_QUERY": "1",

@@ -13,13 +13,14 @@ import jax
 import numpy as np
 
 from data_pipeline.errors import InputError
-from data_pipeline.order import TrainingOrder
+from data_pipeline.reading.order import TrainingOrder
 from data_pipeline.schema import LYRICS, Batch
-from mgc_jax import build, config
+from mgc_jax import config
 from mgc_jax.benchmark import flops
 from mgc_jax.benchmark.sizes import SIZES
 from mgc_jax.config import Config
 from mgc_jax.models.bert import BertConfig
+from mgc_jax.network import build
 
 ENCODERS = {
     "minilm": BertConfig(30522, 384, 6, 12, 1536),

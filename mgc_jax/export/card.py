@@ -9,12 +9,12 @@ import jax
 import numpy as np
 
 import mgc_jax
-from mgc_jax import build
-from mgc_jax.evaluations import METRICS, generated
+from mgc_jax.evaluation.results import METRICS, generated
 from mgc_jax.export import figures
 from mgc_jax.export.markdown import plain, table
 from mgc_jax.export.subject import Subject
 from mgc_jax.export.use import use
+from mgc_jax.network import build
 
 FEW = 20
 """Tracks under which a genre's figures say little."""

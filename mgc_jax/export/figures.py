@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mgc_jax.evaluations import METRICS
+from mgc_jax.evaluation.results import METRICS
 from mgc_jax.export.markdown import plain, show, table
 from mgc_jax.export.subject import Subject
 

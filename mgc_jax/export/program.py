@@ -11,10 +11,11 @@ import optax
 from flax import nnx
 from jax import export
 
-from mgc_jax import build, sharding
 from mgc_jax.config import Config
-from mgc_jax.inference import Model
-from mgc_jax.state import abstract
+from mgc_jax.inference.predictor import Model
+from mgc_jax.network import build
+from mgc_jax.network.state import abstract
+from mgc_jax.runtime import sharding
 
 NAME = "model.stablehlo"
 ONNX = "model.onnx"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from mgc_jax import build, weights_file
 from mgc_jax.export import program
 from mgc_jax.export.markdown import code, table
-from mgc_jax.inference import Model
+from mgc_jax.inference.predictor import Model
+from mgc_jax.network import build
+from mgc_jax.runs import weights_file
 
 
 def use(model: Model, *, measured: bool, onnx: bool) -> str:

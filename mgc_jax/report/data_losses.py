@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from data_pipeline.json_file import number, read_json, whole
-from data_pipeline.selection import kind
-from mgc_jax.report.run import Gaps, Run
+from data_pipeline.prepare.selection import kind
+from data_pipeline.storage.json_file import number, read_json, whole
+from mgc_jax.report.inputs import Gaps, Run
 
 EXAMPLES = 3
 """Files named for each reason."""

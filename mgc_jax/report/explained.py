@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from data_pipeline.errors import InputError
-from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import LyricsError, read_lyrics_file
-from mgc_jax.data_address import png_address
-from mgc_jax.progress import Progress
+from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax.evaluation.scored import Kept, Scored
+from mgc_jax.plots.data_uri import png_address
 from mgc_jax.report import mistakes
+from mgc_jax.report.inputs import Gaps, Run
 from mgc_jax.report.mistakes import Judged
-from mgc_jax.report.run import Gaps, Run
-from mgc_jax.scored import Kept, Scored
+from mgc_jax.runtime.progress import Progress
 
 if TYPE_CHECKING:
-    from mgc_jax.explanation import Explanation
-    from mgc_jax.inference import Model
+    from mgc_jax.explain.explanation import Explanation
+    from mgc_jax.inference.predictor import Model
 
 GENRES = 2
 """Explained of each track; the letters of a picture of three would be small on a page."""
@@ -115,10 +115,11 @@ def _songs(run: Run, kept: Kept, data: PreparedData, gaps: Gaps) -> list[Song]:
 
 
 def _load(run: Run, kept: Kept) -> Model:
-    from mgc_jax import compilation_cache, inference
+    from mgc_jax.inference import predictor
+    from mgc_jax.runtime import compilation_cache
 
     compilation_cache.keep()
-    model = inference.load(run.folder.path)
+    model = predictor.load(run.folder.path)
     if (step := int(model.state.step)) != kept.step:
         raise InputError(
             f"the best checkpoint is that of step {step} by now, and the evaluation is of step {kept.step}; "
@@ -128,7 +129,7 @@ def _load(run: Run, kept: Kept) -> Model:
 
 
 def _entry(model: Model, kept: Kept, song: Song) -> dict[str, Any]:
-    from mgc_jax.explanation_text import summary
+    from mgc_jax.explain.text import summary
 
     lyrics, read = None, song.judged.with_lyrics
     if read:
@@ -148,7 +149,7 @@ def _lyrics(model: Model, files: Sequence[Path], digest: int) -> str | None:
     """The text of the first file whose tokens are those that were evaluated, by their ``digest``."""
     import jax.numpy as jnp
 
-    from mgc_jax import losses
+    from mgc_jax.models import losses
 
     for file in files:
         try:
@@ -165,14 +166,14 @@ def _lyrics(model: Model, files: Sequence[Path], digest: int) -> str | None:
 def _drawn(explanation: Explanation) -> dict[str, str | None]:
     """The ``picture`` of what moved the genres, without the heading that the page has already, and that of the
     ``attention``, if there is any."""
-    from mgc_jax import pictures
+    from mgc_jax.plots import explanations
 
     found = explanation.attention
-    effects = [pictures.sound(explanation), pictures.words(explanation), pictures.shares(explanation)]
+    effects = [explanations.sound(explanation), explanations.words(explanation), explanations.shares(explanation)]
     looks = found is not None and len(found.words) > 0
     return {
-        "picture": png_address(pictures.compose(explanation, effects), DPI),
-        "attention": png_address(pictures.compose(explanation, [pictures.attention(explanation)]), DPI)
+        "picture": png_address(explanations.compose(explanation, effects), DPI),
+        "attention": png_address(explanations.compose(explanation, [explanations.attention(explanation)]), DPI)
         if looks
         else None,
     }

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.audio import AudioError, AudioSpec, windows
-from mgc_jax import metrics
-from mgc_jax.data_address import data_address
-from mgc_jax.scored import Scored
+from mgc_jax.evaluation import metrics
+from mgc_jax.evaluation.scored import Scored
+from mgc_jax.plots.data_uri import data_address
 
 WORST = 10
 SECONDS = 10.0

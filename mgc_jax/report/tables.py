@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mgc_jax.evaluations import DECIDING, PER_GENRE, RANKING, Evaluation
+from mgc_jax.evaluation.results import DECIDING, PER_GENRE, RANKING, Evaluation
 
 HEADLINE = ("mAP, macro", "F1, by track", "Jaccard index")
 

@@ -14,10 +14,11 @@ import transformers
 from transformers import BertModel
 
 from data_pipeline.errors import InputError
-from mgc_jax import build, inference
 from mgc_jax.config import Config
+from mgc_jax.inference import predictor
 from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.bert import BertConfig
+from mgc_jax.network import build
 from mgc_jax.torch_reference.model import GenreClassifier
 from mgc_jax.torch_reference.training import Trainer
 from mgc_jax.torch_reference.weights import to_torch
@@ -139,10 +140,10 @@ def of_run(place: str | Path) -> GenreClassifier:
     Raises:
         InputError: the place holds no run, or its files cannot be read.
     """
-    return twin_of(inference.load(place))
+    return twin_of(predictor.load(place))
 
 
-def twin_of(run: inference.Model) -> GenreClassifier:
+def twin_of(run: predictor.Model) -> GenreClassifier:
     """The twin of a loaded model, with its weights, in evaluation mode.
 
     Raises:

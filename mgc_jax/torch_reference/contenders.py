@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mgc_jax import build
 from mgc_jax.benchmark.workload import Workload
+from mgc_jax.network import build
 from mgc_jax.torch_reference import files
 from mgc_jax.torch_reference.build import trainer, untrained
 from mgc_jax.torch_reference.training import Trainer

@@ -28,9 +28,9 @@ from torch import Tensor
 
 from data_pipeline.errors import InputError
 from mgc_jax.models.bert import pretrained_name
-from mgc_jax.state import TrainState
+from mgc_jax.network.state import TrainState
+from mgc_jax.runs.weights_file import PARTS, dotted, leaves
 from mgc_jax.torch_reference.model import GenreClassifier
-from mgc_jax.weights_file import PARTS, dotted, leaves
 
 _LEAVES = {
     "kernel": "weight",

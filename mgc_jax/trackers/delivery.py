@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
 
-from mgc_jax.logs import Ending, Log
-from mgc_jax.progress import Progress
+from mgc_jax.runs.logs import Ending, Log
+from mgc_jax.runtime.progress import Progress
 
 PATIENCE = 30.0
 """Seconds that the end of a training waits for its tracker."""

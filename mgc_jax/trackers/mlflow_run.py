@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from mgc_jax.logs import Ending
+from mgc_jax.runs.logs import Ending
 from mgc_jax.trackers.delivery import group
 
 # MLflow's own defaults wait for minutes; what a person sets counts. The address of the run is printed here, once.

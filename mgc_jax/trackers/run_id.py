@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from data_pipeline.errors import InputError
-from data_pipeline.json_file import read_json
-from mgc_jax.workdir import write_json
+from data_pipeline.storage.json_file import read_json
+from mgc_jax.runs.workdir import write_json
 
 FILE = "tracker.json"
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,128}")

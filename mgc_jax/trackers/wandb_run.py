@@ -11,7 +11,7 @@ from typing import Any
 import wandb
 
 from mgc_jax.config import Config
-from mgc_jax.logs import Ending
+from mgc_jax.runs.logs import Ending
 from mgc_jax.trackers import delivery
 from mgc_jax.trackers.delivery import group
 

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from data_pipeline.audio import AudioSpec
-from data_pipeline.options import PrepareOptions
+from data_pipeline.prepare.options import PrepareOptions
 from data_pipeline.schema import Corpus, Rejected, Track
 
 SPEC = AudioSpec(sample_rate=8000, n_fft=256, hop_length=128, n_mels=13, seconds=1.5)

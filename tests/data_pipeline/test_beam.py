@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.errors import InputError
-from data_pipeline.prepare import prepare
+from data_pipeline.prepare.pipeline import prepare
 from mgc_jax.cli import main
 from tests.conftest import CONFIG
 from tests.data_pipeline import music
@@ -19,7 +19,7 @@ TWO_PROCESSES = "--runner=DirectRunner --direct_num_workers=2 --direct_running_m
 
 
 def beam(options: str):
-    from data_pipeline.beam import Beam
+    from data_pipeline.prepare.beam import Beam
 
     return Beam(options)
 
@@ -106,7 +106,7 @@ def test_wrong_pipeline_options_are_one_sentence(corpus, tmp_path, capsys, optio
 
 def test_without_beam_its_extra_is_named(corpus, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
-    monkeypatch.delitem(sys.modules, "data_pipeline.beam", raising=False)
+    monkeypatch.delitem(sys.modules, "data_pipeline.prepare.beam", raising=False)
     assert prepare_by_command(corpus, tmp_path / "out", "") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "pip install -e '.[beam]'" in line

@@ -6,10 +6,10 @@ import sys
 import fsspec
 import pytest
 
-from data_pipeline.bucket import Bucket
 from data_pipeline.errors import InputError
-from data_pipeline.input import PreparedData
-from data_pipeline.prepare import prepare
+from data_pipeline.prepare.pipeline import prepare
+from data_pipeline.reading.prepared_data import PreparedData
+from data_pipeline.storage.bucket import Bucket
 from mgc_jax.cli import main
 from tests.conftest import CONFIG, TINY
 from tests.data_pipeline import music

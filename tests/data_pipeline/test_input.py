@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.errors import InputError
-from data_pipeline.input import PreparedData, _integer, example_fields
-from data_pipeline.prepare import prepare
-from data_pipeline.records import Records
+from data_pipeline.prepare.pipeline import prepare
+from data_pipeline.reading.prepared_data import PreparedData, _integer, example_fields
+from data_pipeline.reading.records import Records
 from data_pipeline.schema import BATCH_KEYS
 from tests.data_pipeline import music
 
@@ -115,8 +115,8 @@ def test_impossible_requests_are_said(data):
 def test_records_are_read_as_tensorflow_and_tfds_read_them(data):
     import tensorflow as tf
 
-    from data_pipeline import builder
-    from data_pipeline.shards import Shape
+    from data_pipeline.prepare import builder
+    from data_pipeline.prepare.shards import Shape
 
     (record,) = data._source("train").read(np.array([5]))
     example = tf.train.Example.FromString(record)
@@ -190,7 +190,8 @@ def test_a_broken_or_incomplete_folder_is_said(copy, tmp_path):
 
 def test_opening_a_data_set_does_not_import_tensorflow(data):
     code = (
-        "import sys; from data_pipeline import prepare, splits, lyrics; from data_pipeline.input import PreparedData;"
+        "import sys; from data_pipeline import lyrics; from data_pipeline.prepare import pipeline, splits; "
+        "from data_pipeline.reading.prepared_data import PreparedData;"
         f"PreparedData({str(data.path)!r}); print({{'tensorflow', 'librosa', 'jax'}} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -198,8 +199,8 @@ def test_opening_a_data_set_does_not_import_tensorflow(data):
 
 
 def test_shards_hold_their_part_of_a_split_in_its_order(tmp_path):
-    from data_pipeline import builder
-    from data_pipeline.shards import Shape
+    from data_pipeline.prepare import builder
+    from data_pipeline.prepare.shards import Shape
 
     shape = Shape(num_frames=2, num_mels=3, max_tokens=5, num_genres=4, width=0)
 

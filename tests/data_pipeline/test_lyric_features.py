@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.lyric_features import AT_ONCE, STRIDE, LyricFeatures
+from data_pipeline.prepare.lyric_features import AT_ONCE, STRIDE, LyricFeatures
 
 MAX_TOKENS = 150
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline import order
 from data_pipeline.errors import InputError
+from data_pipeline.reading import order
 
 
 @given(st.integers(1, 60), st.data(), st.integers(0, 2**63 - 1), st.integers(0, 5))

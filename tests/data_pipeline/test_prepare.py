@@ -5,11 +5,11 @@ import os
 import numpy as np
 import pytest
 
-from data_pipeline import decode as decode_module
 from data_pipeline.audio import load_clip, log_mel
 from data_pipeline.errors import InputError
-from data_pipeline.input import PreparedData
-from data_pipeline.prepare import prepare
+from data_pipeline.prepare import decode as decode_module
+from data_pipeline.prepare.pipeline import prepare
+from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.schema import SPLITS, Corpus
 from tests.data_pipeline import music
 

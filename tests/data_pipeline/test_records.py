@@ -8,7 +8,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.records import Records
+from data_pipeline.reading.records import Records
 
 SIZES = (3, 1, 40)
 

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.errors import InputError
+from data_pipeline.prepare.splits import assign
 from data_pipeline.schema import SPLITS
-from data_pipeline.splits import assign
 
 
 def corpus(num_tracks=600, num_genres=7, num_artists=90, seed=1):

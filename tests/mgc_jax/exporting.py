@@ -9,10 +9,12 @@ import numpy as np
 import optax
 
 from data_pipeline.genres import GenreVocabulary
-from mgc_jax import build, config, sharding
-from mgc_jax.inference import Model
-from mgc_jax.state import initialise
-from mgc_jax.workdir import Workdir
+from mgc_jax import config
+from mgc_jax.inference.predictor import Model
+from mgc_jax.network import build
+from mgc_jax.network.state import initialise
+from mgc_jax.runs.workdir import Workdir
+from mgc_jax.runtime import sharding
 from tests import tiny_bert
 
 NAMES = ("rock", "pop", "r&b", "zouk", "jazz | blues", "hard rock")

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mgc_jax.augment import Augmentation, mask, mixup
 from mgc_jax.models.audio_cnn import dequantise
+from mgc_jax.training.augment import Augmentation, mask, mixup
 
 B, T, M, L, H, G = 6, 40, 20, 5, 3, 4
 

@@ -10,10 +10,10 @@ from flax import nnx
 from data_pipeline.errors import InputError
 from mgc_jax import config
 from mgc_jax.cli import main
-from mgc_jax.losses import genre_loss
 from mgc_jax.models import baselines, inception
 from mgc_jax.models.baselines import DenseResidualCNN, GenreHead, Pandeya, Santana
 from mgc_jax.models.hierarchical_attention import GRU, AttentiveGRU, HierarchicalAttention
+from mgc_jax.models.losses import genre_loss
 from tests.conftest import CONFIG, TINY
 from tests.mgc_jax import QUICK
 

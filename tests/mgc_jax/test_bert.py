@@ -10,8 +10,9 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file
 
-from mgc_jax import build, config
+from mgc_jax import config
 from mgc_jax.models.bert import Bert, BertConfig, Frozen, load_bert, mean_pool, weights_sha256
+from mgc_jax.network import build
 from tests.mgc_jax import QUICK
 from tests.tiny_bert import TINY, save_encoder, save_weights
 

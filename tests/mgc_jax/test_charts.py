@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from mgc_jax import charts, diagnostics
-from mgc_jax.retrieval import retrieval
+from mgc_jax.evaluation import diagnostics
+from mgc_jax.evaluation.retrieval import retrieval
+from mgc_jax.plots import charts
 
 ODD = (
     "$oul$",

@@ -17,9 +17,10 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from data_pipeline.errors import InputError
-from mgc_jax import checkpoint, sharding
-from mgc_jax.checkpoint import RECORD
-from mgc_jax.state import TrainState
+from mgc_jax.network.state import TrainState
+from mgc_jax.runs import checkpoint
+from mgc_jax.runs.checkpoint import RECORD
+from mgc_jax.runtime import sharding
 
 
 def state(step: int, devices: int = 8) -> TrainState:

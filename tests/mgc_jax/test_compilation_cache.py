@@ -7,7 +7,7 @@ import sys
 import jax
 import pytest
 
-from mgc_jax import compilation_cache
+from mgc_jax.runtime import compilation_cache
 
 PROGRAM = """
 import jax, jax.monitoring

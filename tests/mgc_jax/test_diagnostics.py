@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mgc_jax import diagnostics
+from mgc_jax.evaluation import diagnostics
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import soundfile
 
 import mgc_jax
 from data_pipeline.errors import InputError
-from data_pipeline.input import PreparedData
+from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
-from mgc_jax.evaluate import summary
-from mgc_jax.workdir import write_json
+from mgc_jax.evaluation.evaluate import summary
+from mgc_jax.runs.workdir import write_json
 from tests.conftest import CONFIG, TINY
 
 KEYS = {

@@ -16,16 +16,17 @@ from flax import nnx
 import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import locate_encoder
-from mgc_jax import optim, sharding
 from mgc_jax.cli import main
 from mgc_jax.config import Config
-from mgc_jax.explain import MAX_WINDOWS, shapley
-from mgc_jax.explanation import Explanation
-from mgc_jax.inference import Model
+from mgc_jax.explain.explainer import MAX_WINDOWS, shapley
+from mgc_jax.explain.explanation import Explanation
+from mgc_jax.explain.segments import Clock
+from mgc_jax.inference.predictor import Model
 from mgc_jax.models.audio_cnn import dequantise
 from mgc_jax.models.classifier import Outputs
-from mgc_jax.spans import Clock
-from mgc_jax.state import Network, TrainState, initialise
+from mgc_jax.network.state import Network, TrainState, initialise
+from mgc_jax.runtime import sharding
+from mgc_jax.training import optimisers
 
 RATE = 22_050
 LYRICS = "Dancing unhurriedly all night\nunder the lights, don't stop"
@@ -63,7 +64,7 @@ def untrained(run: Path, **settings: str | bool | int) -> Model:
     loaded = mgc_jax.load(str(run))
     config = Config.of(loaded.config)
     config["model"].update(settings)
-    optimiser, mesh = optim.adamw(lambda _: 0.0, weight_decay=0.0, clip_norm=0.0), sharding.make_mesh()
+    optimiser, mesh = optimisers.adamw(lambda _: 0.0, weight_decay=0.0, clip_norm=0.0), sharding.make_mesh()
     encoder = locate_encoder(config.lyrics.encoder)
     network, state = initialise(config, loaded.vocabulary, encoder, optimiser, mesh)
     return Model(loaded.folder, config, loaded.vocabulary, network, state, loaded.encoder)
@@ -336,7 +337,7 @@ def test_words_behind_the_last_token_are_counted(model: Model):
 
 
 def test_many_words_are_masked_in_groups(model: Model, monkeypatch):
-    from mgc_jax import explain as module
+    from mgc_jax.explain import explainer as module
 
     monkeypatch.setattr(module, "MAX_GROUPS", 3)
     found = model.explain(song(3.0), "one two three\nfour five", rate=RATE, genres=[model.vocabulary.names[0]])

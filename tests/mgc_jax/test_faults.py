@@ -17,10 +17,11 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipeline.input import PreparedData
-from mgc_jax import load, sharding
+from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax import load
 from mgc_jax.cli import main
-from mgc_jax.workdir import Workdir
+from mgc_jax.runs.workdir import Workdir
+from mgc_jax.runtime import sharding
 from tests.conftest import CONFIG, QUICK_XLA, TINY
 from tests.mgc_jax.test_train import command, lines, parameters
 
@@ -106,8 +107,8 @@ def test_evaluation_ends_by_sigterm_and_a_full_disk_by_a_sentence(run: Path, dat
 
 HOLD = """
 import sys
-from data_pipeline.input import PreparedData
-from mgc_jax.workdir import Workdir
+from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax.runs.workdir import Workdir
 folder = Workdir(__import__("pathlib").Path(sys.argv[1]))
 held = folder.begin(folder.config(), folder.vocabulary())
 print("held", flush=True)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mgc_jax import config, feed
+from mgc_jax import config
+from mgc_jax.training import feed
 
 
 def test_waiting_is_counted_and_working_is_not(monkeypatch):

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from data_pipeline.errors import InputError
-from data_pipeline.input import PreparedData
-from mgc_jax import last_words
+from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
-from mgc_jax.distributed import Hosts
+from mgc_jax.runtime import fatal_errors
+from mgc_jax.runtime.processes import Hosts
 from tests.conftest import CONFIG, TINY
 from tests.mgc_jax.test_train import command, lines, spawn
 
@@ -54,7 +54,7 @@ READ = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from data_pipeline.input import PreparedData
+from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax import distributed, feed, sharding
 from mgc_jax.config import load
 
@@ -162,12 +162,12 @@ def test_what_jax_says_is_put_into_a_sentence():
     dead = (
         "JAX distributed service detected fatal errors. The following tasks are unhealthy (stopped sending):\n1\n3\nx"
     )
-    assert last_words.explain(dead, "a:1").startswith("Processes 1 and 3 died or lost the connection")
-    assert "Process 0, the coordinator (a:1), could not be reached" in last_words.explain(
+    assert fatal_errors.explain(dead, "a:1").startswith("Processes 1 and 3 died or lost the connection")
+    assert "Process 0, the coordinator (a:1), could not be reached" in fatal_errors.explain(
         "Deadline\nRPC: X/RegisterTask", "a:1"
     )
-    assert "same --process number" in last_words.explain("ALREADY_EXISTS: newer incarnation\nX/RegisterTask", "a:1")
-    assert "Process 0, the coordinator (a:1), died" in last_words.explain("UNAVAILABLE: Socket closed", "a:1")
+    assert "same --process number" in fatal_errors.explain("ALREADY_EXISTS: newer incarnation\nX/RegisterTask", "a:1")
+    assert "Process 0, the coordinator (a:1), died" in fatal_errors.explain("UNAVAILABLE: Socket closed", "a:1")
 
 
 @pytest.mark.parametrize(

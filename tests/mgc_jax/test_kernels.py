@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mgc_jax import kernels
 from mgc_jax.models.attention import attention
+from mgc_jax.network import kernels
 
 BF16 = jnp.dtype("bfloat16")
 REAL = jax.nn.dot_product_attention

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from mgc_jax.losses import (
+from mgc_jax.models.losses import (
     GENRE_LOSSES,
     asymmetric,
     contrastive_loss,

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import pytest
 
 from data_pipeline.errors import InputError
-from mgc_jax import memory, sharding
 from mgc_jax.cli import main
+from mgc_jax.runtime import sharding
+from mgc_jax.training import memory
 from tests.conftest import CONFIG, TINY
 
 MULTIPLE = 2

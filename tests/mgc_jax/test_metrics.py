@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, hamming_loss, jaccard_score, roc_auc_score
 
-from mgc_jax.metrics import (
+from mgc_jax.evaluation.metrics import (
     argmax_fallback,
     calibrate_thresholds,
     evaluate_scores,

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from mgc_jax import notebook, progress
+from mgc_jax import notebook
+from mgc_jax.runtime import progress
 
 
 @pytest.fixture

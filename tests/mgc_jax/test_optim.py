@@ -6,12 +6,12 @@ import numpy as np
 import optax
 import pytest
 
-from mgc_jax import optim
+from mgc_jax.training import optimisers
 
 
 def test_the_average_follows_its_recurrence_and_leaves_training_alone():
     plain = optax.adam(0.1)
-    averaged = optim.with_average(plain, 0.9)
+    averaged = optimisers.with_average(plain, 0.9)
     params = {"w": jnp.array([1.0, -2.0])}
     alone, state, alone_state = params, averaged.init(params), plain.init(params)
     want = np.array([1.0, -2.0])
@@ -23,26 +23,29 @@ def test_the_average_follows_its_recurrence_and_leaves_training_alone():
         decay = min(0.9, (1 + step) / (10 + step))
         want = decay * want + (1 - decay) * np.asarray(params["w"])
     np.testing.assert_array_equal(params["w"], alone["w"])
-    np.testing.assert_allclose(optim.average(state, params)["w"], want, rtol=1e-5)
+    np.testing.assert_allclose(optimisers.average(state, params)["w"], want, rtol=1e-5)
     assert (np.abs(want - np.asarray(params["w"])) > 1e-3).all()
 
 
 def test_without_an_average_the_parameters_stand_for_it():
     params = {"w": jnp.ones(2)}
-    assert optim.average(optim.adamw(lambda step: 0.1, weight_decay=0.1, clip_norm=1.0).init(params), params) is params
+    assert (
+        optimisers.average(optimisers.adamw(lambda step: 0.1, weight_decay=0.1, clip_norm=1.0).init(params), params)
+        is params
+    )
 
 
 @pytest.mark.parametrize("step", [0, 7, 40])
 def test_warm_up_and_halving(step):
-    schedule = optim.halving_schedule(0.5, warmup_steps=10, halve_every_steps=20)
+    schedule = optimisers.halving_schedule(0.5, warmup_steps=10, halve_every_steps=20)
     assert float(schedule(step)) == pytest.approx(0.5 * min(1, (step + 1) / 10) * 0.5 ** (step // 20))
 
 
 def test_a_part_at_its_own_rate():
     params = {"bert": jnp.array([1.0, -2.0]), "other": jnp.array([1.0, -2.0])}
     gradients = {"bert": jnp.array([0.3, 0.1]), "other": jnp.array([0.3, 0.1])}
-    plain = optim.adamw(lambda _: 0.1, weight_decay=0.0, clip_norm=1.0)
-    slower = optim.at_rate(plain, "bert", 0.25)
+    plain = optimisers.adamw(lambda _: 0.1, weight_decay=0.0, clip_norm=1.0)
+    slower = optimisers.at_rate(plain, "bert", 0.25)
     want, _ = plain.update(gradients, plain.init(params), params)
     got, _ = slower.update(gradients, slower.init(params), params)
     np.testing.assert_allclose(got["bert"], 0.25 * want["bert"], rtol=1e-6)
@@ -84,7 +87,7 @@ def by_formula(*, rate: float, decay: float, clip: float, trust: bool) -> dict[s
 
 @pytest.mark.parametrize("name", ["adamw", "lamb"])
 def test_three_steps_by_the_formula_with_clipping_and_decay_of_matrices_only(name):
-    make = getattr(optim, name)
+    make = getattr(optimisers, name)
     got = steps_of(make(lambda step: 0.1, weight_decay=0.5, clip_norm=1.0))
     want = by_formula(rate=0.1, decay=0.5, clip=1.0, trust=name == "lamb")
     for key in PARAMS:
@@ -95,7 +98,7 @@ def test_three_steps_by_the_formula_with_clipping_and_decay_of_matrices_only(nam
 
 
 def test_a_step_of_lamb_is_as_long_as_the_parameter_and_one_without_length_takes_adams():
-    lamb = optim.lamb(lambda step: 0.1, weight_decay=0.5, clip_norm=0.0)
+    lamb = optimisers.lamb(lambda step: 0.1, weight_decay=0.5, clip_norm=0.0)
     updates, _ = lamb.update(GRADIENTS[0], lamb.init(PARAMS), PARAMS)
     for key in ("kernel", "bias"):
         assert np.linalg.norm(updates[key]) == pytest.approx(0.1 * np.linalg.norm(PARAMS[key]), rel=1e-5)

@@ -17,12 +17,12 @@ from matplotlib.text import Text
 
 from data_pipeline.lyric_words import Words, find_words
 from data_pipeline.lyrics import Pieces
-from mgc_jax import pictures
-from mgc_jax.drawn_text import NO_GLYPH, drawable, shortened, width, wrapped
-from mgc_jax.effect_colours import colour, words_html
-from mgc_jax.explanation import Attention, Explanation, Spectrogram
-from mgc_jax.explanation_text import clock, summary
-from mgc_jax.inference import Prediction
+from mgc_jax.explain.explanation import Attention, Explanation, Spectrogram
+from mgc_jax.explain.text import clock, summary
+from mgc_jax.inference.predictor import Prediction
+from mgc_jax.plots import explanations
+from mgc_jax.plots.effect_colours import colour, words_html
+from mgc_jax.plots.text import NO_GLYPH, drawable, shortened, width, wrapped
 
 NAMES = (
     "rock",
@@ -184,22 +184,22 @@ def test_names_that_look_like_formulas_and_do_not_end_are_drawn():
 
 def test_parts_are_pictures_of_their_own():
     found = explanation(genres=2)
-    for part in (pictures.sound, pictures.words, pictures.shares, pictures.attention):
-        check(pictures.compose(found, [part(found)]))
+    for part in (explanations.sound, explanations.words, explanations.shares, explanations.attention):
+        check(explanations.compose(found, [part(found)]))
 
 
 @settings(max_examples=25, deadline=None)
 @given(text=st.text(max_size=60), genres=st.integers(1, 3))
 def test_any_text_is_laid_out(text: str, genres: int):
     found = explanation(genres=genres, text=text)
-    check(pictures.compose(found, [pictures.words(found)]))
+    check(explanations.compose(found, [explanations.words(found)]))
 
 
 def test_the_strip_shows_the_mean_where_spans_overlap():
     found = explanation(windows=2)
     spans = np.array([[0.0, 2.0], [1.0, 3.0], [5.0, 6.0]])
     found = dataclasses.replace(found, spans=spans, span_effect=np.array([[1.0], [3.0], [-1.0]]), seconds=7.0)
-    edges, strip = pictures._over_time(found, 1)
+    edges, strip = explanations._over_time(found, 1)
     assert edges.tolist() == [0.0, 1.0, 2.0, 3.0, 5.0, 6.0, 7.0]
     assert strip[:, 0].tolist() == [1.0, 2.0, 3.0, None, -1.0, None]
 

@@ -10,13 +10,25 @@ import pytest
 from scipy import stats
 
 from data_pipeline.errors import InputError
-from data_pipeline.input import PreparedData
-from mgc_jax import config, inference, tables
+from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax import config
 from mgc_jax.cli import main
-from mgc_jax.evaluate import score
-from mgc_jax.metrics import evaluate_scores
-from mgc_jax.reproduce import DECIDED, METRICS, first_name, paired_difference, plan, report, reproduce, select, slug
-from mgc_jax.sweeps import FULL, SWEEPS, Row, Sweep
+from mgc_jax.evaluation.evaluate import score
+from mgc_jax.evaluation.metrics import evaluate_scores
+from mgc_jax.inference import predictor
+from mgc_jax.paper import tables
+from mgc_jax.paper.reproduce import (
+    DECIDED,
+    METRICS,
+    first_name,
+    paired_difference,
+    plan,
+    report,
+    reproduce,
+    select,
+    slug,
+)
+from mgc_jax.paper.sweeps import FULL, SWEEPS, Row, Sweep
 from tests.conftest import CONFIG, TINY
 
 SETTINGS = [item.removeprefix("--config.") for item in TINY] + ["train.epochs=1", "train.batch_size=8"]
@@ -165,7 +177,7 @@ def test_late_fusion_is_the_mean_of_two_runs_and_sweeps_share_their_runs(data: P
     assert rows[FULL]["mean"] is None
     scored = []
     for name in ("audio_only", "lyrics_only"):
-        model = inference.load(str(tmp_path / name / "seed_0"))
+        model = predictor.load(str(tmp_path / name / "seed_0"))
         scored.append(score(model.network, model.state, model.config, prepared, ["test"])["test"])
     want = evaluate_scores((scored[0].scores + scored[1].scores) / 2, scored[0].labels, 0.5)
     assert rows["late fusion"]["mean"]["map_macro"] == pytest.approx(want["map_macro"])

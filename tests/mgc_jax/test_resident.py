@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipeline import order
-from data_pipeline.input import PreparedData
-from mgc_jax import memory, sharding
+from data_pipeline.reading import order
+from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
-from mgc_jax.resident import Resident, gather
+from mgc_jax.runtime import sharding
+from mgc_jax.training import memory
+from mgc_jax.training.resident import Resident, gather
 from tests.conftest import CONFIG, TINY
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgc_jax.retrieval import retrieval
+from mgc_jax.evaluation.retrieval import retrieval
 
 
 def by_loop(audio, lyrics, words, at):

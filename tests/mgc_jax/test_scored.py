@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.errors import InputError
-from mgc_jax.scored import Kept, Scored
+from mgc_jax.evaluation.scored import Kept, Scored
 
 
 def kept(**changes) -> Kept:

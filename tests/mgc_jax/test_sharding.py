@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from mgc_jax import sharding, state, steps
 from mgc_jax.benchmark import workload
 from mgc_jax.models.bert import BertConfig
-from mgc_jax.recipe import make_optimiser, step_recipe
+from mgc_jax.network import state
+from mgc_jax.runtime import sharding
+from mgc_jax.training import steps
+from mgc_jax.training.objective import make_optimiser, step_recipe
 
 ENCODER = BertConfig(101, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
 SETTINGS = (

@@ -8,10 +8,13 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipeline.input import PreparedData
-from mgc_jax import build, config, recipe, sharding, state
+from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax import config
 from mgc_jax.cli import main
-from mgc_jax.steps import make_evaluation_step
+from mgc_jax.network import build, state
+from mgc_jax.runtime import sharding
+from mgc_jax.training import objective
+from mgc_jax.training.steps import make_evaluation_step
 from tests.conftest import CONFIG, TINY
 
 LONG = [*TINY, "--config.lyrics.max_tokens=200", "--config.data.max_genres=6"]
@@ -53,7 +56,7 @@ def test_cutting_changes_no_score(long, pooling):
     data = PreparedData(folder)
     mesh = sharding.make_mesh()
     encoder = build.locate_encoder(data.encoder)
-    network, start = state.initialise(chosen, data.vocabulary, encoder, recipe.make_optimiser(chosen, 10), mesh)
+    network, start = state.initialise(chosen, data.vocabulary, encoder, objective.make_optimiser(chosen, 10), mesh)
     step = make_evaluation_step(network)
     cut = list(data.train_batches(batch_size=8, seed=1, start_step=0, num_steps=4, bucket=32))
     assert len({batch["tokens"].shape[1] for batch in cut}) > 1

@@ -10,11 +10,12 @@ import pytest
 from jax import lax
 from jax.sharding import PartitionSpec as P
 
-from mgc_jax import sharding, state
 from mgc_jax.benchmark import chips, collectives, program_text, topology, workload
 from mgc_jax.benchmark.collectives import Collective
 from mgc_jax.cli import main
-from mgc_jax.recipe import make_optimiser
+from mgc_jax.network import state
+from mgc_jax.runtime import sharding
+from mgc_jax.training.objective import make_optimiser
 
 GOLDEN = Path(__file__).with_name("collectives_v5e_2x2.json")
 SMALL = (

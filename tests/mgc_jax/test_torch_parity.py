@@ -12,13 +12,16 @@ import pytest
 import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.input import PreparedData
 from data_pipeline.lyrics import locate_encoder
-from mgc_jax import build, config, sharding, steps
+from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax import config
 from mgc_jax.cli import main
 from mgc_jax.models import genre_graph
-from mgc_jax.recipe import make_optimiser, step_recipe
-from mgc_jax.state import Network, TrainState, initialise
+from mgc_jax.network import build
+from mgc_jax.network.state import Network, TrainState, initialise
+from mgc_jax.runtime import sharding
+from mgc_jax.training import steps
+from mgc_jax.training.objective import make_optimiser, step_recipe
 from tests.conftest import CONFIG
 from tests.conftest import TINY as CORPUS
 from tests.mgc_jax import QUICK

@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.errors import InputError
-from mgc_jax import config, logs, trackers
+from mgc_jax import config, trackers
 from mgc_jax.cli import main
-from mgc_jax.logs import Ending, JsonLines
-from mgc_jax.step_by_length import StepByLength
+from mgc_jax.runs import logs
+from mgc_jax.runs.logs import Ending, JsonLines
+from mgc_jax.runs.workdir import Workdir, write_json
 from mgc_jax.trackers import delivery
-from mgc_jax.workdir import Workdir, write_json
+from mgc_jax.training.step_by_length import StepByLength
 from tests.mgc_jax.test_hosts import outputs, spawn_all
 from tests.mgc_jax.test_train import command, lines
 from tests.mgc_jax.tracker_servers import WandbServer, mlflow_answers, serving
@@ -75,10 +76,10 @@ def settings(tracker: str, **more: str):
 
 def opened(workdir: Path, tracker: str, start: int = 0) -> logs.Log:
     """The log of a training in this workdir, resumed after step ``start``."""
-    from mgc_jax import train
+    from mgc_jax.training import loop
 
     workdir.mkdir(exist_ok=True)
-    return train._open_log(settings(tracker), workdir, start)
+    return loop._open_log(settings(tracker), workdir, start)
 
 
 def from_lines(workdir: Path) -> dict[str, list[tuple[int, float]]]:
@@ -285,7 +286,7 @@ def test_what_fits_the_interface_gets_the_ending_whatever_it_is(tmp_path):
         def close(self, ending):
             self.endings.append(ending)
 
-    from mgc_jax.stopping import Stopped
+    from mgc_jax.runtime.signals import Stopped
 
     kept, progress = Kept(), {"best_score": -1.0, "best_step": 0}
     with logs.closed_at_the_end(logs.Together([kept]), progress):
@@ -404,7 +405,7 @@ def test_wandbs_own_process_dies_in_mid_training(tmp_path, monkeypatch):
 import sys
 from pathlib import Path
 from mgc_jax import config, train
-from mgc_jax.logs import Ending
+from mgc_jax.runs.logs import Ending
 log = train._open_log(config.load(None, ["log.tracker=wandb"]), Path(sys.argv[1]), 0)
 log.write(1, {"train/loss": 0.5})
 import psutil

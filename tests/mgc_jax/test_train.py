@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from data_pipeline.input import PreparedData, example_fields
 from data_pipeline.lyrics import locate_encoder
-from data_pipeline.records import Records
-from mgc_jax import checkpoint, optim, sharding
+from data_pipeline.reading.prepared_data import PreparedData, example_fields
+from data_pipeline.reading.records import Records
 from mgc_jax.cli import main
-from mgc_jax.recipe import make_optimiser
-from mgc_jax.state import TrainState, abstract
-from mgc_jax.workdir import Workdir
+from mgc_jax.network.state import TrainState, abstract
+from mgc_jax.runs import checkpoint
+from mgc_jax.runs.workdir import Workdir
+from mgc_jax.runtime import sharding
+from mgc_jax.training import optimisers
+from mgc_jax.training.objective import make_optimiser
 from tests.conftest import CONFIG, QUICK_XLA, TINY
 
 EIGHT = [*TINY, "--config.train.batch_size=8"]
@@ -67,7 +69,7 @@ def test_what_is_scored_and_kept_is_the_average_of_the_weights(data: Path, tmp_p
     more = ["--config.train.epochs=1", "--config.train.average_decay=0.9", "--config.loss.kind=asymmetric"]
     assert main(command(data, tmp_path, *more, "--config.loss.same_lyrics=True")) == 0
     last, best = newest(checkpoint.latest(tmp_path), tmp_path), newest(checkpoint.best(tmp_path), tmp_path)
-    average = optim.average(last.opt_state, last.params)
+    average = optimisers.average(last.opt_state, last.params)
     jax.tree.map(np.testing.assert_array_equal, best.params, average)
     moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), best.params, last.params)
     assert max(jax.tree.leaves(moved)) > 1e-4

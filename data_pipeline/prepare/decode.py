@@ -1,0 +1,168 @@
+"""Tracks -> cleaned lyrics and spectrograms on disk, in chunks, by workers; a killed run goes on where it was.
+
+Axis letters: T frames, M mel bands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipeline import lyrics
+from data_pipeline.audio import AudioError, load_clip, log_mel
+from data_pipeline.prepare import arrays, workers
+from data_pipeline.prepare.options import PrepareOptions, Progress
+from data_pipeline.prepare.workers import Run
+from data_pipeline.schema import Track
+from data_pipeline.storage.files import sha256
+
+NO_LYRICS = "no lyrics"
+_CRASHED = "cannot be decoded: the decoder crashed"
+_CHUNK = 32
+
+
+class _Chunk(NamedTuple):
+    """What a worker is given at once."""
+
+    number: int
+    tracks: tuple[Track, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one track: ``reason`` is None for a decoded one, which is row ``row`` of its chunk."""
+
+    id: str
+    file: str
+    row: int
+    reason: str | None
+    broken: bool
+    text: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """What became of the tracks.
+
+    ``outcomes`` are in the tracks' order; ``fresh`` of them are of this call, the others of a killed one before it.
+    """
+
+    outcomes: list[Outcome]
+    fresh: int
+
+    def spectrogram(self, place: int) -> tuple[int, int]:
+        """Where the spectrogram (T, M) uint8 of the track at ``place`` lies: the number of its chunk, and its row."""
+        return place // _CHUNK, self.outcomes[place].row
+
+
+def decode(tracks: Sequence[Track], work: Path, options: PrepareOptions, run: Run, progress: Progress) -> Decoded:
+    """Decode what ``work`` does not hold yet; the folder is emptied where it is of other tracks or options.
+
+    ``run`` has the workers, which must see ``work`` and the corpus. ``progress`` is called with the stage "decode".
+    """
+    plan = sha256([[t.row() for t in tracks], dataclasses.asdict(options.audio), options.require_lyrics, _CHUNK])
+    plan_file = work / "plan"
+    if not plan_file.is_file() or plan_file.read_text(encoding="ascii") != plan:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        plan_file.write_text(plan, encoding="ascii")
+    chunks = [_Chunk(i, tuple(tracks[first : first + _CHUNK])) for i, first in enumerate(range(0, len(tracks), _CHUNK))]
+    todo = [chunk for chunk in chunks if not _is_done(work, chunk)]
+    remaining = sum(len(chunk.tracks) for chunk in todo)
+    done = len(tracks) - remaining
+    progress("decode", done, len(tracks))
+    for chunk in _run(todo, work, options, run):
+        done += len(chunk.tracks)
+        progress("decode", done, len(tracks))
+    outcomes = []
+    for chunk in chunks:
+        with _outcome_file(work, chunk.number).open(encoding="utf-8") as file:
+            outcomes += [Outcome(**json.loads(line)) for line in file]
+    return Decoded(outcomes, remaining)
+
+
+def _run(todo: Sequence[_Chunk], work: Path, options: PrepareOptions, run: Run) -> Iterator[_Chunk]:
+    """Decodes the chunks and yields each one as soon as its files are in place."""
+    decoded = set()
+    job = functools.partial(_decode_chunk, work=work, options=options)
+    for chunk in run(job, todo, functools.partial(_is_done, work)):
+        decoded.add(chunk.number)
+        yield chunk
+    # A decoder that takes its process down is found by giving it the tracks of the chunks it hit one by one.
+    for chunk in todo:
+        if chunk.number not in decoded:
+            if not _is_done(work, chunk):
+                _decode_chunk(chunk, work, options, apart=True)
+            yield chunk
+
+
+def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: bool = False) -> None:
+    """Decodes one chunk to ``<number>.npy`` (n, T, M) and ``<number>.jsonl``; the latter marks it as done."""
+    spectrograms: list[np.ndarray] = []
+    outcomes = []
+    decoded = (
+        _decode_apart(chunk.tracks, options) if apart else (decode_track(track, options) for track in chunk.tracks)
+    )
+    for outcome, spectrogram in decoded:
+        if spectrogram is not None:
+            outcome = dataclasses.replace(outcome, row=len(spectrograms))
+            spectrograms.append(spectrogram)
+        outcomes.append(outcome)
+    shape = (0, options.audio.num_frames, options.audio.n_mels)
+    partial = work / f"{chunk.number:06d}.{secrets.token_hex(4)}.partial"  # two workers may be given the same chunk
+    with partial.open("wb") as file:
+        np.save(file, np.stack(spectrograms) if spectrograms else np.zeros(shape, np.uint8), allow_pickle=False)
+    partial.replace(arrays.file(work, chunk.number))
+    with partial.open("w", encoding="utf-8") as text:
+        text.writelines(json.dumps(dataclasses.asdict(outcome)) + "\n" for outcome in outcomes)
+    partial.replace(_outcome_file(work, chunk.number))
+
+
+def _decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[tuple[Outcome, np.ndarray | None]]:
+    """Decodes one track at a time in another process, so that a process that ends names its track."""
+    rest = list(tracks)
+    while rest:
+        with workers.pool(1) as pool:
+            while rest:
+                track = rest.pop(0)
+                try:
+                    yield pool.submit(decode_track, track, options).result()
+                except BrokenProcessPool:
+                    yield Outcome(track.id, str(track.audio), -1, _CRASHED, True, None), None
+                    break
+
+
+def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, np.ndarray | None]:
+    """One track's lyrics and spectrogram (T, M), or why it is left out."""
+    try:
+        if track.lyrics_file is not None:
+            text = lyrics.read_lyrics_file(track.lyrics_file)
+        else:
+            text = lyrics.read_lyrics_text(track.lyrics_text or "")
+    except lyrics.LyricsError as error:
+        return Outcome(track.id, str(track.lyrics_file or track.audio), -1, str(error), True, None), None
+    audio = str(track.audio)
+    if options.require_lyrics and text is None:
+        return Outcome(track.id, audio, -1, NO_LYRICS, False, None), None
+    try:
+        spectrogram = log_mel(load_clip(track.audio, options.audio), options.audio)
+    except AudioError as error:
+        return Outcome(track.id, audio, -1, str(error), True, None), None
+    return Outcome(track.id, audio, 0, None, False, text), spectrogram
+
+
+def _is_done(work: Path, chunk: _Chunk) -> bool:
+    return _outcome_file(work, chunk.number).is_file()
+
+
+def _outcome_file(work: Path, number: int) -> Path:
+    return work / f"{number:06d}.jsonl"

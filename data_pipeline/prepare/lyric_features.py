@@ -1,0 +1,130 @@
+"""The frozen lyrics encoder run once over all lyrics, in batches of like length; a killed run goes on where it was.
+
+Axis letters: B lyrics, L tokens, H the encoder's width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_pipeline.prepare import arrays
+from data_pipeline.prepare.arrays import Arrays
+
+Encode = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""A frozen lyrics encoder: tokens (B, L), num_tokens (B,) -> hidden states (B, L, H)."""
+
+AT_ONCE = 32
+STRIDE = 64
+"""A batch is as long as its longest lyrics, rounded up to this many tokens: few lengths, each compiled once."""
+
+
+class LyricFeatures:
+    """The hidden states of every track, on disk.
+
+    Args:
+        folder: for the files, one for each batch; kept if it is of the same tokens and ``identity``.
+        tokens: the word pieces of every track, none for a track without lyrics.
+        max_tokens: L of what is given back.
+        identity: of the encoder; another one starts anew.
+        progress: called with the numbers of lyrics done and of all.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        tokens: Sequence[np.ndarray],
+        max_tokens: int,
+        encode: Encode,
+        identity: str,
+        progress: Callable[[int, int], None],
+    ):
+        _claim(folder, tokens, max_tokens, identity)
+        lengths = np.array([len(ids) for ids in tokens], np.int32)
+        order = np.argsort(lengths, kind="stable")
+        order = order[lengths[order] > 0]
+        batches = [order[first : first + AT_ONCE] for first in range(0, len(order), AT_ONCE)]
+        self._max_tokens, self._width = max_tokens, 0
+        self._places = np.zeros((len(tokens), 3), np.int64)
+        self._arrays = Arrays(folder)
+        done = 0
+        for number, batch in enumerate(batches):
+            file = arrays.file(folder, number)
+            if not file.is_file():
+                _save(file, _encoded(encode, [tokens[i] for i in batch], max_tokens))
+            ends = np.cumsum(lengths[batch])
+            self._places[batch] = np.stack([np.full(len(batch), number), ends - lengths[batch], ends], axis=1)
+            done += len(batch)
+            progress(done, len(order))
+        if batches:
+            self._width = self._arrays[0].shape[1]
+        else:
+            self._width = encode(*padded([np.zeros(0, np.uint16)], max_tokens)).shape[-1]
+
+    @property
+    def width(self) -> int:
+        """H."""
+        return self._width
+
+    @property
+    def places(self) -> np.ndarray:
+        """Where every track's outputs lie (tracks, 3): number of the batch, first row, row behind."""
+        return self._places
+
+    def __getitem__(self, track: int) -> np.ndarray:
+        """The hidden states (L, H) float16 of a track, 0 behind its lyrics."""
+        return hidden(self._arrays, self._places[track], self._max_tokens, self._width)
+
+
+def hidden(batches: Arrays, place: np.ndarray, length: int, width: int) -> np.ndarray:
+    """The hidden states (``length``, ``width``) float16 of one track at its ``place`` (3,), 0 behind its lyrics."""
+    number, start, end = place.tolist()
+    states = np.zeros((length, width), np.float16)
+    if end > start:
+        states[: end - start] = batches[number][start:end]
+    return states
+
+
+def padded(tokens: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids (B, L) uint16 with zeros behind, and their numbers (B,)."""
+    ids = np.zeros((len(tokens), length), np.uint16)
+    for row, own in zip(ids, tokens, strict=True):
+        row[: len(own)] = own
+    return ids, np.array([len(own) for own in tokens], np.int32)
+
+
+def _claim(folder: Path, tokens: Sequence[np.ndarray], max_tokens: int, identity: str) -> None:
+    """Makes the folder, or empties it where it is of other lyrics."""
+    digest = hashlib.sha256(f"{identity} {max_tokens} {AT_ONCE} {STRIDE}".encode())
+    for ids in tokens:
+        digest.update(len(ids).to_bytes(4, "little") + ids.tobytes())
+    plan, file = digest.hexdigest(), folder / "plan"
+    if not file.is_file() or file.read_text("ascii") != plan:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        file.write_text(plan, "ascii")
+
+
+def _encoded(encode: Encode, tokens: Sequence[np.ndarray], max_tokens: int) -> np.ndarray:
+    """The outputs for all real tokens, one track behind the other, (sum of lengths, H) float16.
+
+    The encoder always sees the same number of rows.
+    """
+    length = min(-(-max(map(len, tokens)) // STRIDE) * STRIDE, max_tokens)
+    ids, numbers = padded([*tokens, *[np.zeros(0, np.uint16)] * (AT_ONCE - len(tokens))], length)
+    hidden = encode(ids, numbers)
+    return hidden[np.arange(length) < numbers[:, None]].astype(np.float16)
+
+
+def _save(file: Path, features: np.ndarray) -> None:
+    partial = file.with_name(file.name + ".partial")
+    with partial.open("wb") as stream:
+        np.save(stream, features)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(file)

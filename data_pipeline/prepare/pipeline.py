@@ -1,0 +1,266 @@
+"""Raw corpus -> sharded data set: filter, decode, check, split, write; a killed run continues where it was.
+
+The folder it leaves: ``dataset.json`` (written last: the mark of completeness), ``genres.json``, ``report.json``,
+``quarantine.tsv``, ``tracks.tsv`` and the shards. Until then ``work/`` holds what was decoded, in chunks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline import lyrics
+from data_pipeline.audio import RANGE_DB
+from data_pipeline.errors import InputError
+from data_pipeline.prepare import examples, selection, splits
+from data_pipeline.prepare import report as reports
+from data_pipeline.prepare.decode import Decoded, decode
+from data_pipeline.prepare.examples import Examples
+from data_pipeline.prepare.lyric_features import Encode, LyricFeatures, padded
+from data_pipeline.prepare.options import PrepareOptions, Progress
+from data_pipeline.prepare.selection import Kept, Selection
+from data_pipeline.prepare.shards import Part, Shape
+from data_pipeline.prepare.workers import Processes, Run
+from data_pipeline.reading.prepared_data import FORMAT
+from data_pipeline.schema import LYRICS_INPUTS, SPLITS, Corpus
+from data_pipeline.storage import bucket
+from data_pipeline.storage.bucket import Bucket
+from data_pipeline.storage.files import sha256, write_json, write_tsv
+from data_pipeline.storage.json_file import parse_json
+
+_SHARDS = "shards"
+_FILES = ("dataset.json", "genres.json", "report.json", "quarantine.tsv", "tracks.tsv", "work", _SHARDS)
+
+
+def prepare(
+    corpus: Corpus,
+    out: str | Path,
+    options: PrepareOptions,
+    *,
+    encode: Encode | None = None,
+    run: Run | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Writes the data set of ``corpus`` to ``out``, a folder or an address like ``gs://bucket/folder``.
+
+    ``encode`` is the lyrics encoder, wanted where ``options.lyrics_input`` is ``features``.
+    ``run`` has the workers: without it, processes of this machine.
+    ``progress(stage, done, total)`` is called with the stages "decode", "lyrics", "encode", "write" and "upload". A
+    complete data set of the same corpus and options is left alone. Returns the data set's report. Raises InputError
+    in one sentence for whatever stands in the way.
+    """
+    progress = progress or (lambda stage, done, total: None)
+    if bucket.is_address(out):
+        return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, run, progress)
+    out = Path(out)
+    try:
+        return _prepare(corpus, out, options, encode, run, progress)
+    except OSError as error:
+        raise InputError(f"The data set cannot be written to {out}: {error.strerror or error}.") from error
+
+
+def _prepare_for_bucket(
+    corpus: Corpus, target: Bucket, options: PrepareOptions, encode: Encode | None, run: Run | None, progress: Progress
+) -> dict[str, Any]:
+    report = _complete(target.address, target.names(), target.read_text, _digest(corpus, options))
+    if report is None:
+        target.check_writable()
+        folder = target.staging()
+        report = prepare(corpus, folder, options, encode=encode, run=run, progress=progress)
+        target.upload(folder, functools.partial(progress, "upload"))
+        shutil.rmtree(folder, ignore_errors=True)
+    return report
+
+
+def _prepare(
+    corpus: Corpus, out: Path, options: PrepareOptions, encode: Encode | None, run: Run | None, progress: Progress
+) -> dict[str, Any]:
+    if options.lyrics_input not in LYRICS_INPUTS or (encode is None) != (options.lyrics_input == "tokens"):
+        raise ValueError(f"lyrics_input {options.lyrics_input!r} and encode do not fit each other")
+    started = time.monotonic()
+    digest = _digest(corpus, options)
+    complete = _claim(out, digest)
+    if complete is not None:
+        return complete
+    if options.split not in splits.KINDS:
+        raise InputError(f"The split must be one of {', '.join(splits.KINDS)}, not {options.split!r}.")
+    encoder = lyrics.locate_encoder(options.encoder)
+    tokenizer = lyrics.LyricsTokenizer(encoder, options.max_tokens)
+
+    tracks, filtered = selection.candidates(corpus, options)
+    decoding = time.monotonic()
+    decoded = decode(tracks, out / "work", options, run or Processes(options.workers), progress)
+    decode_seconds = time.monotonic() - decoding
+    chosen = selection.select(corpus, tracks, filtered, decoded.outcomes, options)
+
+    tokens = {name: _tokenise(chosen.members[name], tokenizer, progress) for name in SPLITS}
+    features = None
+    if encode:
+        everyones = [ids for name in SPLITS for ids in tokens[name]]
+        features = LyricFeatures(
+            out / "work" / "features",
+            everyones,
+            options.max_tokens,
+            encode,
+            identity=lyrics.encoder_digest(encoder),
+            progress=functools.partial(progress, "encode"),
+        )
+    writing = time.monotonic()
+    shards = _write_shards(out, chosen, decoded, tokens, options, features, run or Processes(1), progress)
+    write_seconds = time.monotonic() - writing
+
+    chosen.vocabulary.save(out / "genres.json")
+    left_out = [dataclasses.astuple(rejected) for rejected in (*chosen.quarantine, *chosen.filtered)]
+    write_tsv(out / "quarantine.tsv", ["id", "file", "reason"], left_out)
+    _write_tracks(out / "tracks.tsv", chosen, tokens)
+    report = reports.counts(corpus, chosen, tokens, options)
+    report["timing"] = {
+        "decode_s": round(decode_seconds, 3),
+        "write_s": round(write_seconds, 3),
+        "total_s": round(time.monotonic() - started, 3),
+        "tracks_decoded": decoded.fresh,
+        "decoded_tracks_per_s": round(decoded.fresh / max(decode_seconds, 1e-9), 2),
+    }
+    report["tracks_per_second"] = round(decoded.fresh / max(time.monotonic() - started, 1e-9), 2)
+    write_json(out / "report.json", report)
+    meta = {
+        "format": FORMAT,
+        "audio": dataclasses.asdict(options.audio),
+        "reference": "clip maximum",
+        "range_db": RANGE_DB,
+        "lyrics": {
+            "encoder": options.encoder,
+            "sha256": lyrics.encoder_digest(encoder),
+            "max_tokens": options.max_tokens,
+            "input": options.lyrics_input,
+            "width": features.width if features else 0,
+        },
+        "source": corpus.source,
+        "num_genres": chosen.vocabulary.size,
+        "split_kind": options.split,
+        "split_seed": options.seed,
+        "splits": {name: len(chosen.members[name]) for name in SPLITS},
+        "shards": shards,
+        "options": options.content(),
+        "digest": digest,
+    }
+    write_json(out / "dataset.json", meta)
+    shutil.rmtree(out / "work", ignore_errors=True)
+    return report
+
+
+def _claim(out: Path, digest: str) -> dict[str, Any] | None:
+    """Makes or checks the folder; returns the report of a complete data set with this digest, else None."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    names = [entry.name for entry in out.iterdir()]
+    report = _complete(str(out), names, lambda name: (out / name).read_text(encoding="utf-8"), digest)
+    if report is not None:
+        shutil.rmtree(out / "work", ignore_errors=True)
+    elif not os.access(out, os.W_OK | os.X_OK):
+        raise InputError(f"{out} cannot be written to; choose another --out.")
+    return report
+
+
+def _complete(where: str, names: Sequence[str], read_text: Callable[[str], str], digest: str) -> dict[str, Any] | None:
+    """The report of a complete data set with this digest in the folder ``where``, which holds ``names``; else None."""
+    foreign = sorted(name for name in names if name.removesuffix(".partial") not in _FILES)
+    if foreign:
+        raise InputError(f"{where} already holds other files ({foreign[0]}); choose an empty folder as --out.")
+    if "dataset.json" not in names:
+        return None
+    try:
+        meta, report = parse_json(read_text("dataset.json")), parse_json(read_text("report.json"))
+        same = meta["digest"] == digest
+    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+        raise InputError(f"The data set in {where} is broken; delete it or choose another --out.") from error
+    if not same:
+        raise InputError(
+            f"{where} holds a data set of another corpus or with other options; delete it or choose another --out."
+        )
+    return report
+
+
+def _digest(corpus: Corpus, options: PrepareOptions) -> str:
+    """A sha256 over the corpus's tables and the options (files are named, not read)."""
+    return sha256([options.content(), [track.row() for track in corpus.tracks], [r.id for r in corpus.rejected]])
+
+
+def _tokenise(items: Sequence[Kept], tokenizer: lyrics.LyricsTokenizer, progress: Progress) -> list[np.ndarray]:
+    """The word pieces of every track, none for a track without lyrics."""
+    tokens = [np.zeros(0, np.uint16)] * len(items)
+    places = [i for i, item in enumerate(items) if item.text is not None]
+    for first in range(0, len(places), 512):
+        part = places[first : first + 512]
+        for i, ids in zip(part, tokenizer.encode_batch([items[i].text or "" for i in part]), strict=True):
+            tokens[i] = ids
+        progress("lyrics", first + len(part), len(places))
+    return tokens
+
+
+def _write_shards(
+    out: Path,
+    chosen: Selection,
+    decoded: Decoded,
+    tokens: Mapping[str, Sequence[np.ndarray]],
+    options: PrepareOptions,
+    features: LyricFeatures | None,
+    run: Run,
+    progress: Progress,
+) -> dict[str, list[dict[str, Any]]]:
+    """Writes all splits; ``features`` are in the splits' order."""
+    from data_pipeline.prepare import (
+        builder,  # TensorFlow is imported here and not before, and in no process that decodes
+    )
+
+    work, audio, width = out / "work", options.audio, features.width if features else 0
+    parts: dict[str, tuple[int, Part]] = {}
+    first = 0
+    for name in SPLITS:
+        members, last = chosen.members[name], first + len(chosen.members[name])
+        ids, num_tokens = padded(tokens[name], options.max_tokens)
+        examples.save(
+            work / name,
+            {
+                "spectrogram": np.array([decoded.spectrogram(item.place) for item in members]),
+                "tokens": ids,
+                "num_tokens": num_tokens,
+                "labels": chosen.vocabulary.encode_all([item.track.genres for item in members]),
+                "id": np.array([item.track.id for item in members]),
+                **({"lyrics_features": features.places[first:last]} if features else {}),
+            },
+        )
+        parts[name] = (len(members), Examples(work / name, work, work / "features" if features else None, width))
+        first = last
+    shutil.rmtree(out / _SHARDS, ignore_errors=True)
+    shards = builder.write(
+        out / _SHARDS,
+        shape=Shape(audio.num_frames, audio.n_mels, options.max_tokens, chosen.vocabulary.size, width),
+        splits=parts,
+        run=run,
+        progress=functools.partial(progress, "write"),
+    )
+    for files in shards.values():
+        for shard in files:
+            shard["file"] = f"{_SHARDS}/{shard['file']}"
+    return shards
+
+
+def _write_tracks(path: Path, chosen: Selection, tokens: Mapping[str, Sequence[np.ndarray]]) -> None:
+    """``tracks.tsv``: who the examples are, in their order."""
+    rows = []
+    for name in SPLITS:
+        for i, item in enumerate(chosen.members[name]):
+            track = item.track
+            place = (name, i, track.id, track.artist or "", track.title or "", str(track.audio))
+            rows.append((*place, len(tokens[name][i])))
+    write_tsv(path, ["split", "index", "id", "artist", "title", "audio", "tokens"], rows)

@@ -1,0 +1,49 @@
+"""The counts that ``report.json`` holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.prepare.options import PrepareOptions
+from data_pipeline.prepare.selection import Selection, kind
+from data_pipeline.schema import SPLITS, Corpus
+
+
+def counts(
+    corpus: Corpus, selection: Selection, tokens: Mapping[str, Sequence[np.ndarray]], options: PrepareOptions
+) -> dict[str, Any]:
+    """What was read, kept and left out; ``tokens`` are the word pieces of every track, by split."""
+    members, vocabulary = selection.members, selection.vocabulary
+    labels = {name: vocabulary.encode_all([item.track.genres for item in members[name]]) for name in SPLITS}
+    per_track = np.concatenate([part.sum(axis=1) for part in labels.values()])
+    lengths = np.array([len(ids) for part in tokens.values() for ids in part])
+    sung = lengths[lengths > 0]
+    return {
+        "tracks_read": len(corpus.tracks) + len(corpus.rejected),
+        "tracks_kept": len(per_track),
+        "splits": {name: len(members[name]) for name in SPLITS},
+        "split_kind": options.split,
+        "rejected": dict(Counter(kind(r.reason) for r in selection.quarantine).most_common()),
+        "filtered": dict(Counter(r.reason for r in selection.filtered).most_common()),
+        "labels": {
+            "genres": vocabulary.size,
+            "cardinality": round(float(per_track.mean()), 4),
+            "distribution": {str(n): int((per_track == n).sum()) for n in np.unique(per_track)},
+        },
+        "lyrics": {
+            "with": len(sung),
+            "without": len(lengths) - len(sung),
+            "coverage": round(len(sung) / len(lengths), 4),
+            "median_tokens": float(np.median(sung)) if len(sung) else 0.0,
+            "at_max_tokens": int((lengths == options.max_tokens).sum()),
+        },
+        "artists": {name: len({item.track.artist for item in members[name]} - {None}) for name in SPLITS},
+        "genres": [
+            {"genre": genre} | {name: int(labels[name][:, g].sum()) for name in SPLITS}
+            for g, genre in enumerate(vocabulary.names)
+        ],
+    }

@@ -1,0 +1,132 @@
+"""Which tracks of a corpus become examples, in which split, and why the others do not: small decisions, no decoding."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from data_pipeline import genres, lyrics
+from data_pipeline.errors import InputError
+from data_pipeline.genres import GenreVocabulary
+from data_pipeline.prepare import splits
+from data_pipeline.prepare.decode import NO_LYRICS, Outcome
+from data_pipeline.prepare.options import PrepareOptions
+from data_pipeline.schema import SPLITS, Corpus, Rejected, Track
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """A decoded track on its way into the shards; ``place`` is its own among the candidates."""
+
+    track: Track
+    text: str | None
+    place: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """The examples of every split, their genres with the training split's statistics, and what was left out.
+
+    ``quarantine`` is broken, ``filtered`` is not wanted.
+    """
+
+    vocabulary: GenreVocabulary
+    members: Mapping[str, Sequence[Kept]]
+    quarantine: tuple[Rejected, ...]
+    filtered: tuple[Rejected, ...]
+
+
+def candidates(corpus: Corpus, options: PrepareOptions) -> tuple[list[Track], list[Rejected]]:
+    """The tracks worth decoding, by the tables alone, and the others with the reason."""
+    languages = {language.casefold() for language in options.languages}
+    filtered: list[Rejected] = []
+    passed: list[Track] = []
+    seen: set[str] = set()
+    for track in corpus.tracks:
+        reason = None
+        if track.id in seen:
+            reason = "the id occurs twice"
+        elif languages and (track.language or "").casefold() not in languages:
+            reason = f"language {track.language or 'unknown'} is not among {', '.join(options.languages)}"
+        elif options.require_lyrics and track.lyrics_file is None and not lyrics.clean(track.lyrics_text):
+            reason = NO_LYRICS
+        elif not track.genres:
+            reason = "no genre"
+        seen.add(track.id)
+        if reason is None:
+            passed.append(track)
+        else:
+            filtered.append(Rejected(track.id, str(track.audio), reason))
+    if not passed:
+        raise InputError(_nothing_left(corpus.rejected, filtered))
+    # Counts only fall from here on, so a track without a frequent genre can be spared the decoding.
+    frequent = genres.build([track.genres for track in passed], options.min_genre_tracks, 0, options.aliases)
+    worth: list[Track] = []
+    for track in passed:
+        if frequent.encode(track.genres).any():
+            worth.append(track)
+        else:
+            filtered.append(Rejected(track.id, str(track.audio), _rare(options)))
+    return worth, filtered
+
+
+def select(
+    corpus: Corpus,
+    tracks: Sequence[Track],
+    filtered: Sequence[Rejected],
+    outcomes: Sequence[Outcome],
+    options: PrepareOptions,
+) -> Selection:
+    """What ``candidates`` gave, after it was decoded.
+
+    Raises:
+        InputError: no track or no genre is left, or a split would be empty.
+    """
+    quarantine, filtered = [*corpus.rejected], [*filtered]
+    kept: list[Kept] = []
+    for place, (track, outcome) in enumerate(zip(tracks, outcomes, strict=True)):
+        if outcome.reason is None:
+            kept.append(Kept(track, outcome.text, place))
+        else:
+            (quarantine if outcome.broken else filtered).append(Rejected(track.id, outcome.file, outcome.reason))
+    if not kept:
+        raise InputError(_nothing_left(quarantine, filtered))
+    vocabulary = genres.build(
+        [item.track.genres for item in kept], options.min_genre_tracks, options.max_genres, options.aliases
+    )
+    labelled = []
+    for item in kept:
+        if vocabulary.encode(item.track.genres).any():
+            labelled.append(item)
+        else:
+            filtered.append(Rejected(item.track.id, str(item.track.audio), _rare(options)))
+    sides = splits.assign(
+        [item.track.id for item in labelled],
+        [item.track.artist for item in labelled],
+        vocabulary.encode_all([item.track.genres for item in labelled]),
+        kind=options.split,
+        fractions=options.fractions,
+        seed=options.seed,
+    )
+    members = {name: [item for item, side in zip(labelled, sides, strict=True) if side == name] for name in SPLITS}
+    vocabulary = vocabulary.with_statistics([item.track.genres for item in members["train"]])
+    return Selection(vocabulary, members, tuple(quarantine), tuple(filtered))
+
+
+def _rare(options: PrepareOptions) -> str:
+    among = f" among the {options.max_genres} most frequent" if options.max_genres else ""
+    return f"no genre with at least {options.min_genre_tracks} tracks{among}"
+
+
+def _nothing_left(rejected: Sequence[Rejected], filtered: Sequence[Rejected]) -> str:
+    reasons = Counter(kind(r.reason) for r in (*rejected, *filtered))
+    if not reasons:
+        return "The corpus has no tracks; check --source."
+    reason, count = reasons.most_common(1)[0]
+    return f"No track is left: {count} of {reasons.total()} were left out because: {reason}."
+
+
+def kind(reason: str) -> str:
+    """A reason without its details, for counting."""
+    return reason.split(":")[0]

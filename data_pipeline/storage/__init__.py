@@ -1,0 +1,1 @@
+"""Files: written whole, read with care, on this disk or in a bucket."""

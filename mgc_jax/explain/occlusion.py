@@ -1,0 +1,189 @@
+"""The model asked again and again about altered songs: a few compiled programs that see batches of one size.
+
+Axis letters: B batch, A sounds, V texts, P pairs, T frames, M mel bands, S audio tokens, L lyric tokens, D width,
+E explained genres, G genres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from mgc_jax.network.state import Network, TrainState
+from mgc_jax.runtime import sharding
+
+AT_ONCE = 8
+
+
+class Songs(NamedTuple):
+    """Altered sounds and texts as a model takes them, and the ``pairs`` (P, 2) of their numbers to ask about."""
+
+    sounds: np.ndarray  # (A, T, M), or (A, S, D) where they are encoded
+    texts: np.ndarray  # (V, L), or (V, L, D)
+    lengths: np.ndarray  # (V,) real tokens, 0 for no lyrics
+    pairs: np.ndarray
+
+
+class Variants:
+    """Logits of altered songs, by a model that takes sound and words together: one of the paper's rivals.
+
+    ``hears`` and ``reads`` say which of the two the model takes at all; of the other one the first alone is
+    asked about.
+    """
+
+    def __init__(self, network: Network, state: TrainState, max_tokens: int, hears: bool = True, reads: bool = True):
+        self.network, self.state, self.max_tokens = network, state, max_tokens
+        self._taken = np.array([hears, reads], np.int64)
+
+    def songs(self, sounds: Sequence[np.ndarray], texts: Sequence[np.ndarray], pairs: np.ndarray) -> Songs:
+        """From spectrograms (T, M) uint8 and word-piece ids (n,), of which an empty one is a song without lyrics."""
+        hears, reads = self._taken
+        sounds, texts = sounds if hears else sounds[:1], texts if reads else texts[:1]
+        ids = np.zeros((len(texts), self.max_tokens), np.int32)
+        for row, text in zip(ids, texts, strict=True):
+            row[: len(text)] = text
+        return Songs(np.stack(sounds), ids, np.array([len(text) for text in texts], np.int32), np.asarray(pairs))
+
+    def logits(self, songs: Songs) -> np.ndarray:
+        """(P, G) float64 of the pairs."""
+        asked, place = np.unique(songs.pairs * self._taken, axis=0, return_inverse=True)
+        return self._over(self._judge, songs._replace(pairs=asked))["logits"].astype(np.float64)[place.ravel()]
+
+    def _over(self, step: Any, songs: Songs) -> dict[str, np.ndarray]:
+        """``step`` over the pairs, in full batches; its results are each (P, ...)."""
+        sound, text = (songs.pairs * self._taken).T
+        shards = self.network.mesh.shape["data"]
+        size = -(-AT_ONCE // shards) * shards
+        parts = []
+        for first in range(0, len(songs.pairs), size):
+            rows = np.minimum(np.arange(first, first + size), len(songs.pairs) - 1)
+            batch = {"sound": songs.sounds[sound[rows]], "text": songs.texts[text[rows]]}
+            batch["num_tokens"] = songs.lengths[text[rows]]
+            out = step(self.state, self.network.frozen, sharding.place_batch(batch, self.network.mesh))
+            parts.append(jax.device_get(out))
+        return {name: np.concatenate([part[name] for part in parts])[: len(songs.pairs)] for name in parts[0]}
+
+    def _compiled(self, function: Callable[[Any, Any], dict[str, jax.Array]]) -> Any:
+        def step(state: TrainState, frozen: nnx.State, batch: Any) -> dict[str, jax.Array]:
+            return function(self.network.merge(state, frozen), batch)
+
+        rows, whole = sharding.batch_sharding(self.network.mesh), sharding.replicated(self.network.mesh)
+        given = (self.network.state_shardings, self.network.frozen_shardings, rows)
+        return jax.jit(step, in_shardings=given, out_shardings=whole)
+
+    @cached_property
+    def _judge(self) -> Any:
+        def judge(model: Any, batch: Any) -> dict[str, jax.Array]:
+            given = {"spectrogram": batch["sound"], "tokens": batch["text"], "num_tokens": batch["num_tokens"]}
+            return {"logits": model(given, train=False).logits}
+
+        return self._compiled(judge)
+
+
+class PaperVariants(Variants):
+    """The same for the paper's own model, whose encoders see each altered sound and each altered text once: a pair
+    costs no more than the fusion."""
+
+    def songs(self, sounds: Sequence[np.ndarray], texts: Sequence[np.ndarray], pairs: np.ndarray) -> Songs:
+        """As :class:`Variants` has it, and encoded."""
+        raw = super().songs(sounds, texts, pairs)
+        a, v = len(raw.sounds), len(raw.texts)
+        numbers = np.arange(max(a, v))
+        every = np.stack([np.minimum(numbers, a - 1), np.minimum(numbers, v - 1)], axis=1)
+        heard = self._over(self._hear, raw._replace(pairs=every[:a]))["sound"]
+        read = self._over(self._read, raw._replace(pairs=every[:v]))["text"]
+        return Songs(heard, read, raw.lengths, raw.pairs)
+
+    def attention(self, songs: Songs) -> tuple[np.ndarray, np.ndarray]:
+        """Where audio looks in the lyrics (P, S, L) and where lyrics look in the audio (P, L, S), means over heads."""
+        out = self._over(self._look, songs)
+        return out["audio"], out["lyrics"]
+
+    def graph(self, songs: Songs, genres: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """What the genre graph's edges do to the logits of the E ``genres``, as means over the pairs.
+
+        The fused vectors and all weights stay as they are.
+
+        Returns:
+            (E,) the logits minus those without edges between genres, and (E, G) the logits minus those without the one
+            edge A_ij from genre j to genre i (0 from itself). Its weight of itself stays with each genre: with the
+            identity for an adjacency, whose weights of oneself are larger, the scale of all logits would be most of the
+            difference.
+        """
+        fused = self._over(self._fuse, songs)["fused"].mean(0)
+        given = [(self.state, self.network.frozen, fused, np.int32(genre)) for genre in genres]
+        every, one = zip(*(jax.device_get(self._edges(*arguments)) for arguments in given), strict=True)
+        return np.array(every, np.float64), np.array(one, np.float64)
+
+    @cached_property
+    def _hear(self) -> Any:
+        def hear(model: Any, batch: Any) -> dict[str, jax.Array]:
+            return {"sound": _represent(model, batch)[0].astype(jnp.float32)}  # XLA leaves the lyrics encoder out
+
+        return self._compiled(hear)
+
+    @cached_property
+    def _read(self) -> Any:
+        def read(model: Any, batch: Any) -> dict[str, jax.Array]:
+            return {"text": _represent(model, batch)[1].astype(jnp.float32)}  # XLA leaves the audio encoder out
+
+        return self._compiled(read)
+
+    @cached_property
+    def _judge(self) -> Any:
+        def judge(model: Any, batch: Any) -> dict[str, jax.Array]:
+            return {"logits": model.classify(_fused(model, batch))}
+
+        return self._compiled(judge)
+
+    @cached_property
+    def _fuse(self) -> Any:
+        def fuse(model: Any, batch: Any) -> dict[str, jax.Array]:
+            return {"fused": _fused(model, batch).astype(jnp.float32)}
+
+        return self._compiled(fuse)
+
+    @cached_property
+    def _look(self) -> Any:
+        def look(model: Any, batch: Any) -> dict[str, jax.Array]:
+            audio, lyrics = model.cross_attention.weights(*_tokens(model, batch))
+            return {"audio": audio.mean(1), "lyrics": lyrics.mean(1)}
+
+        return self._compiled(look)
+
+    @cached_property
+    def _edges(self) -> Any:
+        def edges(state: TrainState, frozen: nnx.State, fused: jax.Array, genre: jax.Array) -> tuple[Any, Any]:
+            def logit(adjacency: jax.Array) -> jax.Array:
+                model = self.network.merge(state, frozen)
+                model.genre_graph.adjacency[...] = adjacency
+                return model.classify(fused[None].astype(model.dtype))[0, genre]
+
+            given = self.network.merge(state, frozen).genre_graph.adjacency[...]
+            whole, genres = logit(given), jnp.arange(len(given))
+            one = jax.lax.map(lambda other: logit(given.at[genre, other].set(0.0)), genres, batch_size=AT_ONCE)
+            return whole - logit(jnp.diag(jnp.diagonal(given))), jnp.where(genres == genre, 0.0, whole - one)
+
+        return jax.jit(edges)
+
+
+def _represent(model: Any, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    given = {"spectrogram": batch["sound"], "tokens": batch["text"], "num_tokens": batch["num_tokens"]}
+    return model.represent(given, train=False)
+
+
+def _tokens(model: Any, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Audio tokens (B, S, D), lyric tokens (B, L, D) and which of the latter are real (B, L), all encoded before."""
+    position = jnp.arange(batch["text"].shape[1])[None]
+    mask = position < jnp.maximum(batch["num_tokens"], 1)[:, None]  # without lyrics there is one null token
+    return batch["sound"].astype(model.dtype), batch["text"].astype(model.dtype), mask
+
+
+def _fused(model: Any, batch: Any) -> jax.Array:
+    return model.fuse(*_tokens(model, batch), train=False, key=None)

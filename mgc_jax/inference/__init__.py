@@ -1,0 +1,1 @@
+"""A trained model that names the genres of songs."""

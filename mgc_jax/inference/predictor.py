@@ -1,0 +1,314 @@
+"""A trained run, ready to name the genres of songs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from data_pipeline import audio as sound
+from data_pipeline.audio import AudioError
+from data_pipeline.errors import InputError
+from data_pipeline.genres import GenreVocabulary
+from data_pipeline.lyrics import LyricsError, LyricsTokenizer, encoder_digest, read_lyrics_text
+from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax import config as configs
+from mgc_jax.config import Config
+from mgc_jax.evaluation.evaluate import evaluate, score
+from mgc_jax.evaluation.scored import Scored
+from mgc_jax.network import build
+from mgc_jax.network.state import Network, TrainState, abstract
+from mgc_jax.runs import addresses, checkpoint, weights_file
+from mgc_jax.runs.workdir import Workdir, write_json
+from mgc_jax.runtime import processes, sharding
+from mgc_jax.training import optimisers
+from mgc_jax.training.steps import EvaluationStep, make_embedding_step, make_evaluation_step
+
+if TYPE_CHECKING:
+    from mgc_jax.explain.explanation import Explanation
+
+WINDOW_BATCH = 8
+Audio = str | Path | bytes | np.ndarray
+"""A file of any format and length, what one holds, or samples (n,) or (n, channels), which need their rate in Hz."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The genres of one song, best first.
+
+    ``file`` is its name, or says that it came as bytes or as an array. ``windows`` is the number of clips whose scores
+    were averaged; ``predicted`` those over their threshold (the highest one where none is).
+    """
+
+    file: str
+    ranked: tuple[tuple[str, float], ...]
+    predicted: tuple[str, ...]
+    windows: int
+    lyrics_tokens: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of ``mgc-jax predict --json``."""
+        return {
+            "file": self.file,
+            "predicted": list(self.predicted),
+            "genres": [{"name": name, "score": score} for name, score in self.ranked],
+            "windows": self.windows,
+            "lyrics_tokens": self.lyrics_tokens,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedding:
+    """Where a song is, each the mean over its windows.
+
+    ``audio`` (C,) and ``lyrics`` (C,) are g_a(E_a) and g_l(E_l), which the A-L loss makes alike for the two sides of
+    one song; ``lyrics`` is None for a song without. ``fused`` (D,) is what the genres are told from.
+    """
+
+    audio: np.ndarray
+    lyrics: np.ndarray | None
+    fused: np.ndarray
+
+
+def load(place: str | Path, progress: Callable[[int, int], None] | None = None, *, dtype: str | None = None) -> Model:
+    """Load the best checkpoint of a run, or an exported model, from its folder or from an address such as
+    ``gs://bucket/run`` or ``hf://user/name``, of which a copy is kept in the user's cache; ``progress(done, total)``
+    counts its files. ``dtype`` is what to compute in, where it is not what the run's ``compute.dtype`` says. How many
+    devices share the work is this machine's matter, not that of the one that trained.
+
+    Raises:
+        InputError: the place holds no run, or its files cannot be read.
+    """
+    folder = Workdir(addresses.local(place, progress))
+    config, vocabulary = folder.config(), folder.vocabulary()
+    if dtype is not None:
+        config = configs.load(base=config, overrides=[f"compute.dtype={dtype}"])
+    encoder = folder.encoder(config)
+    compute = config.compute
+    compute["model_parallel"] = math.gcd(compute.model_parallel, jax.local_device_count())
+    mesh = sharding.make_mesh(compute.model_parallel)
+    shards = mesh.shape["data"]
+    compute["evaluation_batch_size"] = -(-compute.evaluation_batch_size // shards) * shards
+    optimiser = optimisers.adamw(lambda _: 0.0, weight_decay=0.0, clip_norm=0.0)  # its state is not restored
+    network, target = abstract(config, vocabulary.size, encoder, optimiser, mesh)
+    file = folder.path / weights_file.NAME
+    if file.is_file():
+        state = weights_file.load(file, target, vocabulary.names, encoder_digest(encoder))
+    else:
+        state = _best_checkpoint(folder.path, target)
+    return Model(folder, config, vocabulary, network, state, encoder)
+
+
+def _best_checkpoint(workdir: Path, target: TrainState) -> TrainState:
+    best = checkpoint.best(workdir)
+    try:
+        restored = best.restore(target)
+    finally:
+        best.close()
+    if restored is None:
+        raise InputError(f"{workdir} holds no evaluated checkpoint yet; let mgc-jax train finish an epoch first.")
+    return restored[0]
+
+
+class Model:
+    """A loaded run; see :func:`mgc_jax.load`."""
+
+    def __init__(
+        self,
+        folder: Workdir,
+        config: Config,
+        vocabulary: GenreVocabulary,
+        network: Network,
+        state: TrainState,
+        encoder: Path,
+    ):
+        self.folder, self.config, self.vocabulary = folder, config, vocabulary
+        self.network, self.state = network, state
+        self.encoder = encoder
+        """The folder of the lyrics encoder."""
+        self.tokenizer = LyricsTokenizer(encoder, config.lyrics.max_tokens)
+        self.spec = build.audio_spec(config)
+
+    @cached_property
+    def _step(self) -> Any:
+        return make_evaluation_step(self.network)
+
+    @cached_property
+    def _embedding_step(self) -> Any:
+        return make_embedding_step(self.network)
+
+    @cached_property
+    def thresholds(self) -> np.ndarray:
+        """(G,) calibrated thresholds, or 0.5 where the run was never evaluated."""
+        stored = self.folder.thresholds()
+        return np.full(self.vocabulary.size, 0.5) if stored is None else stored
+
+    def predict(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Prediction:
+        """Rank the genres of a song of any format and length, given its lyrics as text or not at all.
+
+        Each genre's score is the mean over consecutive windows of the training clip's length.
+
+        Args:
+            audio: a path, the bytes of a file, or an array of samples.
+            rate: of the samples of an array, in Hz.
+
+        Raises:
+            InputError: the audio cannot be decoded, or the lyrics are no text or larger than 1 MiB.
+        """
+        tokens = self.tokens(lyrics)
+        total, windows = np.zeros(self.vocabulary.size), 0
+        for out, count in self._outputs(self._step, audio, tokens, rate):
+            total += out["scores"].sum(0)
+            windows += count
+        scores = total / windows
+        ranked = np.argsort(-scores, kind="stable")
+        over = [i for i in ranked if scores[i] >= self.thresholds[i]] or [ranked[0]]
+        names = self.vocabulary.names
+        return Prediction(
+            file=_name(audio),
+            ranked=tuple((names[i], float(scores[i])) for i in ranked),
+            predicted=tuple(names[i] for i in over),
+            windows=windows,
+            lyrics_tokens=len(tokens),
+        )
+
+    def embed(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Embedding:
+        """Where a song is in the model's spaces; arguments and errors as :meth:`predict` has them.
+
+        Raises:
+            InputError: also where the model is one of the paper's rivals, which have no such space.
+        """
+        if not build.uses_bert(self.config):
+            raise InputError(f"A model with model.architecture {self.config.model.architecture} has no embeddings.")
+        tokens = self.tokens(lyrics)
+        outputs = [out for out, _ in self._outputs(self._embedding_step, audio, tokens, rate)]
+        mean = {name: np.concatenate([out[name] for out in outputs]).mean(0) for name in outputs[0]}
+        return Embedding(mean["audio"], mean["lyrics"] if len(tokens) else None, mean["fused"])
+
+    def evaluate(self, data: PreparedData | str | Path, split: str = "test") -> dict[str, Any]:
+        """All metrics on a split of a prepared data set; see :func:`mgc_jax.evaluation.evaluate.evaluate`.
+
+        They and what they come from are kept in the run's folder, for ``mgc-jax report`` and ``mgc-jax export``.
+        """
+        report, kept = evaluate(self.network, self.state, self.config, self._fitting(data), split)
+        self.thresholds = kept.thresholds
+        if processes.is_first():
+            self.folder.save_thresholds(kept.thresholds, self.vocabulary)
+            kept.save(self.folder.evaluation(split).with_suffix(".npz"))
+            write_json(self.folder.evaluation(split), report)
+        return report
+
+    def score(self, data: PreparedData | str | Path, split: str = "test") -> Scored:
+        """Each track's scores, labels and embeddings of a split of a prepared data set, in its order.
+
+        Raises:
+            InputError: an unknown split, or a data set that does not fit the model.
+        """
+        return score(self.network, self.state, self.config, self._fitting(data), (split,))[split]
+
+    def _fitting(self, data: PreparedData | str | Path) -> PreparedData:
+        data = data if isinstance(data, PreparedData) else PreparedData(data)
+        if data.vocabulary.names != self.vocabulary.names:
+            raise InputError(f"{data.path} has another genre vocabulary than the run in {self.folder.path}.")
+        if data.encoder_sha256 != encoder_digest(self.encoder):
+            raise InputError(f"{data.path} was prepared for another lyrics encoder than that of {self.folder.path}.")
+        return data
+
+    def explain(
+        self,
+        audio: Audio,
+        lyrics: str | None = None,
+        *,
+        rate: int | None = None,
+        genres: Sequence[str] | None = None,
+    ) -> Explanation:
+        """What speaks for the ``genres`` of a song and what against them: seconds, words, modalities, related genres.
+
+        Args:
+            audio, lyrics, rate: as :meth:`predict` has them.
+            genres: names from the vocabulary; left out, the predicted ones.
+
+        Raises:
+            InputError: also for a genre that the model does not know.
+        """
+        from mgc_jax.explain.explainer import explain
+
+        return explain(self, audio, lyrics, rate=rate, genres=genres)
+
+    def text(self, lyrics: str | None) -> str | None:
+        """Lyrics as the model is given them; None for no words."""
+        if lyrics is not None and not isinstance(lyrics, str):
+            raise InputError(f"Lyrics are text, not {type(lyrics).__name__}: read the file first.")
+        try:
+            return read_lyrics_text(lyrics) if lyrics else None
+        except LyricsError as error:
+            raise InputError(f"These lyrics cannot be used: {error}.") from None
+
+    def tokens(self, lyrics: str | None) -> np.ndarray:
+        """Word-piece ids (n,) of a song's lyrics, cut at the model's length; none for no lyrics."""
+        text = self.text(lyrics)
+        return self.tokenizer.encode(text) if text else np.zeros(0, np.uint16)
+
+    def clips(self, audio: Audio, rate: int | None = None) -> Iterator[tuple[float, np.ndarray]]:
+        """The windows of a song: start in s and log-mel (T, M) uint8; raises InputError as :meth:`predict` does."""
+        is_file = isinstance(audio, str | Path | bytes)
+        if not is_file and rate is None:
+            raise InputError("Samples need their rate: predict(samples, rate=44100).")
+        if is_file and rate is not None:
+            raise InputError("A file tells its rate by itself: leave rate out.")
+        try:
+            source = Path(audio) if isinstance(audio, str) else audio
+            if not isinstance(source, Path | bytes):
+                source = sound.as_file(source, rate or 0)
+            for start, samples in sound.windows(source, self.spec):
+                yield start, sound.log_mel(samples, self.spec)
+        except AudioError as error:
+            raise InputError(f"{_name(audio)}: {error}.") from None
+
+    def batch(self, clips: list[np.ndarray], tokens: np.ndarray, rows: int = WINDOW_BATCH) -> dict[str, jax.Array]:
+        """Clips (T, M) that share their lyrics as an evaluation batch on the devices, filled up with silent ones to so
+        many ``rows`` at least."""
+        shards = self.network.mesh.shape["data"]
+        size = -(-max(rows, len(clips)) // shards) * shards
+        spectrogram = np.zeros((size, *clips[0].shape), np.uint8)
+        spectrogram[: len(clips)] = clips
+        row = np.zeros(self.config.lyrics.max_tokens, np.int32)
+        row[: len(tokens)] = tokens
+        batch = {
+            "spectrogram": spectrogram,
+            "tokens": np.tile(row, (size, 1)),
+            "num_tokens": np.full(size, len(tokens), np.int32),
+            "labels": np.zeros((size, self.vocabulary.size), np.uint8),
+            "index": np.arange(size, dtype=np.int32),
+            "weight": np.ones(size, np.float32),
+        }
+        return sharding.place_batch(batch, self.network.mesh)
+
+    def _outputs(
+        self, step: EvaluationStep, audio: Audio, tokens: np.ndarray, rate: int | None
+    ) -> Iterator[tuple[Mapping[str, np.ndarray], int]]:
+        """What ``step`` makes of a song's windows, some at a time, and of how many."""
+        clips = (clip for _, clip in self.clips(audio, rate))
+        rows = 0
+        while group := list(itertools.islice(clips, WINDOW_BATCH)):
+            # A short song is not computed as a long one; a power of two, for each size is compiled by itself.
+            rows = rows or 1 << (len(group) - 1).bit_length()
+            out = jax.device_get(step(self.state, self.network.frozen, self.batch(group, tokens, rows)))
+            yield {name: value[: len(group)] for name, value in out.items()}, len(group)
+
+
+def _name(audio: Audio) -> str:
+    """What messages and results call a recording."""
+    if isinstance(audio, str | Path):
+        return os.fsencode(audio).decode(errors="backslashreplace")  # a name need not be UTF-8
+    if isinstance(audio, bytes):
+        return f"{len(audio)} bytes"
+    return f"an array {audio.shape}" if isinstance(audio, np.ndarray) else f"samples in a {type(audio).__name__}"

@@ -1,0 +1,1 @@
+"""From settings to a network: the model built, its state sharded, its kernels chosen."""

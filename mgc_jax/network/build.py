@@ -1,0 +1,239 @@
+"""From settings to the model: the one place where configuration becomes constructor arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from data_pipeline.audio import AudioSpec
+from data_pipeline.errors import InputError
+from data_pipeline.genres import GenreVocabulary
+from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
+from data_pipeline.prepare.options import PrepareOptions
+from mgc_jax.config import Config
+from mgc_jax.models import genre_graph
+from mgc_jax.models.baselines import Pandeya, Santana
+from mgc_jax.models.bert import Bert, BertConfig, load_bert, mean_pool
+from mgc_jax.models.classifier import GenreClassifier
+from mgc_jax.network import kernels
+from mgc_jax.runtime import sharding
+
+
+def compute_dtype(config: Config) -> jnp.dtype:
+    """bfloat16 on TPU and GPU, float32 on CPU, unless ``compute.dtype`` says otherwise."""
+    name = config.compute.dtype
+    if name == "auto":
+        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return jnp.dtype(name)
+
+
+def uses_bert(config: Config) -> bool:
+    """Whether the model has a pretrained lyrics encoder and a genre graph: the paper's has, its rivals have not."""
+    return config.model.architecture == "ru"
+
+
+def modalities(config: Config) -> tuple[bool, bool]:
+    """Whether the model takes the sound, and whether it takes the words."""
+    if not uses_bert(config):
+        return True, config.model.architecture != "santana"
+    return config.model.fusion != "lyrics", config.model.fusion != "audio"
+
+
+def pretrained_bert(folder: Path, config: Config) -> Bert:
+    """The lyrics encoder, with the weights of ``folder``.
+
+    Raises:
+        InputError: the folder holds no encoder of the shapes that its ``config.json`` names, or one for fewer tokens
+            or words.
+    """
+    shapes, wanted = bert_config(folder), config.lyrics.max_tokens
+    if wanted > shapes.max_position_embeddings:
+        raise InputError(
+            f"lyrics.max_tokens is {wanted}, but the lyrics encoder in {folder} reads {shapes.max_position_embeddings} "
+            "at most."
+        )
+    if LyricsTokenizer(folder).largest >= shapes.vocab_size:
+        raise InputError(
+            f"The tokenizer in {folder} knows more words than the encoder beside it ({shapes.vocab_size})."
+        )
+    kernel = attention_kernel(config, shapes)
+    try:
+        return load_bert(folder, kernel=kernel, **_encoder_kind(config))
+    except ValueError as error:
+        raise InputError(f"The lyrics encoder cannot be used: {error}.") from None
+
+
+def bert_config(folder: Path) -> BertConfig:
+    """The shapes of the lyrics encoder in a folder; raises InputError where they cannot be read."""
+    try:
+        return BertConfig.from_json(folder / "config.json")
+    except ValueError as error:
+        raise InputError(f"The lyrics encoder cannot be used: {error}.") from None
+
+
+def random_bert(shapes: BertConfig, config: Config, *, kernel: str = "xla", rngs: nnx.Rngs) -> Bert:
+    """The lyrics encoder, with random weights."""
+    return Bert(shapes, kernel=kernel, rngs=rngs, **_encoder_kind(config))
+
+
+def _encoder_kind(config: Config) -> dict[str, Any]:
+    """Frozen weights are kept in the dtype of the computation, trained ones in float32."""
+    dtype, frozen = compute_dtype(config), config.train.encoder_rate == 0
+    return {"frozen": frozen, "dtype": dtype, "param_dtype": dtype if frozen else jnp.float32}
+
+
+def attention_kernel(config: Config, encoder: BertConfig) -> str:
+    """XLA's or cuDNN's attention, for the lyrics encoder and for the fusion."""
+    channels = (encoder.hidden_size // encoder.num_attention_heads, config.model.width // config.model.heads)
+    return kernels.attention_kernel(config.compute.attention, channels, compute_dtype(config))
+
+
+def lyrics_encoder(config: Config) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """What ``prepare`` stores of the lyrics: tokens (B, L), num_tokens (B,) -> the encoder's outputs (B, L, H).
+
+    The batch is cut over all devices.
+    """
+    mesh = sharding.make_mesh()
+    graphdef, weights = nnx.split(pretrained_bert(locate_encoder(config.lyrics.encoder), config))
+
+    @jax.jit
+    def run(weights: nnx.State, tokens: jax.Array, num_tokens: jax.Array) -> jax.Array:
+        mask = jnp.arange(tokens.shape[1])[None] < jnp.maximum(num_tokens, 1)[:, None]
+        return nnx.merge(graphdef, weights)(tokens, mask).astype(jnp.float32)
+
+    def encode(tokens: np.ndarray, num_tokens: np.ndarray) -> np.ndarray:
+        short = -len(tokens) % mesh.size
+        batch = {
+            "tokens": np.pad(tokens.astype(np.int32), ((0, short), (0, 0))),
+            "num_tokens": np.pad(num_tokens, (0, short)),
+        }
+        return np.asarray(run(weights, **sharding.place_batch(batch, mesh)))[: len(tokens)]
+
+    return encode
+
+
+def classifier(
+    config: Config,
+    *,
+    num_frames: int,
+    bert_config: BertConfig,
+    prior_logits: jax.Array,
+    adjacency: jax.Array | None = None,
+    node_features: jax.Array | None = None,
+    rngs: nnx.Rngs,
+) -> GenreClassifier | Santana | Pandeya:
+    """The model that ``config`` describes, with a randomly initialised lyrics encoder in BERT's place.
+
+    Args:
+        num_frames: T of one clip.
+        bert_config: of the frozen lyrics encoder; a rival takes no more from it than the size of its vocabulary.
+        prior_logits: (G,), the training log-odds of each genre.
+        adjacency: (G, G), as propagated by the genre graph; a rival has none.
+        node_features: (G, H), the encoder's embedding of each genre's name; a rival has none.
+
+    Raises:
+        InputError: settings that do not fit each other.
+    """
+    dtype = compute_dtype(config)
+    kernel = attention_kernel(config, bert_config) if uses_bert(config) else "xla"
+    m = config.model
+    common: dict[str, Any] = {
+        "num_mels": config.audio.n_mels,
+        "num_frames": num_frames,
+        "num_genres": len(prior_logits),
+        "prior_logits": prior_logits if m.genre_bias else None,
+        "genre_bias": m.genre_bias,
+        "dropout": m.dropout,
+        "dtype": dtype,
+        "rngs": rngs,
+    }
+    try:
+        if m.architecture == "santana":
+            return Santana(width=m.baseline_width, **common)
+        if m.architecture == "pandeya":
+            return Pandeya(vocab_size=bert_config.vocab_size, width=m.baseline_width, **common)
+        return GenreClassifier(
+            max_tokens=config.lyrics.max_tokens,
+            bert=random_bert(bert_config, config, kernel=kernel, rngs=rngs),
+            lyrics_features=bert_config.hidden_size,
+            audio_preset=m.audio_preset,
+            audio_tokens=m.audio_tokens,
+            width=m.width,
+            fusion=m.fusion,
+            heads=m.heads,
+            residual_norm=m.residual_norm,
+            pooling=m.pooling,
+            head=m.head,
+            adjacency=adjacency,
+            node_features=node_features,
+            gcn_hidden=m.gcn_hidden,
+            gcn_depth=m.gcn_depth,
+            contrastive_width=m.contrastive_width,
+            normalise=m.contrastive_normalise,
+            kernel=kernel,
+            rematerialise=config.compute.rematerialise,
+            **common,
+        )
+    except ValueError as error:
+        raise InputError(f"These settings make no model: {error}.") from None
+
+
+def graph_constants(
+    config: Config, vocabulary: GenreVocabulary, bert: Bert, folder: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """The genre graph's inputs, from the training labels and the genres' names.
+
+    Returns:
+        A (G, G), the adjacency after equations (2) and (3), and F (G, H), the encoder's mean-pooled embeddings of
+        the names.
+    """
+    names = LyricsTokenizer(folder, max_tokens=32).encode_batch(list(vocabulary.names))
+    length = max(len(tokens) for tokens in names)
+    tokens = np.stack([np.pad(t.astype(np.int32), (0, length - len(t))) for t in names])
+    mask = np.arange(length) < np.array([len(t) for t in names])[:, None]
+    features = np.asarray(mean_pool(bert(jnp.asarray(tokens), jnp.asarray(mask)), jnp.asarray(mask)), np.float32)
+    m = config.model
+    adjacency = genre_graph.combine(
+        genre_graph.cooccurrence_adjacency(vocabulary.cooccurrence, direction=m.cooccurrence_direction),
+        genre_graph.similarity_adjacency(features, kind=m.similarity),
+        kind=m.adjacency,
+        normalise=m.adjacency_normalise,
+    )
+    return np.asarray(adjacency, np.float32), features
+
+
+def prior_logits(vocabulary: GenreVocabulary) -> np.ndarray:
+    """(G,) log-odds of each genre among the training tracks, with one imaginary track on either side."""
+    positive = np.asarray(vocabulary.counts, np.float32) + 1.0
+    return np.log(positive / (vocabulary.num_tracks + 2.0 - positive)).astype(np.float32)
+
+
+def audio_spec(config: Config) -> AudioSpec:
+    """The settings of ``config.audio`` as the pipeline wants them."""
+    return AudioSpec(**config.audio)
+
+
+def prepare_options(config: Config, *, workers: int = 0) -> PrepareOptions:
+    """The settings that decide what ``mgc-jax prepare`` writes."""
+    d = config.data
+    return PrepareOptions(
+        languages=tuple(d.languages),
+        require_lyrics=d.require_lyrics,
+        min_genre_tracks=d.min_genre_tracks,
+        max_genres=d.max_genres,
+        aliases=dict(d.aliases),
+        split=d.split,
+        fractions=tuple(d.fractions),
+        seed=d.split_seed,
+        audio=audio_spec(config),
+        encoder=config.lyrics.encoder,
+        max_tokens=config.lyrics.max_tokens,
+        lyrics_input=config.lyrics.input,
+        workers=workers,
+    )

@@ -1,0 +1,174 @@
+"""What training carries from step to step, and how it is made already sharded."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+
+from data_pipeline.genres import GenreVocabulary
+from mgc_jax.config import Config
+from mgc_jax.models.bert import Bert, BertConfig, Frozen
+from mgc_jax.models.genre_graph import Constant
+from mgc_jax.network import build
+from mgc_jax.runtime import sharding
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """Everything that a checkpoint holds. The lyrics encoder is in it only where it is trained."""
+
+    step: jax.Array  # () int32
+    params: nnx.State
+    batch_stats: nnx.State
+    constants: nnx.State  # adjacency and node features of the genre graph
+    opt_state: optax.OptState
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The static half of the model, its frozen weights (none where the lyrics encoder is trained) and where everything
+    lives."""
+
+    graphdef: nnx.GraphDef
+    frozen: nnx.State
+    mesh: Mesh
+    state_shardings: TrainState  # of NamedShardings
+
+    @property
+    def frozen_shardings(self) -> Any:
+        """Of ``frozen``."""
+        return jax.tree.map(lambda x: x.sharding, self.frozen)
+
+    def merge(self, state: TrainState, frozen: nnx.State) -> Any:
+        """The callable model of ``state``, inside or outside a jitted function."""
+        return nnx.merge(self.graphdef, state.params, state.batch_stats, state.constants, frozen)
+
+
+def initialise(
+    config: Config, vocabulary: GenreVocabulary, encoder: Path, optimiser: optax.GradientTransformation, mesh: Mesh
+) -> tuple[Network, TrainState]:
+    """Build the network and its first state, initialised under jit into its shardings.
+
+    Args:
+        encoder: folder of the pretrained lyrics encoder.
+    """
+    bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
+    graph = build.graph_constants(config, vocabulary, bert, encoder) if bert else ()
+    network, init = _define(config, vocabulary.size, _bert_config(encoder, bert), bert, optimiser, mesh)
+    return network, init(_weights(bert, nnx.Param), build.prior_logits(vocabulary), *graph)
+
+
+def untrained(
+    config: Config, num_genres: int, bert_config: BertConfig, optimiser: optax.GradientTransformation, mesh: Mesh
+) -> tuple[Network, TrainState]:
+    """Like :func:`initialise` without any file: the lyrics encoder is random, and no two genres are related."""
+    bert = build.random_bert(bert_config, config, rngs=nnx.Rngs(0)) if build.uses_bert(config) else None
+    network, init = _define(config, num_genres, bert_config, bert, optimiser, mesh)
+    names = np.random.default_rng(0).normal(size=(num_genres, bert_config.hidden_size)).astype(np.float32)
+    graph = (np.eye(num_genres, dtype=np.float32), names) if bert else ()
+    return network, init(_weights(bert, nnx.Param), np.zeros(num_genres, np.float32), *graph)
+
+
+def untrained_shapes(
+    config: Config, num_genres: int, bert_config: BertConfig, optimiser: optax.GradientTransformation, mesh: Mesh
+) -> tuple[Network, TrainState]:
+    """Like :func:`untrained` with shapes and shardings only, the lyrics encoder's too: for absent devices."""
+    bert = nnx.eval_shape(lambda: build.random_bert(bert_config, config, rngs=nnx.Rngs(0)))
+    network, init = _define(config, num_genres, bert_config, bert, optimiser, mesh, place=_shapes_on)
+    shapes = jax.eval_shape(init, _weights(bert, nnx.Param), *_shapes(num_genres, bert))
+    return network, _shapes_on(shapes, network.state_shardings)
+
+
+def abstract(
+    config: Config, num_genres: int, encoder: Path, optimiser: optax.GradientTransformation, mesh: Mesh
+) -> tuple[Network, TrainState]:
+    """Like :func:`initialise`, but with shapes and shardings only: the target that a checkpoint is restored into."""
+    bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
+    network, init = _define(config, num_genres, _bert_config(encoder, bert), bert, optimiser, mesh)
+    shapes = jax.eval_shape(init, _weights(bert, nnx.Param), *_shapes(num_genres, bert))
+    return network, _shapes_on(shapes, network.state_shardings)
+
+
+def _weights(bert: Bert | None, kind: type[nnx.Variable]) -> nnx.State:
+    """Those weights of the lyrics encoder that are trained (``nnx.Param``) or :class:`Frozen`, at their place in the
+    model; empty where there are none."""
+    weights = nnx.pure(nnx.state(bert, kind)) if bert else {}
+    return nnx.State({"bert": weights} if weights else {})
+
+
+def _shapes_on(tree: Any, shardings: Any) -> Any:
+    """Shapes that say where they will be."""
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings)
+
+
+def _bert_config(encoder: Path, bert: Bert | None) -> BertConfig:
+    return bert.config if bert else build.bert_config(encoder)
+
+
+def _shapes(num_genres: int, bert: Bert | None) -> list[jax.ShapeDtypeStruct]:
+    """Of what the model starts from: prior logits, and adjacency and node features where there is a genre graph."""
+    graph = [(num_genres, num_genres), (num_genres, bert.config.hidden_size)] if bert else []
+    return [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in [(num_genres,), *graph]]
+
+
+def _define(
+    config: Config,
+    num_genres: int,
+    bert_config: BertConfig,
+    bert: Bert | None,
+    optimiser: optax.GradientTransformation,
+    mesh: Mesh,
+    place: Callable[[Any, Any], Any] = jax.device_put,
+) -> tuple[Network, Any]:
+    num_frames = build.audio_spec(config).num_frames
+
+    def split(prior: jax.Array, adjacency: Any = None, features: Any = None) -> tuple[Any, ...]:
+        model = build.classifier(
+            config,
+            num_frames=num_frames,
+            bert_config=bert_config,
+            prior_logits=prior,
+            adjacency=adjacency,
+            node_features=features,
+            rngs=nnx.Rngs(config.train.seed),
+        )
+        graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat, Constant, Frozen)
+        return (graphdef, *map(nnx.pure, states))
+
+    def init(pretrained: nnx.State, *given: jax.Array) -> TrainState:
+        _, params, batch_stats, constants, _ = split(*given)
+        params = nnx.State({**params, **pretrained})
+        return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, constants, optimiser.init(params))
+
+    shapes = _shapes(num_genres, bert)
+    graphdef = nnx.graphdef(nnx.eval_shape(lambda *a: nnx.merge(*split(*a)), *shapes))
+    rules = sharding.rules(config.compute.fsdp)
+    pretrained, frozen = _weights(bert, nnx.Param), _weights(bert, Frozen)
+    state_shardings = sharding.tree_shardings(jax.eval_shape(init, pretrained, *shapes), mesh, rules)
+    # Not cut over "data": they would have to be gathered in every step, and need neither gradient nor optimiser.
+    frozen = place(frozen, sharding.tree_shardings(frozen, mesh, sharding.rules()))
+    return Network(graphdef, frozen, mesh, state_shardings), jax.jit(init, out_shardings=state_shardings)
+
+
+def parameter_table(state: TrainState, frozen: nnx.State) -> str:
+    """One line per part of the network: shape counts of trainable and frozen parameters."""
+    rows: dict[str, list[int]] = {}
+    for column, tree in enumerate((state.params, frozen)):
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+            part = jax.tree_util.keystr(path[:1], simple=True)
+            rows.setdefault(part, [0, 0])[column] += int(np.prod(leaf.shape))
+    rows["total"] = [sum(r[0] for r in rows.values()), sum(r[1] for r in rows.values())]
+    width = max(map(len, rows))
+    lines = [f"{'part':<{width}}  {'trainable':>12}  {'frozen':>12}"]
+    lines += [f"{name:<{width}}  {a:>12,}  {b:>12,}" for name, (a, b) in rows.items()]
+    return "\n".join(lines)

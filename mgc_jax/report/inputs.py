@@ -1,0 +1,129 @@
+"""What a page can be made from: the files of a run, and of its data set where that is still there.
+
+What is missing or broken costs its part of the page, which says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from data_pipeline.errors import InputError
+from data_pipeline.genres import GenreVocabulary
+from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax.config import Config
+from mgc_jax.evaluation import results
+from mgc_jax.evaluation.results import Evaluation
+from mgc_jax.evaluation.scored import Kept
+from mgc_jax.runs import logs
+from mgc_jax.runs.workdir import Workdir
+
+
+@dataclasses.dataclass
+class Gaps:
+    """Sentences about what the page cannot show, by the part that lacks it."""
+
+    of: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+
+    def add(self, part: str, sentence: str) -> None:
+        """Say it once in this part."""
+        said = self.of.setdefault(part, [])
+        if sentence not in said:
+            said.append(sentence)
+
+    def pass_on(self, part: str, *sources: str, because: str = "") -> None:
+        """Say in ``part`` what the first of these parts that lacks something said first."""
+        said = next((self.of[source] for source in sources if source in self.of), [])
+        for sentence in said[:1]:
+            self.add(part, because + sentence)
+
+    def sentences(self) -> list[str]:
+        """All of them, once each."""
+        return list(dict.fromkeys(sentence for said in self.of.values() for sentence in said))
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What is there of a run and its data; None stands for what is missing."""
+
+    folder: Workdir
+    split: str
+    config: Config
+    vocabulary: GenreVocabulary
+    log: list[dict[str, float]]
+    evaluation: Evaluation | None
+    kept: Kept | None
+    data: PreparedData | None
+
+
+def gather(folder: Workdir, split: str, data: PreparedData | None, gaps: Gaps) -> Run:
+    """Read what there is; raises InputError where there is no run."""
+    config, vocabulary = folder.config(), folder.vocabulary()
+    try:
+        log, broken = logs.read(folder.path)
+    except OSError as error:
+        log, broken = [], 0
+        gaps.add("training", f"metrics.jsonl cannot be read ({error.strerror or error}).")
+    if broken:
+        gaps.add("training", f"{broken} line{'s' * (broken != 1)} of metrics.jsonl cannot be read and are left out.")
+    if not log:
+        lacks = "has no lines yet" if (folder.path / logs.NAME).exists() else "is not here"
+        gaps.add("training", f"There are no training curves: {logs.NAME} {lacks}.")
+    evaluation = _evaluation(folder, split, vocabulary, gaps)
+    kept = _kept(folder, split, vocabulary, evaluation, gaps)
+    data = data or _data(evaluation.data if evaluation else "", gaps)
+    if data and not _is_the_evaluated(data, split, vocabulary, kept):
+        gaps.add("data", f"{data.path} is another data set than the one that was evaluated; --data says where that is.")
+        data = None
+    return Run(folder, split, config, vocabulary, log, evaluation, kept, data)
+
+
+def _evaluation(folder: Workdir, split: str, vocabulary: GenreVocabulary, gaps: Gaps) -> Evaluation | None:
+    file = folder.evaluation(split)
+    if not file.exists():
+        gaps.add("results", f"The run was not evaluated on {split} yet: run mgc-jax evaluate --split {split} first.")
+        return None
+    try:
+        return results.read(file, split, vocabulary.names)
+    except InputError as error:
+        gaps.add("results", str(error))
+        return None
+
+
+def _kept(
+    folder: Workdir, split: str, vocabulary: GenreVocabulary, evaluation: Evaluation | None, gaps: Gaps
+) -> Kept | None:
+    path = folder.evaluation(split).with_suffix(".npz")
+    if not path.exists():
+        if evaluation is not None:
+            gaps.add("scores", f"{path.name} is missing; run mgc-jax evaluate again for what is drawn from it.")
+        return None
+    try:
+        kept = Kept.load(path)
+    except InputError as error:
+        gaps.add("scores", str(error))
+        return None
+    if kept.genres != vocabulary.names:
+        gaps.add("scores", f"{path.name} is about another genre vocabulary; run mgc-jax evaluate again.")
+        return None
+    if evaluation is not None and (evaluation.tracks, evaluation.step) != (len(kept.scored.bce), kept.step):
+        gaps.add("scores", f"{path.name} belongs to another evaluation than the figures; run mgc-jax evaluate again.")
+        return None
+    return kept
+
+
+def _data(place: str, gaps: Gaps) -> PreparedData | None:
+    if not place:
+        gaps.add("data", "The data set is not known; --data says where it is.")
+        return None
+    try:
+        return PreparedData(Path(place))
+    except (InputError, OSError, ValueError) as error:  # the last two for a path that no file can have
+        reason = str(error).rstrip(".")
+        gaps.add("data", f"The data set is not there any more ({reason}); --data says where it is.")
+        return None
+
+
+def _is_the_evaluated(data: PreparedData, split: str, vocabulary: GenreVocabulary, kept: Kept | None) -> bool:
+    same_size = kept is None or data.split_sizes.get(split) == len(kept.scored.bce)
+    return same_size and data.vocabulary.names == vocabulary.names

@@ -1,0 +1,254 @@
+"""The page itself: facts, tables and pictures put into ``templates/report.html``."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.audio import AudioError
+from data_pipeline.errors import InputError
+from data_pipeline.reading.prepared_data import PreparedData
+from data_pipeline.storage.files import written_whole
+from mgc_jax import __version__
+from mgc_jax import config as configs
+from mgc_jax.config import Config
+from mgc_jax.evaluation import diagnostics, metrics, retrieval
+from mgc_jax.plots import charts
+from mgc_jax.plots.data_uri import data_address
+from mgc_jax.report import explained, mistakes
+from mgc_jax.report.data_losses import EXAMPLES, losses
+from mgc_jax.report.inputs import Gaps, Run, gather
+from mgc_jax.report.tables import genre_rows, headline, metric_rows
+from mgc_jax.runs.workdir import Workdir
+
+KNOWN_FILES = {
+    "config.json": "the settings of the run",
+    "genres.json": "the genres in order, with training counts and co-occurrence",
+    "metrics.jsonl": "losses and validation scores by step",
+    "thresholds.json": "the thresholds calibrated on validation",
+    "checkpoints": "weights: the latest step, and the best on validation",
+    ".json": "all figures of an evaluation",
+    ".npz": "what an evaluation's figures come from: scores, labels, embeddings, genre vectors",
+    "events.out": "the same scalars for TensorBoard",
+}
+
+
+def write(
+    folder: Path, split: str, out: Path, *, data: PreparedData | None = None, players: bool = True
+) -> tuple[int, list[str]]:
+    """Write the page about a workdir's evaluation on ``split``.
+
+    Args:
+        data: the prepared data set, if it is not where it was when the run was evaluated.
+        players: whether the page contains music and lyrics: players for the worst mistakes, and a few tracks
+            explained by the run's checkpoint.
+
+    Returns:
+        The page's size in bytes, and a sentence for each thing that it lacks.
+
+    Raises:
+        InputError: the folder holds no run, or the page cannot be written.
+    """
+    gaps = Gaps()
+    with written_whole(out) as file:  # opened before the work, for a place that cannot be written
+        run = gather(Workdir(folder), split, data, gaps)
+        page = render(run, gaps, players=players).encode()
+        file.write(page)
+    return len(page), gaps.sentences()
+
+
+def render(run: Run, gaps: Gaps, *, players: bool) -> str:
+    """The page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    pages = Environment(
+        loader=PackageLoader("mgc_jax.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found = _retrieval(run)
+    parts = _charts(run, found, gaps)
+    wrong = _mistakes(run, gaps, players)
+    left_out = losses(run, gaps)
+    return pages.get_template("report.html").render(
+        title=run.folder.path.absolute().name,
+        run=run,
+        facts=_facts(run),
+        gaps=gaps.of,
+        charts=parts,
+        headline=headline(run.evaluation) if run.evaluation else [],
+        metrics=metric_rows(run.evaluation) if run.evaluation else [],
+        genres=genre_rows(run.evaluation) if run.evaluation else [],
+        retrieval=found,
+        calibration=_calibration(run),
+        mistakes=wrong,
+        explained=explained.explained(run, gaps) if players else [],
+        players=any(m["player"] for m in wrong),
+        wanted_players=players,
+        losses=left_out,
+        settings=_settings(run.config),
+        files=_files(run.folder.path),
+        version=__version__,
+        written=_day(datetime.datetime.now().timestamp()),
+    )
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    c, evaluation = run.config, run.evaluation
+    m = c.model
+    model = (
+        f"{m.architecture}: audio {m.audio_preset}, fusion {m.fusion}, head {m.head}" if m.architecture == "ru" else ""
+    )
+    facts = [
+        ("Model", model or m.architecture),
+        ("Lyrics encoder", f"{c.lyrics.encoder}, {c.lyrics.max_tokens} tokens"),
+    ]
+    if evaluation:
+        sizes = evaluation.parameters
+        facts.append(("Parameters", f"{sizes['trainable']:,} trained, {sizes['frozen']:,} frozen"))
+    sizes_of = run.data.split_sizes if run.data else {"training": run.vocabulary.num_tracks}
+    tracks = ", ".join(f"{n:,} {name}" for name, n in sizes_of.items())
+    facts.append(("Tracks", f"{tracks}; {run.vocabulary.size} genres"))
+    if run.data:
+        corpus = f"{run.data.source}, " if run.data.source else ""
+        facts.append(("Data set", f"{run.data.path} ({corpus}{run.data.split_kind} split)"))
+    if run.log:
+        last = int(run.log[-1]["step"])
+        epoch = run.vocabulary.num_tracks // c.train.batch_size
+        epochs = f" ({last / epoch:.3g} of {c.train.epochs} epochs)" if epoch else ""
+        facts.append(("Trained", f"{last:,} steps of {c.train.batch_size} tracks{epochs}"))
+        speed = [row["train/tracks_per_second"] for row in run.log if "train/tracks_per_second" in row]
+        if speed:
+            facts.append(("Speed", f"{np.median(speed):,.0f} tracks/s (median)"))
+    if evaluation:
+        done = _day(run.folder.evaluation(run.split).stat().st_mtime)
+        facts.append(
+            ("Evaluated", f"{evaluation.tracks} {run.split} tracks, checkpoint of step {evaluation.step}, {done}")
+        )
+    return facts
+
+
+def _charts(run: Run, found: dict[str, retrieval.Retrieval] | None, gaps: Gaps) -> dict[str, str]:
+    """``data:`` addresses of SVG pictures, by part of the page."""
+    made: dict[str, str] = {}
+
+    def add(name: str, figure: Any) -> None:
+        made[name] = data_address("image/svg+xml", charts.as_svg(figure))
+
+    names, kept = run.vocabulary.names, run.kept
+    if run.log:
+        add("training", charts.training_curves(run.log, run.evaluation.step if run.evaluation else None))
+    if run.evaluation:
+        rows = run.evaluation.genres.values()
+        ap, f1 = (np.array([row[key] for row in rows], float) for key in ("average_precision", "f1"))
+        support = np.array(list(run.evaluation.support.values()), float)
+        add("genres", charts.genre_bars(names, ap, f1, support, run.evaluation.tracks))
+    if kept is None:
+        for part in ("precision", "calibration", "confusions", "retrieval", "mistakes"):
+            gaps.pass_on(part, "scores", "results")
+        add("maps", charts.genre_maps(names, run.vocabulary.cooccurrence))
+        return made
+    scored, predicted = kept.scored, metrics.predict(kept.scored.scores, kept.thresholds)
+    add("precision", charts.precision_recall(names, scored.scores, scored.labels))
+    add("calibration", charts.reliability(scored.scores, scored.labels))
+    together = diagnostics.cooccurrence(predicted)
+    add("maps", charts.genre_maps(names, run.vocabulary.cooccurrence, kept.genre_vectors, together))
+    if kept.genre_vectors is None:
+        gaps.add("maps", "This model has no genre vectors, so there is no map of what it has learned.")
+    add("confusions", charts.confusions(names, predicted, scored.labels))
+    if found:
+        add("retrieval", charts.retrieval_bars(found))
+    elif scored.audio is None:
+        gaps.add("retrieval", "This model has no A-L embeddings.")
+    else:
+        gaps.add("retrieval", f"The {run.split} split has no two tracks with different lyrics.")
+    return made
+
+
+def _retrieval(run: Run) -> dict[str, retrieval.Retrieval] | None:
+    if run.kept is None or run.kept.scored.audio is None or run.kept.scored.lyrics is None:
+        return None
+    return retrieval.retrieval(run.kept.scored.audio, run.kept.scored.lyrics, run.kept.scored.words)
+
+
+def _calibration(run: Run) -> dict[str, float] | None:
+    if run.kept is None:
+        return None
+    scores, labels = run.kept.scored.scores, run.kept.scored.labels
+    return {
+        "all": diagnostics.calibration(scores, labels).error,
+        "by_genre": diagnostics.classwise_calibration_error(scores, labels),
+    }
+
+
+def _mistakes(run: Run, gaps: Gaps, players: bool) -> list[dict[str, Any]]:
+    """The worst tracks with who they are and how they sound, as far as the data set is there."""
+    if run.kept is None:
+        return []
+    rows: list[dict[str, str]] = []
+    if run.data is None:
+        gaps.pass_on("mistakes", "data", because="Names and players are missing: ")
+    else:
+        try:
+            rows = run.data.tracks(run.split)
+        except InputError as error:
+            gaps.add("mistakes", f"Names and players are missing: {error}")
+    found, silent = [], []
+    for mistake in mistakes.worst(run.kept.scored, run.kept.thresholds, run.vocabulary.names):
+        unknown = {"id": f"track {mistake.index} of {run.split}", "title": "", "artist": ""}
+        track = unknown | (rows[mistake.index] if rows else {})
+        player = None
+        if players and rows and run.data:
+            try:
+                player = mistakes.clip(mistakes.locate(track, run.data.path))
+            except AudioError as error:
+                silent.append(f"{track['id']} ({error})")
+        found.append({"track": track, "player": player, "judged": mistake})
+    if silent:
+        gaps.add("mistakes", f"{len(silent)} of these tracks cannot be played: {', '.join(silent[:EXAMPLES])}.")
+    return found
+
+
+def _settings(config: Config) -> list[tuple[str, list[tuple[str, str, bool]]]]:
+    """Sections of (setting, value, whether it is not the default)."""
+    usual = configs.defaults()
+    return [
+        (section, [(name, _shown(value), value != usual[section][name]) for name, value in values.items()])
+        for section, values in config.items()
+    ]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return ("yes" if value else "no") if isinstance(value, bool) else "none" if value in ({}, "") else str(value)
+
+
+def _files(folder: Path) -> list[tuple[str, str, str]]:
+    """Name, size and meaning of what lies in the workdir."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        known = path.suffix if path.name.startswith("evaluation_") else path.name.partition(".tfevents")[0]
+        if what := KNOWN_FILES.get(known):
+            size = _size(path)
+            found.append((path.name, f"{size / 1e6:.1f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB", what))
+    return found
+
+
+def _size(path: Path) -> int:
+    """Of a file or of a folder's; what a training run deletes meanwhile counts nothing."""
+    size = 0
+    for part in path.rglob("*") if path.is_dir() else [path]:
+        with contextlib.suppress(OSError):
+            size += part.stat().st_size if part.is_file() else 0
+    return size
+
+
+def _day(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,234 @@
+"""Checkpoints of the training state: the only file that imports orbax.
+
+``<workdir>/checkpoints/latest`` holds the two newest states to resume from, ``<workdir>/checkpoints/best`` the state
+with the best validation score. Both hold plain nested dicts of arrays beside a small JSON record and checksums, which
+the library lacks: it reads an array with a flipped byte without a word.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import shutil
+import sys
+import threading
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from flax import nnx
+
+from data_pipeline.errors import InputError
+from mgc_jax.network.state import TrainState
+from mgc_jax.runtime import processes
+
+Record = dict[str, Any]
+RECORD: Record = {"best_score": -1.0, "best_step": 0, "stale": 0, "stopped": False, "evaluated": 0}
+"""What a training that begins knows of itself: the best validation score so far and its step, the evaluations since,
+whether it stopped early, and the step of the last evaluation."""
+
+
+class Checkpoints:
+    """Saves asynchronously and restores into the shardings of an abstract state.
+
+    Args:
+        folder: made when missing.
+        keep: how many newest steps stay.
+        weights_only: leave out the optimiser, for checkpoints that are evaluated but not resumed from.
+    """
+
+    def __init__(self, folder: Path, *, keep: int, weights_only: bool = False):
+        _quieten_orbax()
+        self._weights_only = weights_only
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        self._manager = _Manager(folder.absolute(), options=options)
+        self._folder = folder
+
+    def save(self, state: TrainState, step: int, record: Record) -> None:
+        """Start writing ``state``; returns as soon as its arrays are copied off the devices, or on several hosts when
+        it is written.
+
+        Raises:
+            InputError: this checkpoint or the one before it cannot be written.
+        """
+        if step in self._manager.all_steps():  # a resumed run that arrives here again writes the same arrays
+            return
+        processes.barrier(f"the checkpoint of step {step}")
+        plain = self._plain(state)
+        processes.from_first("the search for room on the disk", functools.partial(self._check_room, plain))
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(plain),  # type: ignore[call-arg]
+            record=ocp.args.JsonSave(_sealed(record, int(_checksum(plain)))),  # type: ignore[call-arg]
+        )
+        self._writing(functools.partial(self._manager.save, step, args=args))
+        if jax.process_count() > 1:
+            # Orbax counts its barriers: two stores that write in the background meet them in another order on another
+            # host, and wait for each other for ever.
+            self._writing(self._manager.wait_until_finished)
+
+    def restore(self, target: TrainState, step: int | None = None) -> tuple[TrainState, Record, list[str]] | None:
+        """The newest readable state (or that of ``step``) in ``target``'s shardings; None where there is none.
+
+        A newest checkpoint that cannot be read is deleted and the one before it is taken.
+
+        Returns:
+            The state, its JSON record, and a sentence for each checkpoint that had to be passed over.
+
+        Raises:
+            InputError: there are checkpoints, but none can be read.
+        """
+        steps = sorted(self._manager.all_steps() if step is None else [step], reverse=True)
+        warnings: list[str] = []
+        for candidate in steps:
+            try:
+                plain, sealed, problem = *self._read(candidate, target), ""
+            except Exception as error:  # whatever a damaged file makes the library raise
+                problem = _first_line(error)
+            problem = processes.any_of(problem, "reading a checkpoint")  # all processes take the same checkpoint
+            if not problem and sealed != _sealed(sealed["record"], int(_checksum(plain))):
+                problem = "its contents do not match their checksums"
+            if not problem:
+                return self._rebuild(plain, target), sealed["record"], warnings
+            warnings.append(
+                f"The checkpoint of step {candidate} in {self._folder} cannot be read and is left out: {problem}"
+            )
+        if steps:
+            raise InputError(f"No checkpoint in {self._folder} can be read. {warnings[-1]}")
+        return None
+
+    def delete_after(self, step: int) -> None:
+        """Remove checkpoints newer than ``step``: the unreadable ones that a restore passed over."""
+        for newer in [s for s in self._manager.all_steps() if s > step]:
+            self._manager.delete(newer)
+
+    def close(self) -> None:
+        """Wait until everything is on disk; raises InputError as :meth:`save` does."""
+        try:
+            self._writing(self._manager.wait_until_finished)
+        finally:
+            self._manager.close()
+
+    def _check_room(self, plain: dict[str, Any]) -> None:
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(plain))
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise InputError(
+                f"A checkpoint of {needed / 2**20:.1f} MiB finds no room in {self._folder} ({free / 2**20:.1f} MiB "
+                "free); make room and run the same command again: it goes on from the last checkpoint."
+            )
+
+    def _writing(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except jax.errors.JaxRuntimeError:  # an exchange between processes failed, not the writing
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"A checkpoint cannot be written to {self._folder} ({_first_line(error)}); see that there is room and "
+                "run the same command again: it goes on from the last checkpoint."
+            ) from None
+
+    def _read(self, step: int, target: TrainState) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The stored arrays and the sealed record."""
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore(self._plain(target)),  # type: ignore[call-arg]
+            record=ocp.args.JsonRestore(),
+        )
+        restored = self._manager.restore(step, args=args)
+        sealed = restored["record"]
+        _check(sealed.get("record") if isinstance(sealed, dict) else None)
+        return restored["state"], sealed
+
+    def _plain(self, state: TrainState) -> dict[str, Any]:
+        plain: dict[str, Any] = {
+            name: nnx.to_pure_dict(getattr(state, name)) for name in ("params", "batch_stats", "constants")
+        }
+        plain["step"] = state.step
+        if not self._weights_only:
+            plain["opt_state"] = jax.tree.leaves(state.opt_state)
+        return plain
+
+    def _rebuild(self, plain: dict[str, Any], target: TrainState) -> TrainState:
+        parts = {
+            name: jax.tree.unflatten(jax.tree.structure(getattr(target, name)), jax.tree.leaves(plain[name]))
+            for name in ("params", "batch_stats", "constants")
+        }
+        opt_state = target.opt_state
+        if not self._weights_only:
+            opt_state = jax.tree.unflatten(jax.tree.structure(target.opt_state), plain["opt_state"])
+        return TrainState(step=plain["step"], opt_state=opt_state, **parts)
+
+
+@functools.cache
+def _quieten_orbax() -> None:
+    """What cannot be written is told in one sentence, by whoever waits for it: not by orbax's log, its threads, its
+    tasks and the writes that come to nothing afterwards as well."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    of_threads, unraisable = threading.excepthook, sys.unraisablehook
+
+    def thread_failed(args: threading.ExceptHookArgs) -> None:
+        if not type(args.thread).__module__.startswith("orbax."):
+            of_threads(args)
+
+    def callback_failed(args: sys.UnraisableHookArgs) -> None:
+        if str(args.exc_value) != "Event loop is closed":
+            unraisable(args)
+
+    def no_task_failed(record: logging.LogRecord) -> bool:
+        failed = record.exc_info[2] if record.exc_info else None
+        return failed is None or not failed.tb_frame.f_globals.get("__name__", "").startswith("orbax.")
+
+    threading.excepthook, sys.unraisablehook = thread_failed, callback_failed
+    logging.getLogger("asyncio").addFilter(no_task_failed)
+
+
+def _check(record: Any) -> None:
+    """Raise ValueError for what no training has written."""
+    if not isinstance(record, dict) or any(type(record.get(name)) is not type(v) for name, v in RECORD.items()):
+        raise ValueError("its record is broken")
+
+
+class _Manager(ocp.CheckpointManager):
+    def reached_preemption(self, step: int) -> bool:
+        """Leave this to ``stopping.py``: who asks with other numbers between its calls makes it miss the moment."""
+        return False
+
+
+def _sealed(record: Record, arrays: int) -> dict[str, Any]:
+    """The record with the checksums of itself and of the arrays that it belongs to."""
+    return {"record": record, "crc32": zlib.crc32(json.dumps(record, sort_keys=True).encode()), "arrays": arrays}
+
+
+@jax.jit
+def _checksum(tree: Any) -> jax.Array:
+    """A number that any changed bit changes: every word times an odd number of its own, added up modulo 2 ** 32.
+
+    It is computed where the arrays are and does not depend on how they are cut.
+    """
+    total = jnp.uint32(0)
+    for leaf in jax.tree.leaves(tree):
+        words = leaf.view(f"uint{8 * leaf.dtype.itemsize}").astype(jnp.uint32)
+        place = jnp.uint32(0)
+        for axis, size in enumerate(words.shape):
+            place = place * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)
+        total = total * jnp.uint32(31) + jnp.sum(words * (2 * place + 1), dtype=jnp.uint32)
+    return total
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def latest(workdir: Path) -> Checkpoints:
+    """The states to resume from."""
+    return Checkpoints(workdir / "checkpoints" / "latest", keep=2)
+
+
+def best(workdir: Path) -> Checkpoints:
+    """The state to evaluate and to predict with."""
+    return Checkpoints(workdir / "checkpoints" / "best", keep=1, weights_only=True)

@@ -1,0 +1,297 @@
+"""Training, from an empty or an interrupted workdir to the best checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from data_pipeline.errors import InputError
+from data_pipeline.lyrics import locate_encoder
+from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax import trackers
+from mgc_jax.config import Config
+from mgc_jax.evaluation import metrics
+from mgc_jax.evaluation.evaluate import check_prepared_for, score_split
+from mgc_jax.network import build
+from mgc_jax.network.state import Network, TrainState, initialise, parameter_table
+from mgc_jax.runs import checkpoint
+from mgc_jax.runs.logs import JsonLines, Log, TensorBoard, Together, closed_at_the_end
+from mgc_jax.runs.workdir import Workdir
+from mgc_jax.runtime import processes, sharding
+from mgc_jax.runtime.progress import Progress, stage
+from mgc_jax.runtime.signals import StopRequest
+from mgc_jax.training import feed, memory, objective, optimisers, steps
+from mgc_jax.training.step_by_length import StepByLength, with_length
+
+
+def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
+    """Train to the last epoch or until validation stops improving; resumes by itself.
+
+    Returns:
+        ``steps``, ``best_step`` and ``best_score`` (validation macro-mAP).
+
+    Raises:
+        InputError: settings, data and workdir do not fit together, another run is in the workdir, its tracker is not
+            installed or does not take it, or the loss is not finite.
+        Stopped: somebody asked for it; what was learned is in a checkpoint.
+    """
+    check_fits(config, data)
+    trackers.check_installed(config)
+    stage("devices")
+    mesh = sharding.make_mesh(config.compute.model_parallel)
+    processes.check_model_parallel(config.compute.model_parallel)
+    sharding.check_batch_size(config.train.batch_size, mesh, "train.batch_size")
+    sharding.check_batch_size(config.compute.evaluation_batch_size, mesh, "compute.evaluation_batch_size")
+    print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, computing in {build.compute_dtype(config)}")
+
+    begin = functools.partial(Workdir(workdir).begin, config, data.vocabulary)
+    with processes.from_first("opening the workdir", begin) or contextlib.nullcontext():
+        return _train(config, data, workdir, mesh)
+
+
+def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+    stage("model")
+    steps_per_epoch = data.split_sizes["train"] // config.train.batch_size
+    optimiser = objective.make_optimiser(config, steps_per_epoch)
+    network, state = initialise(config, data.vocabulary, locate_encoder(data.encoder), optimiser, mesh)
+    print(parameter_table(state, network.frozen))
+
+    stage("looking for a checkpoint to resume from")
+    latest, best = checkpoint.latest(workdir), checkpoint.best(workdir)
+    progress = dict(checkpoint.RECORD)
+    if restored := latest.restore(state):
+        state, progress, warnings = restored
+        for warning in warnings:
+            print(warning)
+        print(f"resuming after step {int(state.step)}")
+    start = int(state.step)
+    latest.delete_after(start)
+    best.delete_after(start)
+
+    total = config.train.epochs * steps_per_epoch
+    processes.barrier("the start of the training")
+    log = processes.from_first("opening the logs", functools.partial(_open_log, config, workdir, start))
+    log = log or Together([])  # on the other processes, which write nothing
+    # The log comes last: a checkpoint under way does not wait for a tracker.
+    with closed_at_the_end(log, progress), contextlib.closing(best), contextlib.closing(latest):
+        loop = _Loop(config, data, Workdir(workdir), network, optimiser, latest, best, log, progress)
+        if not progress["stopped"]:
+            state = loop.run(state, start, total)
+    processes.barrier("the end of the training")
+    print(
+        f"trained {int(state.step)} steps; best validation macro-mAP {progress['best_score']:.4f} "
+        f"at step {progress['best_step']}; see {workdir}"
+    )
+    return {"steps": int(state.step), "best_step": progress["best_step"], "best_score": progress["best_score"]}
+
+
+def _open_log(config: Config, workdir: Path, start: int) -> Log:
+    lines = JsonLines(workdir, start)
+    local: list[Log] = [lines, TensorBoard(workdir, start)]
+    tracker = trackers.open_run(config, workdir)  # last: a run that was opened there has to be closed
+    if tracker is None:
+        return Together(local)
+    for step, scalars in lines.kept:  # what it does not hold yet: it was away, or is new to the run
+        tracker.write(step, scalars)
+    return Together([*local, tracker])
+
+
+def check_fits(config: Config, data: PreparedData) -> None:
+    """Raise InputError where the recipe and the prepared data set disagree."""
+    check_prepared_for(config, data)
+    if data.encoder != config.lyrics.encoder:
+        raise InputError(
+            f"{data.path} was prepared for the lyrics encoder {data.encoder}, but the settings want "
+            f"{config.lyrics.encoder}."
+        )
+    if config.train.batch_size > data.split_sizes["train"]:
+        raise InputError(
+            f"train.batch_size is {config.train.batch_size}, but {data.path} has only "
+            f"{data.split_sizes['train']} training tracks."
+        )
+
+
+class _Loop:
+    """The steps between two interruptions."""
+
+    def __init__(
+        self,
+        config: Config,
+        data: PreparedData,
+        folder: Workdir,
+        network: Network,
+        optimiser: Any,
+        latest: checkpoint.Checkpoints,
+        best: checkpoint.Checkpoints,
+        log: Log,
+        progress: dict[str, Any],
+    ):
+        self.config, self.data, self.folder, self.network = config, data, folder, network
+        self.latest, self.best, self.log, self.progress = latest, best, log, progress
+        self.train_step = steps.make_train_step(network, optimiser, objective.step_recipe(config))
+        self.evaluation_step = steps.make_evaluation_step(network)
+        self.pending: list[tuple[int, steps.Metrics]] = []
+        self.since = (time.monotonic(), 0)
+        self.batches = feed.Timed(iter(()))
+        self.steps_per_epoch = data.split_sizes["train"] // config.train.batch_size
+        self.schedule = objective.learning_rate(config, self.steps_per_epoch)
+        self.stop = StopRequest()
+
+    def evaluation_due(self, step: int, total: int) -> bool:
+        every = self.config.train.evaluate_every_epochs * self.steps_per_epoch
+        return self.progress["evaluated"] < step and (step % every == 0 or step == total)
+
+    def run(self, state: TrainState, start: int, total: int) -> TrainState:
+        """The state after step ``total``, or where validation stopped improving; raises Stopped as :func:`train`."""
+        with self.stop:
+            if self.evaluation_due(start, total):
+                stage(f"evaluating step {start}, which the run before this one did not finish")
+                if not self.evaluate(state, start):
+                    raise self.stop.obeyed(f"evaluation of step {start} stopped")
+        if start >= total or self.progress["stopped"]:
+            return state
+        stage(f"training: steps {start + 1} to {total}, {self.steps_per_epoch} an epoch")
+        train_step, batches = self.compile(state, start, total)
+        self.batches = feed.Timed(batches)
+        with self.stop:
+            return self.steps(train_step, state, start, total)
+
+    def steps(self, train_step: Any, state: TrainState, start: int, total: int) -> TrainState:
+        t = self.config.train
+        bar = Progress("train", total * t.batch_size, "tracks", initial=start * t.batch_size)
+        self.since = (time.monotonic(), start)
+        note, stop = "", False
+        for step, batch in enumerate(self.batches, start + 1):
+            state, step_metrics = train_step(state, self.network.frozen, batch)
+            self.pending.append((step, step_metrics))
+            stop, evaluate = self.stop.due(), self.evaluation_due(step, total)
+            if step % t.log_every_steps == 0 or evaluate:
+                # All but the step just dispatched: the host never waits for the device here.
+                note = self.flush(keep=0 if evaluate else 1) or note
+            if evaluate and not stop:
+                stop = not self.evaluate(state, step)
+            if evaluate or stop or step % t.checkpoint_every_steps == 0:
+                self.flush(keep=0)  # nothing that is not finite is ever saved
+                self.latest.save(state, step, dict(self.progress))
+            bar.update(t.batch_size, note)
+            if stop or self.progress["stopped"]:
+                break
+        bar.close()
+        if stop:
+            raise self.stop.obeyed(f"training stopped after step {step}, which is in a checkpoint")
+        if self.progress["stopped"]:
+            print(f"stopped early: no better validation score for {t.patience} evaluations")
+        return state
+
+    def compile(self, state: TrainState, start: int, total: int) -> tuple[Any, Iterator[Any]]:
+        """The step, compiled for the longest lyrics, and the batches after step ``start`` up to ``total``.
+
+        The batches are the same whether they are streamed or on the devices; a split that does not fit there is
+        streamed.
+
+        Raises:
+            InputError: a batch does not fit into the devices' memory.
+        """
+        mesh, frozen, longest = self.network.mesh, self.network.frozen, self.config.lyrics.max_tokens
+        stage("compiling the training step")
+        if self.config.compute.placement == "device":
+            split = self.data.whole("train", multiple=mesh.shape["data"], **feed.hosts())
+            shapes = sharding.batch_shapes(split, mesh)
+            first = next(feed.resident(self.config, self.data, shapes, mesh, start, total))
+            if program := memory.compile_if_it_fits(self.train_step, state, frozen, with_length(first, longest)):
+                stage("sending the training split to the devices")
+                placed = sharding.place_batch(split, mesh)
+                batches = feed.resident(self.config, self.data, placed, mesh, start, total)
+                return StepByLength(self.train_step, longest, program), batches
+            share = sum(x.size * x.dtype.itemsize for x in shapes.values()) / mesh.shape["data"]
+            print(
+                f"the training split ({share / memory.GIB:.2f} GiB a device) does not fit into the devices' memory "
+                f"({memory.capacity() / memory.GIB:.2f} GiB) beside the step; its batches are streamed"
+            )
+        first, batches = feed.peek(feed.streamed(self.config, self.data, mesh, start, total))
+        shapes = with_length(first, longest)
+        program = memory.compile_step(self.train_step, state, frozen, shapes, mesh.shape["data"])
+        return StepByLength(self.train_step, longest, program), batches
+
+    def flush(self, keep: int) -> str:
+        """Log the steps whose metrics are due; returns the progress bar's note.
+
+        Raises:
+            InputError: a loss is not finite; names the step and its batch.
+        """
+        due = self.pending[: len(self.pending) - keep]
+        if not due:
+            return ""
+        self.pending = self.pending[len(due) :]
+        values = jax.device_get([m for _, m in due])
+        for (step, _), value in zip(due, values, strict=True):
+            if not (math.isfinite(value["loss"]) and math.isfinite(value["gradient_norm"])):
+                raise InputError(self._not_finite(step))
+        last = due[-1][0]
+        mean = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
+        now, (before, first) = time.monotonic(), self.since
+        self.since = (now, last)
+        seconds, waited = max(now - before, 1e-9), self.batches.seconds
+        self.batches.seconds = 0.0
+        self.log.write(
+            last,
+            {f"train/{name}": v for name, v in mean.items()}
+            | {
+                "train/learning_rate": float(self.schedule(last - 1)),
+                "train/tracks_per_second": (last - first) * self.config.train.batch_size / seconds,
+                "train/data_wait": waited / seconds,
+            },
+        )
+        return f"loss {mean['loss']:.4f}"
+
+    def _not_finite(self, step: int) -> str:
+        rows = self.data.training_order(**feed.batches_of(self.config)).indices(step - 1)
+        ids = self.data.track_ids("train")
+        return (
+            f"The loss of step {step} is not finite; training stopped and the last good checkpoint is kept. "
+            f"The batch: {', '.join(ids[row] for row in rows)}."
+        )
+
+    def evaluate(self, state: TrainState, step: int) -> bool:
+        """Score the validation split, keep the best state, count towards early stopping; False when told to stop.
+
+        What is scored and kept is the average of the weights, where there is one.
+        """
+        state = dataclasses.replace(state, params=optimisers.average(state.opt_state, state.params))
+        scored = score_split(
+            self.evaluation_step, self.network, state, self.data, "validation", self.config, stop=self.stop
+        )
+        if scored is None:
+            return False
+        result = metrics.evaluate_scores(scored.scores, scored.labels, 0.5)
+        self.log.write(
+            step,
+            {f"validation/{k}": float(v) for k, v in result.items()} | {"validation/bce": float(scored.bce.mean())},
+        )
+        # One host's arithmetic decides for all.
+        score = processes.from_first("the evaluation", lambda: float(result["map_macro"]))
+        better = score > self.progress["best_score"]
+        self.progress["evaluated"] = step
+        if better:
+            self.progress |= {"best_score": score, "best_step": step, "stale": 0}
+            if processes.is_first():
+                self.folder.forget_thresholds()  # they were calibrated for the weights that were best
+            self.best.save(state, step, dict(self.progress))
+        else:
+            self.progress["stale"] += 1
+            self.progress["stopped"] = 0 < self.config.train.patience <= self.progress["stale"]
+        Progress.say(
+            f"epoch {step // self.steps_per_epoch} (step {step}): validation macro-mAP {score:.4f}, "
+            f"example F1 {result['f1_example']:.4f}" + (", best so far" if better else "")
+        )
+        self.since = (time.monotonic(), step)
+        return True

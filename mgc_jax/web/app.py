@@ -1,0 +1,98 @@
+"""What the page looks like and what its button does: the only file that knows Gradio."""
+
+from __future__ import annotations
+
+import html
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
+
+import gradio as gr
+from fastapi import FastAPI
+
+from data_pipeline.errors import InputError
+from data_pipeline.lyrics import MAX_BYTES
+from mgc_jax.evaluation import results
+from mgc_jax.inference.predictor import Model
+from mgc_jax.web import result
+from mgc_jax.web.queue import Desk
+
+WAITING = 16
+"""How many songs may wait; one is worked on at a time."""
+KEPT_SECONDS = 900
+"""How long an uploaded song stays on the disk: its page plays it meanwhile."""
+UPLOADS = "GRADIO_TEMP_DIR"
+"""The environment variable that names the folder for uploaded songs."""
+
+
+def application(desk: Desk, megabytes: int) -> FastAPI:
+    """The page as a web application; a file that is uploaded may have so many ``megabytes`` (MiB)."""
+    page = _page(desk, megabytes).queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+    served = gr.mount_gradio_app(
+        FastAPI(openapi_url=None),
+        page,
+        path="/",
+        max_file_size=f"{megabytes}mb",
+        css=result.STYLE,
+        footer_links=[],
+        show_error=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        run_history=False,
+        enable_monitoring=False,
+    )
+    page.has_launched = page.is_running = True  # else Gradio 6.31 hears any file of this machine, uploaded or not
+    return served
+
+
+def _page(desk: Desk, megabytes: int) -> gr.Blocks:
+    with gr.Blocks(title="mgc-jax", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as page:
+        gr.HTML(_introduction(desk.model))
+        with gr.Row():
+            with gr.Column(min_width=300):
+                song = gr.Audio(
+                    label=f"Song (any length, up to {megabytes} MiB)",
+                    sources=["upload", "microphone"],
+                    type="filepath",
+                    editable=False,
+                    buttons=["download"],  # another one would share the song with the world
+                    elem_id="song",
+                )
+                lyrics = gr.Textbox(
+                    label="Lyrics, if it has any",
+                    placeholder="Paste the words here.",
+                    lines=8,
+                    max_lines=12,
+                    max_length=MAX_BYTES + 1,  # what is longer is refused, not cut
+                    elem_id="lyrics",
+                )
+                ask = gr.Button("Name its genres", variant="primary", elem_id="ask")
+            with gr.Column(min_width=300):
+                found = gr.HTML(label="Genres", elem_id="genres", min_height=200, padding=True)
+        why = gr.HTML(elem_id="why", padding=True)
+        gr.on([ask.click], desk.answer, inputs=[song, lyrics], outputs=[found, why], api_visibility="private")
+    return page
+
+
+def _introduction(model: Model) -> str:
+    names = model.vocabulary.names
+    known = f"The model knows {len(names)} genres: {', '.join(names)}."
+    try:
+        found = results.evaluations(model.folder.path, names)
+    except InputError:
+        found = {}
+    measured = results.of_step(found, int(model.state.step)).get("test")
+    if measured is None:
+        how_good = "How good it is was not measured: mgc-jax evaluate does."
+    else:
+        score = measured.metrics["map_macro"]
+        figure = "" if score is None else f", with a macro-mAP of {score:.2f} (1 is perfect)"
+        how_good = f"It was tried on {measured.tracks} songs that it had not learned from{figure}."
+    if results.generated(found):
+        how_good += " It learned from generated music alone, so what it says of a real song means little."
+    return (
+        "<h1>What genres is this song?</h1><p>Named from how it sounds and what it says, with the reasons: the seconds "
+        f"and words that speak for each genre. {html.escape(known)} {html.escape(how_good)} Songs stay on the machine "
+        "that serves this page and are deleted after a while.</p>"
+    )

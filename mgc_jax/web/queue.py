@@ -1,0 +1,54 @@
+"""One song after the other gets its genres and their reasons, until the desk is closed."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from data_pipeline.errors import InputError
+from mgc_jax.inference.predictor import Model
+from mgc_jax.web import result
+
+
+class Desk:
+    """Where songs are handed in, from any thread; it works on one at a time."""
+
+    def __init__(self, model: Model):
+        self.model = model
+        self._thresholds = dict(zip(model.vocabulary.names, model.thresholds.tolist(), strict=True))
+        self._turn = threading.Lock()
+        self.closed = False
+
+    def warm_up(self) -> None:
+        """Compile, so that the first song need not wait for it."""
+        seconds, rate = 2, self.model.spec.sample_rate
+        noise = np.random.default_rng(0).uniform(-0.1, 0.1, seconds * rate).astype(np.float32)
+        result.reasons(self.model.explain(noise, "a word and another one", rate=rate))
+
+    def answer(self, song: str | None, lyrics: str) -> tuple[str, str]:
+        """The genres of a file and their reasons, as HTML; a mistake is told in place of the genres."""
+        if not song:
+            return result.problem("There is no song yet: drop one, or choose a file."), ""
+        with self._turn:
+            if self.closed:
+                return result.problem("The page was closed before this song's turn came."), ""
+            if not Path(song).exists():
+                return result.problem("This song was deleted meanwhile, as all are after a while: drop it again."), ""
+            try:
+                explanation = self.model.explain(song, lyrics)
+            except InputError as error:
+                return result.problem(str(error).replace(song, Path(song).name)), ""
+            return result.genres(explanation.prediction, self._thresholds), result.reasons(explanation)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a song is worked on."""
+        return self._turn.locked()
+
+    def close(self) -> None:
+        """Refuse every song whose turn has not come, and wait for the one that is worked on."""
+        self.closed = True
+        with self._turn:
+            pass

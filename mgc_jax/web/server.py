@@ -1,0 +1,112 @@
+"""The page's server, from the port to the last song that is waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+import webbrowser
+from collections.abc import Iterator
+
+import uvicorn
+
+from data_pipeline.errors import InputError
+from mgc_jax.inference.predictor import Model
+from mgc_jax.runtime.progress import stage
+from mgc_jax.runtime.signals import Stopped, StopRequest
+from mgc_jax.web import app
+from mgc_jax.web.queue import Desk
+
+PARTING_SECONDS = 2
+"""How long browsers have to take the last answers; an open page never hangs up by itself."""
+CLOSED = "the page is closed, and the songs that were uploaded are deleted"
+
+
+def serve(model: Model, listener: socket.socket, *, megabytes: int, browser: bool) -> None:
+    """Serve the page until somebody ends it; the song that is worked on then is waited for.
+
+    Args:
+        listener: see :func:`listen`; it is closed in the end.
+        megabytes: the largest file that may be uploaded, in MiB.
+        browser: whether to open the page in the user's browser.
+
+    Raises:
+        Stopped: by SIGINT or SIGTERM, as it always ends.
+    """
+    stage("compiling, so that the first song need not wait for it")
+    desk = Desk(model)
+    desk.warm_up()
+    try:
+        with tempfile.TemporaryDirectory(prefix="mgc_jax_page_") as uploads, _environment(app.UPLOADS, uploads):
+            number = _serve(desk, listener, megabytes, browser)
+    except KeyboardInterrupt:  # a second one
+        print(f"mgc-jax: {CLOSED}; a song was not waited for", file=sys.stderr, flush=True)
+        os._exit(130)  # Python cannot end a thread inside XLA, and aborts where it tries to
+    raise Stopped(number, CLOSED)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at this port, or at a free one for 0; raises InputError where nobody can listen there.
+
+    Who asks for the page from now on waits until it is served.
+    """
+    try:
+        if port > 65535:  # which getaddrinfo takes modulo 65536
+            raise OverflowError("ports end at 65535")
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address, family=family)
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"Nobody can listen on {host}, port {port} ({reason}); give another --host or --port."
+        ) from None
+
+
+def _serve(desk: Desk, listener: socket.socket, megabytes: int, browser: bool) -> int:
+    """Serve until a signal comes, and return its number."""
+    settings = uvicorn.Config(
+        app.application(desk, megabytes), log_level="critical", timeout_graceful_shutdown=PARTING_SECONDS
+    )
+    server = uvicorn.Server(settings)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    with StopRequest() as stop:
+        thread.start()
+        _announce(listener, browser)
+        while not stop.due():
+            if not thread.is_alive():
+                raise RuntimeError("The page's server ended by itself.")
+            time.sleep(0.2)
+        if desk.busy:
+            stage("waiting for the song that is worked on; another Ctrl-C does not wait")
+        desk.close()
+        server.should_exit = True
+        thread.join()
+    return stop.signal_number
+
+
+def _announce(listener: socket.socket, browser: bool) -> None:
+    host, port = listener.getsockname()[:2]
+    address = ipaddress.ip_address(host.partition("%")[0])
+    everywhere = address.is_unspecified
+    name = "localhost" if everywhere else f"[{host}]" if address.version == 6 else host
+    print(f"open http://{name}:{port} in a browser; Ctrl-C ends it", flush=True)
+    if not address.is_loopback:
+        elsewhere = f", at http://{socket.gethostname()}:{port}," if everywhere else ""
+        print(f"everybody who reaches this machine{elsewhere} can use the page: it asks for no password", flush=True)
+    if browser:
+        webbrowser.open(f"http://{name}:{port}")
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name) if before is None else os.environ.update({name: before})
