@@ -59,10 +59,21 @@ def storeys(needs: Mapping[str, frozenset[str]]) -> dict[str, int]:
     """The storey of each room, from 0: one above the highest that it needs. A circle gets storeys too, and an arrow up."""
     level: dict[str, int] = {}
     while left := sorted(needs.keys() - level.keys()):
-        free = [name for name in left if needs[name] <= level.keys()]
-        free = free or [min(left, key=lambda name: len(needs[name] - level.keys()))]
+        waits = {name: needs[name] - level.keys() for name in left}
+        free = [name for name in left if not waits[name]]
+        free = free or [min(left, key=lambda name: (len(reachable(name, waits)), len(waits[name])))]
         level |= {name: 1 + max((level[other] for other in needs[name] if other in level), default=-1) for name in free}
     return level
+
+
+def reachable(name: str, needs: Mapping[str, frozenset[str]]) -> set[str]:
+    """All that ``name`` needs, or that those need."""
+    found: set[str] = set()
+    new = {name}
+    while new:
+        new = set().union(*(needs[other] for other in new)) - found
+        found |= new
+    return found
 
 
 def essential(needs: Mapping[str, frozenset[str]], level: Mapping[str, int]) -> list[tuple[str, str]]:
