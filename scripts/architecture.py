@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import html
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +38,9 @@ def rooms(package: Path) -> dict[str, Room]:
         files = [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
         trees = [ast.parse(file.read_text("utf-8"), str(file)) for file in files]
         known = {name for tree in trees for name in imported(tree)}
-        needs = {parts[1] for parts in (name.split(".") for name in known) if parts[0] == package.name and len(parts) > 1}
+        needs = {
+            parts[1] for parts in (name.split(".") for name in known) if parts[0] == package.name and len(parts) > 1
+        }
         purpose = (ast.get_docstring(trees[0]) or "").split("\n\n")[0].replace("\n", " ")
         modules = tuple(str(file.relative_to(path)) for file in files if file.stem != "__init__" and file != path)
         found[path.stem] = Room(purpose, modules, frozenset(needs & names - {path.stem}))
@@ -56,7 +59,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def storeys(needs: Mapping[str, frozenset[str]]) -> dict[str, int]:
-    """The storey of each room, from 0: one above the highest that it needs. A circle gets storeys too, and an arrow up."""
+    """The storey of each room, from 0: one above the highest that it needs. A circle gets an arrow up."""
     level: dict[str, int] = {}
     while left := sorted(needs.keys() - level.keys()):
         waits = {name: needs[name] - level.keys() for name in left}
@@ -115,7 +118,7 @@ def linked(paths: Sequence[Sequence[Place]]) -> dict[Place, list[Place]]:
     """The places that an arrow joins to each place."""
     found: dict[Place, list[Place]] = {}
     for path in paths:
-        for a, b in zip(path, path[1:], strict=False):
+        for a, b in itertools.pairwise(path):
             found.setdefault(a, []).append(b)
             found.setdefault(b, []).append(a)
     return found
@@ -134,7 +137,7 @@ def centres(rows: Sequence[Sequence[Place]], paths: Sequence[Sequence[Place]]) -
     neighbours = linked(paths)
     x = {place: 0.0 for row in rows for place in row}
     for row in rows:
-        spread(row, {place: 0.0 for place in row}, x)
+        spread(row, dict.fromkeys(row, 0.0), x)
     for _ in range(40):
         for row in [*rows, *reversed(rows)]:
             spread(row, {place: mean([x[other] for other in neighbours.get(place, [place])]) for place in row}, x)
@@ -144,7 +147,7 @@ def centres(rows: Sequence[Sequence[Place]], paths: Sequence[Sequence[Place]]) -
 def spread(row: Sequence[Place], wanted: Mapping[Place, float], x: dict[Place, float]) -> None:
     """Write into ``x`` the wanted places, moved apart as far as needed: half to the right, half to the left."""
     right, left = [wanted[place] for place in row], [wanted[place] for place in row]
-    apart = [(box_width(a) + box_width(b)) / 2 + GAP for a, b in zip(row, row[1:], strict=False)]
+    apart = [(box_width(a) + box_width(b)) / 2 + GAP for a, b in itertools.pairwise(row)]
     for i in range(1, len(row)):
         right[i] = max(right[i], right[i - 1] + apart[i - 1])
     for i in range(len(row) - 2, -1, -1):
@@ -188,7 +191,9 @@ def picture(package: Path) -> str:
             + "</g>"
         )
     total = sum(map(len, needs.values()))
-    title = f"{package.name}: {len(found)} rooms on {len(rows)} storeys, {total} imports between them, {len(arrows)} drawn"
+    title = (
+        f"{package.name}: {len(found)} rooms on {len(rows)} storeys, {total} imports between them, {len(arrows)} drawn"
+    )
     return "\n".join([
         f'<svg class="rooms" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img" '
         f'style="max-width: {width:.0f}px" aria-label="{title}">',
@@ -201,13 +206,17 @@ def picture(package: Path) -> str:
     ])  # fmt: skip
 
 
-STYLE = (
-    ".rooms { width: 100%; font-family: sans-serif } .rooms path { fill: none; stroke: #8a94a6; stroke-width: 1.3; "
-    "marker-end: url(#head) } .rooms path:hover { stroke: #d9480f; stroke-width: 2.5 } .rooms .tip { fill: #8a94a6; "
-    "stroke: none } .rooms .up { stroke: #c92a2a; stroke-dasharray: 5 3 } .rooms rect { stroke: #3f51b5; fill: #e8eaf6 } "
-    ".rooms .file rect { fill: #ffffff } .rooms text { font-size: 15px; font-weight: 600; text-anchor: middle; "
-    "fill: #1a237e } .rooms .small { font-size: 12px; font-weight: 400; fill: #5c6370 }"
-)
+STYLE = """
+.rooms { width: 100%; font-family: sans-serif }
+.rooms path { fill: none; stroke: #8a94a6; stroke-width: 1.3; marker-end: url(#head) }
+.rooms path:hover { stroke: #d9480f; stroke-width: 2.5 }
+.rooms .tip { fill: #8a94a6; stroke: none }
+.rooms .up { stroke: #c92a2a; stroke-dasharray: 5 3 }
+.rooms rect { fill: #e8eaf6; stroke: #3f51b5 }
+.rooms .file rect { fill: #ffffff }
+.rooms text { font-size: 15px; font-weight: 600; text-anchor: middle; fill: #1a237e }
+.rooms .small { font-size: 12px; font-weight: 400; fill: #5c6370 }
+"""
 
 
 def counted(files: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What mkdocs does besides Markdown: a page's line ``<!-- output of: scripts/NAME.py ARGUMENTS -->`` becomes what that prints.
+"""What mkdocs does besides Markdown: ``<!-- output of: scripts/NAME.py ARGUMENTS -->`` becomes what that prints.
 
 So what the code knows (settings, commands, rooms) is written down once, in the code.
 """
