@@ -1,7 +1,7 @@
-"""What the paper's model is compared with, on the data set of configs/music4all.py and with its training settings.
+"""What the paper's model is compared with, on the data set of the recipe music4all and with its training settings.
 
-    mgc-jax prepare --config configs/music4all.py --source music4all --out data/music4all
-    mgc-jax train --config configs/baselines.py:pandeya --data data/music4all --workdir runs/pandeya
+    mgc-jax prepare --config music4all --source music4all --out data/music4all
+    mgc-jax train --config baselines:pandeya --data data/music4all --workdir runs/pandeya
 
 ``santana`` (the paper re-ran it: accuracy .354, F-measure .419) and ``pandeya`` (.387, .442) are the rivals of Table 1;
 ``audio_only`` and ``lyrics_only`` are one half of our model under a linear classifier. Cost and score of these recipes:
@@ -21,7 +21,7 @@ MODELS = {
 def get_config(name: str = "") -> ConfigDict:
     """What differs from the defaults of mgc_jax/config.py; ``name`` is what stands behind the colon of --config."""
     if name not in MODELS:
-        raise ValueError(f"{name!r} is no baseline; write one of {', '.join(MODELS)} as in baselines.py:pandeya")
+        raise ValueError(f"{name!r} is no baseline; write one of {', '.join(MODELS)} as in baselines:pandeya")
     return ConfigDict(
         {
             "data": {"languages": ["en"], "require_lyrics": True, "min_genre_tracks": 400},

@@ -1,7 +1,7 @@
 """Your own catalogue on a machine without an accelerator: 30 s clips, the narrow audio CNN and MiniLM.
 
-mgc-jax prepare --config configs/manifest.py --source my_songs.csv --out data
-mgc-jax train --config configs/manifest.py --data data --workdir run
+mgc-jax prepare --config manifest --source my_songs.csv --out data
+mgc-jax train --config manifest --data data --workdir run
 
 On a GPU set model.audio_preset=paper and model.width=512, and a larger encoder if you have one.
 """

@@ -1,13 +1,14 @@
 """The paper's recipe on Music4All: English tracks with nothing missing, bert-base, batch 16, lambda 0.3.
 
-    mgc-jax prepare --config configs/music4all.py --source music4all --out data/music4all
-    mgc-jax train --config configs/music4all.py --data data/music4all --workdir runs/music4all
+    mgc-jax prepare --config music4all --source music4all --out data/music4all
+    mgc-jax train --config music4all --data data/music4all --workdir runs/music4all
 
 The paper reports accuracy (Jaccard) .456 and F-measure .534. Cost and score of this recipe: not measured yet, the
 corpus is not in our reach. ``min_genre_tracks=400`` stands for the unpublished list of 87 genres.
 
-``configs/music4all.py:beyond`` adds what helped on the validation tracks of the generated corpus (README, "Beyond the
-paper"): mixup, and an average of the weights over about three epochs, as there. It reads stored lyric features.
+``music4all:beyond`` adds what helped on the validation tracks of the generated corpus (docs/results/generated.md,
+"Beyond the paper"): mixup, and an average of the weights over about three epochs, as there. It reads stored lyric
+features.
 """
 
 from ml_collections import ConfigDict

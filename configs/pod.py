@@ -1,7 +1,7 @@
 """Music4All in large batches on a pod, stored lyric features resident on the chips; the launchers in launch/ start it.
 
-    mgc-jax prepare --config configs/music4all.py --source music4all --out data/features --config.lyrics.input=features
-    mgc-jax train --config configs/pod.py:4096 --data data/features --workdir runs/pod
+    mgc-jax prepare --config music4all --source music4all --out data/features --config.lyrics.input=features
+    mgc-jax train --config pod:4096 --data data/features --workdir runs/pod
 
 What stands behind the colon is the global batch: 128 tracks a chip on 32 chips are 4096. The learning rate grows with
 the square root of the batch from the paper's 1e-4 at 16: the rule by which LAMB's authors went from 512 to 32 768, and
@@ -10,7 +10,7 @@ Music4All's 30 555 training tracks: name ``train.warmup_steps`` for a corpus of 
 
 Whether a batch fits, and what a step costs at least, is told before a pod is paid for:
 
-    mgc-jax compile --config configs/pod.py:4096 --topology v5e:4x8 --lyrics features
+    mgc-jax compile --config pod:4096 --topology v5e:4x8 --lyrics features
 
 says 13.2 of a v5e's 14.9 GiB, beside which the resident split takes 0.8, and 60.7 ms.
 
@@ -33,7 +33,7 @@ def get_config(batch_size: str = "4096") -> ConfigDict:
     """What differs from the defaults of mgc_jax/config.py; ``batch_size`` stands behind the colon of --config."""
     batch = int(batch_size)
     if batch < 1:
-        raise ValueError(f"a batch of {batch} tracks; write for example pod.py:4096")
+        raise ValueError(f"a batch of {batch} tracks; write for example pod:4096")
     return ConfigDict(
         {
             "data": {"languages": ["en"], "require_lyrics": True, "min_genre_tracks": 400},

@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Iterator
 
-from mgc_jax.cli import _parser as parser
+from mgc_jax.cli import parser
 
 
 def markdown() -> str:

@@ -22,7 +22,9 @@ import pytest
 import mgc_jax
 from data_pipeline.sources import manifest, read_corpus, world
 from data_pipeline.storage import user_cache
-from mgc_jax import cli, config
+from mgc_jax import recipes
+from mgc_jax.cli import entry
+from mgc_jax.config import Config
 from scripts import commands_reference, docs_hooks
 from tests.tiny_bert import save_encoder
 
@@ -47,37 +49,36 @@ SMALL_STEP = (
 # Commands of the pages that are run, in this order, and what makes them small: later arguments win.
 RUN = {
     "mgc-jax corpus --out corpus --tracks 400 --seed 1": ["--tracks", "60", "--seconds", "3"],
-    "mgc-jax prepare --config configs/manifest.py --source my_music/songs.csv --out data/mine": [*SMALL, "--workers=1"],
-    "mgc-jax train --config configs/manifest.py --data data/mine --workdir runs/mine": SMALL,
+    "mgc-jax prepare --config manifest --source my_music/songs.csv --out data/mine": [*SMALL, "--workers=1"],
+    "mgc-jax train --config manifest --data data/mine --workdir runs/mine": SMALL,
     "mgc-jax evaluate --workdir runs/mine --data data/mine --split test --json mine.json": [],
     "mgc-jax predict --workdir runs/mine my_music/audio/new_song.mp3 --lyrics my_music/lyrics/new_song.txt": [],
     "mgc-jax explain --workdir runs/mine my_music/audio/new_song.mp3 --lyrics my_music/lyrics/new_song.txt "
     "--out explanation.png": ["--genres", "rock", "--json", "why.json"],
     "mgc-jax report --workdir runs/mine": ["--out", "runs/mine/report.html"],
     "mgc-jax export --workdir runs/mine --out exported --license cc-by-4.0": [],
-    "mgc-jax train --config configs/manifest.py --data data/mine --workdir runs/resident "
-    "--config.compute.placement=device": SMALL,
-    "mgc-jax prepare --config configs/manifest.py --source my_music/songs.csv --out data/beam "
+    "mgc-jax train --config manifest --data data/mine --workdir runs/resident --config.compute.placement=device": SMALL,
+    "mgc-jax prepare --config manifest --source my_music/songs.csv --out data/beam "
     '--beam="--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing"': [
         *SMALL,
         "--beam=--runner=DirectRunner",  # processes take their time to start
     ],
-    "mgc-jax prepare --config configs/manifest.py --source my_music/songs.csv --out gs://my-bucket/mine": [
+    "mgc-jax prepare --config manifest --source my_music/songs.csv --out gs://my-bucket/mine": [
         *SMALL,
         "--workers=1",
     ],
     "mgc-jax evaluate --workdir runs/mine --data gs://my-bucket/mine --split test": [],
-    "mgc-jax prepare --config configs/demo.py --source demo/corpus --out demo/artist --config.data.split=artist": [
+    "mgc-jax prepare --config demo --source demo/corpus --out demo/artist --config.data.split=artist": [
         *SMALL,
         "--workers=1",
     ],
-    "mgc-jax reproduce --sweep recipes --config configs/demo.py --data demo/artist --workdir demo/tables "
+    "mgc-jax reproduce --sweep recipes --config demo --data demo/artist --workdir demo/tables "
     "--split validation --seeds 3": [*SMALL, "--seeds", "1", "--rows", "full_model"],
     "mgc-jax benchmark --size demo --against torch --json benchmark.json": [*SMALL_STEP, "--lyrics", "features"],
-    "mgc-jax compile --topology v5e:2x2 v5e:4x4 v5e:16x16 --size pod --lyrics features --json pods.json": (
-        "--topology v5e:2x2 --size demo --config configs/demo.py --config.audio.seconds=1.5 --config.model.width=16 --config.model.heads=2 "
-        "--config.model.gcn_hidden=16 --config.train.batch_size=32"
-    ).split(),
+    "mgc-jax compile --topology v5e:2x2 v5e:4x4 v5e:16x16 --size pod --lyrics features --json pods.json": [
+        *"--topology v5e:2x2 --size demo --config demo --config.audio.seconds=1.5 --config.model.width=16".split(),
+        *"--config.model.heads=2 --config.model.gcn_hidden=16 --config.train.batch_size=32".split(),
+    ],
 }
 SCRIPTS = {
     "python scripts/measure_pipeline.py --against torch": ["--tracks", "20", "--records", "32"],
@@ -166,10 +167,10 @@ def parse(arguments: list[str]) -> None:
     """As the command line does: the arguments, the recipe that is named, and the settings that are changed."""
     if arguments == ["--help"]:
         return
-    arguments, overrides = cli._take_overrides(arguments)
-    options = cli._parser().parse_args(arguments)
+    arguments, overrides = entry._take_overrides(arguments)
+    options = entry.parser().parse_args(arguments)
     assert hasattr(options, "config") or not overrides
-    config.load(getattr(options, "config", None), overrides)
+    recipes.load(getattr(options, "config", None), overrides)
 
 
 def check_make(words: list[str]) -> None:
@@ -218,7 +219,7 @@ def run(arguments: list[str]) -> Done:
     output = io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         try:
-            code = cli.main(arguments)
+            code = entry.main(arguments)
         except SystemExit as end:
             code = end.code or 0
     return Done(shlex.join(["mgc-jax", *arguments]), code, output.getvalue())
@@ -251,7 +252,6 @@ def make_catalogue(folder: Path, tracks) -> None:
 def done(tmp_path_factory) -> list[Done]:
     """The commands of RUN, run in a folder that has what they name; it stays the current one for the tests."""
     folder = tmp_path_factory.mktemp("docs")
-    (folder / "configs").symlink_to(ROOT / "configs")
     save_encoder(folder / LOCAL_BERT)
     if importlib.util.find_spec("torch"):
         import torch
@@ -341,23 +341,23 @@ def test_the_manifest_example_is_read_whole(page, tmp_path):
 
 def test_recipes_are_told():
     names = first_column(section("docs/guides/training.md", "Recipes"))
-    assert {ROOT / name for name in names} == set(RECIPES)
+    assert sorted(names) == recipes.names()
 
 
 EXPORTED = ("model.safetensors", "model.stablehlo", "model.onnx")  # files and no settings
-NEEDS = {"augment.mixup": {"lyrics": {"input": "features"}}}  # what settings want of others
+NEEDS = {"augment.mixup": recipes.load(None, ["lyrics.input=features"])}  # what settings want of others
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_settings_that_are_named_are_there(page):
-    known = set(config.flat(config.defaults()))
+    known = set(recipes.flat(Config()))
     groups = "|".join({name.split(".")[0] for name in known})
     for name, value in re.findall(rf"`((?:{groups})\.\w+)(=[^`\s]+)?`", PAGES[page]):
         if name in EXPORTED:
             continue
         assert name in known
         if value:
-            config.load(None, [f"{name}{value}"], base=NEEDS.get(name, {}))
+            recipes.load(None, [f"{name}{value}"], base=NEEDS.get(name))
 
 
 @pytest.mark.parametrize("page", PAGES)
