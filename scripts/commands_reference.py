@@ -47,7 +47,7 @@ def told(action: argparse.Action) -> str:
     text = (action.help or "") % {**vars(action), "prog": "mgc-jax"}
     if action.choices is not None and not all(str(choice) in text for choice in action.choices):
         text = "; ".join(filter(None, [text, "one of " + ", ".join(map(str, action.choices))]))
-    if not action.required and action.default not in (None, False, []) and "default" not in text:
+    if not action.required and action.default is not False and action.default not in (None, []) and "default" not in text:
         shown = ", ".join(action.default) if isinstance(action.default, list | tuple) else action.default
         text = "; ".join(filter(None, [text, f"default {shown}"]))
     return "; ".join(filter(None, ["**required**" if action.required else "", text]))
