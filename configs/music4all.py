@@ -6,8 +6,9 @@
 The paper reports accuracy (Jaccard) .456 and F-measure .534. Cost and score of this recipe: not measured yet, the
 corpus is not in our reach. ``min_genre_tracks=400`` stands for the unpublished list of 87 genres.
 
-``music4all:beyond`` adds what helped on the validation tracks of the generated corpus (README, "Beyond the
-paper"): mixup, and an average of the weights over about three epochs, as there. It reads stored lyric features.
+``music4all:beyond`` adds what helped on the validation tracks of the generated corpus (docs/results/generated.md,
+"Beyond the paper"): mixup, and an average of the weights over about three epochs, as there. It reads stored lyric
+features.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +21,7 @@ BEYOND = {
 
 
 def get_config(name: str = "paper") -> ConfigDict:
-    """What differs from the defaults in the recipe ``name``: ``paper`` or ``beyond``."""
+    """What differs from the defaults of mgc_jax/config/settings.py in the recipe ``name``: ``paper`` or ``beyond``."""
     if name not in ("paper", "beyond"):
         raise ValueError(f"there is no recipe {name!r}: choose paper or beyond")
     recipe = ConfigDict(

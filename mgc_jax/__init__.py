@@ -50,7 +50,16 @@ __all__ = ["__version__", "draw", "load"]
 
 
 def load(place: str | Path, *, dtype: str | None = None) -> Model:
-    """Load a trained run for prediction and evaluation; see :func:`mgc_jax.inference.api.load`."""
+    """Load a trained run for prediction and evaluation: its workdir, an exported model's folder, or the address of
+    either, such as ``gs://bucket/run`` or ``hf://user/name``, of which a copy is kept in the user's cache.
+
+    Args:
+        place: the folder or the address.
+        dtype: what to compute in, where it is not what the run's ``compute.dtype`` says.
+
+    Raises:
+        InputError: the place holds no run, or its files cannot be read.
+    """
     from mgc_jax import api
 
     return api.load(place, dtype=dtype)

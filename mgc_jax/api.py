@@ -138,7 +138,7 @@ class Model(Predictor):
         """What speaks for the ``genres`` of a song and what against them: seconds, words, modalities, related genres.
 
         Args:
-            audio, lyrics, rate: as :meth:`predict` has them.
+            audio: as :meth:`predict` has it; so are ``lyrics`` and ``rate``.
             genres: names from the vocabulary; left out, the predicted ones.
 
         Raises:

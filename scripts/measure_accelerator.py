@@ -1,4 +1,4 @@
-"""Everything that the README's Performance section wants from a GPU or a TPU, one benchmark after the other.
+"""Everything that docs/performance.md wants from a GPU or a TPU, one benchmark after the other.
 
     python scripts/measure_accelerator.py --out measured
 

@@ -1,6 +1,6 @@
 """Prints the reference of all settings as Markdown, read off the classes that hold them: a table for each group.
 
-python scripts/settings_reference.py > docs/reference/settings.md
+docs/reference/settings.md has it, by scripts/docs_hooks.py
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def _group(name: str, kind: type) -> str:
         f"| `{name}.{field}` | {allowed(annotation)} | {_default(getattr(usual, field))} | {meant[field]} |"
         for field, annotation in validation.field_types(kind).items()
     ]
+    purpose = inspect.cleandoc(kind.__doc__ or "").partition("\n>>>")[0].strip()
     head = ["| setting | may be | default | meaning |", "|---|---|---|---|"]
-    return "\n".join([f"## {name}", "", inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0], "", *head, *rows])
+    return "\n".join([f"## {name}", "", purpose, "", *head, *rows])
 
 
 def meanings(kind: type) -> dict[str, str]:
@@ -72,5 +73,4 @@ def _default(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    print("# Settings\n")
     print(reference(), end="")
