@@ -19,7 +19,7 @@ MODELS = {
 
 
 def get_config(name: str = "") -> ConfigDict:
-    """What differs from the defaults of mgc_jax/config/settings.py; ``name`` is what stands behind the colon of --config."""
+    """What differs from the default settings; ``name`` is what stands behind the colon of --config."""
     if name not in MODELS:
         raise ValueError(f"{name!r} is no baseline; write one of {', '.join(MODELS)} as in baselines:pandeya")
     return ConfigDict(

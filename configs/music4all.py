@@ -21,7 +21,7 @@ BEYOND = {
 
 
 def get_config(name: str = "paper") -> ConfigDict:
-    """What differs from the defaults of mgc_jax/config/settings.py in the recipe ``name``: ``paper`` or ``beyond``."""
+    """What differs from the default settings in the recipe ``name``: ``paper`` or ``beyond``."""
     if name not in ("paper", "beyond"):
         raise ValueError(f"there is no recipe {name!r}: choose paper or beyond")
     recipe = ConfigDict(
