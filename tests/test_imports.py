@@ -113,10 +113,14 @@ def test_both_packages_are_read():
     assert {"data_pipeline.prepare.builder", "mgc_jax.models.classifier", "mgc_jax.cli"} <= set(MODULES)
 
 
-def test_only_the_data_pipeline_touches_tensorflow_and_librosa():
+def test_only_the_data_pipeline_touches_tensorflow():
     owners = {f"data_pipeline.{name}" for name in ("prepare.builder", "host_tensorflow", "reading.prepared_data")}
     assert users("tensorflow") | users("tensorflow_datasets") <= owners
-    assert users("librosa") == {"data_pipeline.audio"}
+
+
+def test_librosa_is_a_reference_of_the_tests_and_is_not_installed_with_the_program():
+    assert not users("librosa") | users("numba")
+    assert users("soxr") == {"data_pipeline.audio"}
 
 
 def test_only_one_file_knows_apache_beam_and_it_is_imported_on_demand():
