@@ -32,7 +32,7 @@ from data_pipeline.sources import manifest, music4all
 from mgc_jax import config
 from mgc_jax.evaluation import results
 from mgc_jax.network import build
-from mgc_jax.network.state import TrainState
+from mgc_jax.network.state import ModelState, TrainState
 from mgc_jax.runs import checkpoint, weights_file
 from mgc_jax.runs.logs import Ending, JsonLines
 from mgc_jax.runs.workdir import Workdir
@@ -513,7 +513,7 @@ def test_metrics_jsonl_keeps_whole_lines_up_to_the_step(tmp_path_factory, rows):
 def checkpoints(tmp_path_factory):
     """A folder with one checkpoint, and the state in it."""
     one = nnx.State({"w": jnp.arange(3.0)})
-    state = TrainState(jnp.zeros((), jnp.int32), one, one, one, (jnp.ones(2),))
+    state = TrainState(ModelState(jnp.zeros((), jnp.int32), one, one, one), (jnp.ones(2),))
     folder = tmp_path_factory.mktemp("checkpoints")
     store = checkpoint.Checkpoints(folder, keep=1)
     store.save(state, 1, dict(checkpoint.RECORD))
@@ -538,7 +538,7 @@ def test_the_record_of_a_checkpoint(checkpoints, draw):
     assert {name: type(record[name]) for name in checkpoint.RECORD} == {
         n: type(v) for n, v in checkpoint.RECORD.items()
     }
-    np.testing.assert_array_equal(restored.params["w"], [0, 1, 2])
+    np.testing.assert_array_equal(restored.model.params["w"], [0, 1, 2])
 
 
 # ---- An exported model ---------------------------------------------------------------------------------------------
@@ -548,7 +548,7 @@ def test_the_record_of_a_checkpoint(checkpoints, draw):
 def weights(tmp_path_factory):
     """A file of weights, and what it is loaded into."""
     one = nnx.State({"w": jnp.arange(6.0).reshape(2, 3), "s": jnp.float32(3.0)})
-    state = TrainState(jnp.int32(5), one, nnx.State({"mean": jnp.ones(4)}), nnx.State({}), ())
+    state = ModelState(jnp.int32(5), one, nnx.State({"mean": jnp.ones(4)}), nnx.State({}))
     file = tmp_path_factory.mktemp("weights") / "model.safetensors"
     weights_file.save(file, state, ["rock", "pop"], "0" * 64)
     return file, state

@@ -52,7 +52,7 @@ def check_training(words: list[str], data: str, workdir: str) -> None:
     """``mgc-jax train`` with the pod's recipe on all hosts, and every other word known to the command line."""
     assert Path(words[0]).name == "mgc-jax"
     assert words.count(HOSTS) == 1
-    options = cli._parser().parse_args(words[1:])
+    options = cli.parser().parse_args(words[1:])
     assert options.coordinator == "auto"
     assert options.command == "train"
     assert (str(options.data), str(options.workdir)) == (data, workdir)

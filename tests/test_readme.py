@@ -184,7 +184,7 @@ def test_no_command_goes_unchecked(line):
     words = shlex.split(line)
     assert "  " not in line, "one command a line"
     if words[0] == "mgc-jax" and words[1:] not in RUN:
-        cli._parser().parse_args(words[1:])
+        cli.parser().parse_args(words[1:])
         elsewhere = [file for word, file in TESTED_IN.items() if any(given.startswith(word) for given in words)]
         assert all((ROOT / file).is_file() for file in elsewhere)
     elif words[0] == "mgc-jax":
@@ -280,7 +280,7 @@ def test_recipes_and_settings_are_there():
 
 
 def test_the_parser_has_no_other_commands():
-    actions = cli._parser()._actions
+    actions = cli.parser()._actions
     commands = next(action for action in actions if isinstance(action, argparse._SubParsersAction)).choices
     assert set(commands) == {arguments[0] for arguments in OURS} - {"--help"}
 

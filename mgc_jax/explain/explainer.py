@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,25 +16,24 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import normalise
 from data_pipeline.lyric_words import Words, find_words
 from mgc_jax.explain.explanation import Attention, Explanation, Spectrogram
-from mgc_jax.explain.occlusion import PaperVariants, Variants
+from mgc_jax.explain.occlusion import Occlusion, PaperOcclusion
 from mgc_jax.explain.segments import Clock, stride
+from mgc_jax.inference.predictor import Audio, Predictor
 from mgc_jax.network import build
-
-if TYPE_CHECKING:
-    from mgc_jax.inference.predictor import Audio, Model
 
 MAX_WINDOWS, MAX_GROUPS, MAX_COLUMNS = 8, 64, 1500
 
 
 def explain(
-    model: Model,
+    model: Predictor,
+    occlusion: Occlusion,
     audio: Audio,
     lyrics: str | None = None,
     *,
     rate: int | None = None,
     genres: Sequence[str] | None = None,
 ) -> Explanation:
-    """Explain the ``genres`` of a song, or those that are predicted; see ``Model.explain``.
+    """Explain the ``genres`` of a song, or those that are predicted, by the :func:`occlusion_of` the model.
 
     The paper's model encodes each window once for each of its spans, about a dozen, and the lyrics at most 64 times;
     the rivals see the lyrics' variants once for each window.
@@ -56,7 +54,7 @@ def explain(
     words = find_words(text, pieces)
     groups = words.groups(MAX_GROUPS) if reads else np.full(len(words.spans), -1)
 
-    # What is asked: every window with and without the words, silence with and without them, every window with each of
+    # The queries: every window with and without the words, silence with and without them, every window with each of
     # its spans silenced, every window with each group of words masked.
     silent, full, nothing = len(clips), 0, 1 if text else 0
     each = np.arange(len(clips))
@@ -64,7 +62,7 @@ def explain(
     masked = _masked(pieces.ids, words, groups, model.tokenizer.mask_id)
     sounds = [*clips, np.zeros_like(clips[0]), *silenced]
     texts = [*([pieces.ids] if text else []), np.zeros(0, np.uint16), *masked]
-    asked = [
+    queries = [
         _pairs(each, full),
         _pairs(each, nothing),
         _pairs([silent], full),
@@ -72,21 +70,20 @@ def explain(
         _pairs(silent + 1 + np.arange(len(silenced)), full),
         *(_pairs(each, nothing + 1 + group) for group in range(len(masked))),
     ]
-    variants = _variants(model, hears, reads)
-    songs = variants.songs(sounds, texts, np.concatenate(asked))
-    logits = variants.logits(songs)[:, wanted]
+    songs = occlusion.songs(sounds, texts, np.concatenate(queries))
+    logits = occlusion.logits(songs)[:, wanted]
     both, sound_only, words_only, neither, without_span, *without_words = np.split(
-        logits, np.cumsum([len(pairs) for pairs in asked])[:-1]
+        logits, np.cumsum([len(pairs) for pairs in queries])[:-1]
     )
 
     means = [values.mean(0) for values in (both, sound_only, words_only, neither)]
     sound_part, words_part = shapley(*means)
     graph, related = None, None
-    if isinstance(variants, PaperVariants) and model.config.model.head == "graph":
-        graph, related = variants.graph(songs._replace(pairs=asked[0]), wanted)
+    if isinstance(occlusion, PaperOcclusion) and model.config.model.head == "graph":
+        graph, related = occlusion.graph(songs._replace(pairs=queries[0]), wanted)
     attention = None
-    if isinstance(variants, PaperVariants) and model.config.model.fusion == "scma" and text:
-        attention = _attention(*variants.attention(songs._replace(pairs=asked[0])), words, clock, starts)
+    if isinstance(occlusion, PaperOcclusion) and model.config.model.fusion == "scma" and text:
+        attention = _attention(*occlusion.attention(songs._replace(pairs=queries[0])), words, clock, starts)
     by_group = np.array([(both - values).mean(0) for values in without_words]).reshape(-1, len(wanted))
     word_effect = np.full((len(words.spans), len(wanted)), np.nan)
     word_effect[groups >= 0] = by_group[groups[groups >= 0]]
@@ -139,12 +136,13 @@ def _places(genres: Sequence[str], names: Sequence[str]) -> list[int]:
     return list(dict.fromkeys(places))
 
 
-def _variants(model: Model, hears: bool, reads: bool) -> Variants:
-    kind = PaperVariants if build.uses_bert(model.config) else Variants
-    return kind(model.network, model.state, model.config.lyrics.max_tokens, hears, reads)
+def occlusion_of(model: Predictor) -> Occlusion:
+    """What asks the model about altered songs; it keeps its compiled programs, so keep it with the model."""
+    kind = PaperOcclusion if build.uses_bert(model.config) else Occlusion
+    return kind(model.network, model.state, model.config.lyrics.max_tokens, *build.modalities(model.config))
 
 
-def _clock(model: Model) -> Clock:
+def _clock(model: Predictor) -> Clock:
     if not build.uses_bert(model.config):
         return Clock(model.spec)
     encoder = model.network.merge(model.state, model.network.frozen).audio_cnn

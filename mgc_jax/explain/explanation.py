@@ -7,16 +7,12 @@ genres, G genres.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from data_pipeline.lyric_words import Words
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from mgc_jax.inference.predictor import Prediction
+from mgc_jax.inference.predictor import Prediction
 
 
 class Spectrogram(NamedTuple):
@@ -155,9 +151,3 @@ class Explanation:
             "words_not_read": self.words_not_read,
             "attention": attention,
         }
-
-    def figure(self) -> Figure:
-        """A picture of it all for the first genres, whose size depends on the song."""
-        from mgc_jax.plots import explanations
-
-        return explanations.draw(self)

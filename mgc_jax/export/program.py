@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 from jax import export
 
+from mgc_jax.api import Model
 from mgc_jax.config import Config
-from mgc_jax.inference.predictor import Model
 from mgc_jax.network import build
 from mgc_jax.network.state import abstract
 from mgc_jax.runtime import sharding
@@ -35,7 +34,7 @@ def program(model: Model) -> bytes:
     config = Config.of(model.config)
     config.compute.update(dtype="float32", attention="xla", rematerialise=False, model_parallel=1, fsdp=False)
     one_device = sharding.make_mesh(devices=jax.local_devices()[:1])
-    network, _ = abstract(config, model.vocabulary.size, model.encoder, optax.identity(), one_device)
+    network, _ = abstract(config, model.vocabulary.size, model.encoder, one_device)
     state = model.state
     weights = jax.device_get((state.params, state.batch_stats, state.constants, network.frozen))
 

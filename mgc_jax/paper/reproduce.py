@@ -15,12 +15,11 @@ from scipy import stats
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.json_file import read_json
+from mgc_jax import api
 from mgc_jax import config as configs
 from mgc_jax.config import Config
 from mgc_jax.evaluation import evaluate as evaluation
-from mgc_jax.evaluation.evaluate import score
 from mgc_jax.evaluation.scored import Scored
-from mgc_jax.inference import predictor
 from mgc_jax.paper.sweeps import SWEEPS, Row, Sweep
 from mgc_jax.runs.workdir import Workdir, write_json
 from mgc_jax.runtime.progress import Progress
@@ -134,7 +133,7 @@ def _scores(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
                 result = _mean_of(run, data, split)
             else:
                 train(run.config, data, run.folder)
-                result = predictor.load(str(run.folder)).evaluate(data, split)
+                result = api.load(str(run.folder)).evaluate(data, split)
         except (InputError, MemoryError, jax.errors.JaxRuntimeError) as error:
             return {"seed": run.seed, "failed": " ".join(str(error).split())[:300]}
         finally:
@@ -156,8 +155,8 @@ def _mean_of(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
     """The metrics of the mean of several runs' scores."""
     if len(run.parts) < len(run.row.mean_of):
         raise InputError(f"it needs the rows {' and '.join(run.row.mean_of)}")
-    models = [predictor.load(str(folder)) for folder in run.parts]
-    both = [score(m.network, m.state, m.config, data, ("validation", split)) for m in models]
+    models = [api.load(str(folder)) for folder in run.parts]
+    both = [{name: m.score(data, name) for name in ("validation", split)} for m in models]
     mean = {name: Scored.mean([scored[name] for scored in both]) for name in both[0]}
     result, _ = evaluation.report(mean["validation"], mean[split], data, split)
     run.folder.mkdir(parents=True, exist_ok=True)

@@ -23,8 +23,8 @@ from mgc_jax.report.mistakes import Judged
 from mgc_jax.runtime.progress import Progress
 
 if TYPE_CHECKING:
+    from mgc_jax.api import Model
     from mgc_jax.explain.explanation import Explanation
-    from mgc_jax.inference.predictor import Model
 
 GENRES = 2
 """Explained of each track; the letters of a picture of three would be small on a page."""
@@ -115,11 +115,11 @@ def _songs(run: Run, kept: Kept, data: PreparedData, gaps: Gaps) -> list[Song]:
 
 
 def _load(run: Run, kept: Kept) -> Model:
-    from mgc_jax.inference import predictor
+    from mgc_jax import api
     from mgc_jax.runtime import compilation_cache
 
     compilation_cache.keep()
-    model = predictor.load(run.folder.path)
+    model = api.load(run.folder.path)
     if (step := int(model.state.step)) != kept.step:
         raise InputError(
             f"the best checkpoint is that of step {step} by now, and the evaluation is of step {kept.step}; "

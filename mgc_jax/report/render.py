@@ -13,7 +13,6 @@ from data_pipeline.audio import AudioError
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.files import written_whole
-from mgc_jax import __version__
 from mgc_jax import config as configs
 from mgc_jax.config import Config
 from mgc_jax.evaluation import diagnostics, metrics, retrieval
@@ -24,6 +23,7 @@ from mgc_jax.report.data_losses import EXAMPLES, losses
 from mgc_jax.report.inputs import Gaps, Run, gather
 from mgc_jax.report.tables import genre_rows, headline, metric_rows
 from mgc_jax.runs.workdir import Workdir
+from mgc_jax.version import __version__
 
 KNOWN_FILES = {
     "config.json": "the settings of the run",

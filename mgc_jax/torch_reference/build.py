@@ -14,8 +14,8 @@ import transformers
 from transformers import BertModel
 
 from data_pipeline.errors import InputError
+from mgc_jax import api
 from mgc_jax.config import Config
-from mgc_jax.inference import predictor
 from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.bert import BertConfig
 from mgc_jax.network import build
@@ -140,10 +140,10 @@ def of_run(place: str | Path) -> GenreClassifier:
     Raises:
         InputError: the place holds no run, or its files cannot be read.
     """
-    return twin_of(predictor.load(place))
+    return twin_of(api.load(place))
 
 
-def twin_of(run: predictor.Model) -> GenreClassifier:
+def twin_of(run: api.Model) -> GenreClassifier:
     """The twin of a loaded model, with its weights, in evaluation mode.
 
     Raises:

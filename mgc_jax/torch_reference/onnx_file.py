@@ -15,7 +15,7 @@ import onnxscript  # noqa: F401  PyTorch's exporter wants it, and would say so a
 import torch
 from torch import Tensor, nn
 
-from mgc_jax.inference.predictor import Model
+from mgc_jax.api import Model
 from mgc_jax.network import build
 from mgc_jax.torch_reference.build import twin_of
 from mgc_jax.torch_reference.model import GenreClassifier

@@ -12,8 +12,8 @@ from fastapi import FastAPI
 
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import MAX_BYTES
+from mgc_jax.api import Model
 from mgc_jax.evaluation import results
-from mgc_jax.inference.predictor import Model
 from mgc_jax.web import result
 from mgc_jax.web.queue import Desk
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.errors import InputError
-from mgc_jax.inference.predictor import Model
+from mgc_jax.api import Model
 from mgc_jax.web import result
 
 

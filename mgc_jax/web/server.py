@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from data_pipeline.errors import InputError
-from mgc_jax.inference.predictor import Model
+from mgc_jax.api import Model
 from mgc_jax.runtime.progress import stage
 from mgc_jax.runtime.signals import Stopped, StopRequest
 from mgc_jax.web import app

@@ -6,11 +6,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from data_pipeline.genres import GenreVocabulary
 from mgc_jax import config
-from mgc_jax.inference.predictor import Model
+from mgc_jax.api import Model
 from mgc_jax.network import build
 from mgc_jax.network.state import initialise
 from mgc_jax.runs.workdir import Workdir
@@ -32,7 +31,7 @@ def model(folder: Path, variant: str = "", encoder: str = "anywhere") -> Model:
     labels = np.random.default_rng(5).random((40, len(NAMES))) < 0.3
     together = labels.T.astype(np.int64) @ labels.astype(np.int64)
     vocabulary = GenreVocabulary(NAMES, {}, together.diagonal(), together, len(labels))
-    network, state = initialise(settings, vocabulary, place, optax.identity(), sharding.make_mesh())
+    network, state = initialise(settings, vocabulary, place, sharding.make_mesh())
     rng = np.random.default_rng(2)
 
     def disturb(leaf):  # zeros and ones would hide what is not read

@@ -16,17 +16,16 @@ from flax import nnx
 import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import locate_encoder
+from mgc_jax.api import Model
 from mgc_jax.cli import main
 from mgc_jax.config import Config
 from mgc_jax.explain.explainer import MAX_WINDOWS, shapley
 from mgc_jax.explain.explanation import Explanation
 from mgc_jax.explain.segments import Clock
-from mgc_jax.inference.predictor import Model
 from mgc_jax.models.audio_cnn import dequantise
 from mgc_jax.models.classifier import Outputs
-from mgc_jax.network.state import Network, TrainState, initialise
+from mgc_jax.network.state import ModelState, Network, initialise
 from mgc_jax.runtime import sharding
-from mgc_jax.training import optimisers
 
 RATE = 22_050
 LYRICS = "Dancing unhurriedly all night\nunder the lights, don't stop"
@@ -64,9 +63,8 @@ def untrained(run: Path, **settings: str | bool | int) -> Model:
     loaded = mgc_jax.load(str(run))
     config = Config.of(loaded.config)
     config["model"].update(settings)
-    optimiser, mesh = optimisers.adamw(lambda _: 0.0, weight_decay=0.0, clip_norm=0.0), sharding.make_mesh()
     encoder = locate_encoder(config.lyrics.encoder)
-    network, state = initialise(config, loaded.vocabulary, encoder, optimiser, mesh)
+    network, state = initialise(config, loaded.vocabulary, encoder, sharding.make_mesh())
     return Model(loaded.folder, config, loaded.vocabulary, network, state, loaded.encoder)
 
 
@@ -259,7 +257,7 @@ def test_every_kind_of_model_is_explained(run: Path, settings: dict):
         assert len(found.attention.seconds) == 2 * 4
     assert (found.graph is None) == ("architecture" in settings or settings.get("head") == "linear")
     json.dumps(found.to_json(), allow_nan=False)
-    found.figure().canvas.draw()
+    mgc_jax.draw(found).canvas.draw()
 
 
 class Reasons(nnx.Module):
@@ -285,10 +283,15 @@ def test_known_reasons_are_found(model: Model):
     mesh = sharding.make_mesh()
     graphdef, params = nnx.split(Reasons(model.vocabulary.size))
     empty = nnx.State({})
-    state = TrainState(jnp.zeros((), jnp.int32), nnx.pure(params), empty, empty, ())
+    state = ModelState(jnp.zeros((), jnp.int32), nnx.pure(params), empty, empty)
     shardings = jax.tree.map(lambda _: sharding.replicated(mesh), state)
     known = Model(
-        model.folder, config, model.vocabulary, Network(graphdef, empty, mesh, shardings), state, model.encoder
+        model.folder,
+        config,
+        model.vocabulary,
+        Network(graphdef, empty, mesh, sharding.rules(), shardings),
+        state,
+        model.encoder,
     )
     names = model.vocabulary.names
     found = known.explain(song(3.0), "the rain is here\nand the sun", rate=RATE, genres=[names[1], names[0]])

@@ -25,13 +25,13 @@ from data_pipeline.audio import log_mel
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import LyricsTokenizer, public_name
 from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax import api
 from mgc_jax.benchmark import topology
 from mgc_jax.cli import main
 from mgc_jax.evaluation.results import METRICS
 from mgc_jax.export.card import card
 from mgc_jax.export.folder import export
 from mgc_jax.export.subject import Subject
-from mgc_jax.inference import predictor
 from mgc_jax.network import build
 from mgc_jax.runs import weights_file
 from mgc_jax.runs.workdir import write_json
@@ -192,7 +192,7 @@ assert not [name for name in sys.modules if name.split(".")[0] in blocked and sy
 """
 
 
-def check_program(model: predictor.Model, folder: Path, tmp_path: Path) -> None:
+def check_program(model: api.Model, folder: Path, tmp_path: Path) -> None:
     """The program, with nothing but jax, says what the live model says."""
     given = exporting.batch(model, rows=3)
     np.savez(tmp_path / "given.npz", **given)
@@ -354,7 +354,7 @@ def test_an_encoder_without_a_tokenizer_file_stays_cased(tmp_path):
     assert not (model.encoder / "tokenizer.json").exists()
     (model.encoder / "tokenizer_config.json").write_text("{}")
     uncased = model.encoder.rename(tmp_path / "uncased")
-    model = predictor.Model(model.folder, model.config, model.vocabulary, model.network, model.state, uncased)
+    model = api.Model(model.folder, model.config, model.vocabulary, model.network, model.state, uncased)
     export(model, tmp_path / "model")
     ids = LyricsTokenizer(uncased).encode("AB a")
     assert 1 not in ids  # [UNK]: there are no capitals in the vocabulary

@@ -25,8 +25,8 @@ from playwright.sync_api import APIResponse, Page, Response, expect
 
 import mgc_jax
 from data_pipeline.errors import InputError
+from mgc_jax import api
 from mgc_jax.cli import main
-from mgc_jax.inference import predictor
 from mgc_jax.web import result, server
 from mgc_jax.web.queue import Desk
 from tests.browser import browser, page  # noqa: F401
@@ -306,14 +306,14 @@ def test_the_song_that_is_worked_on_is_waited_for_unless_somebody_insists(
 def test_a_closed_desk_refuses_those_who_wait(run: Path, song: Path, monkeypatch):
     desk = Desk(mgc_jax.load(run))
     begun, go_on = threading.Event(), threading.Event()
-    explain = predictor.Model.explain
+    explain = api.Model.explain
 
     def slow(*arguments, **options):
         begun.set()
         go_on.wait(60)
         return explain(*arguments, **options)
 
-    monkeypatch.setattr(predictor.Model, "explain", slow)
+    monkeypatch.setattr(api.Model, "explain", slow)
     with ThreadPoolExecutor() as threads:
         worked_on = threads.submit(desk.answer, str(song), WORDS)
         assert begun.wait(60)

@@ -150,7 +150,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_everything_can_be_read(case: str):
-    texts = check(explanation(**CASES[case]).figure())
+    texts = check(explanations.draw(explanation(**CASES[case])))
     assert "a song.mp3" in texts
     everything = " ".join(" ".join(texts).split())
     said = {
@@ -171,13 +171,13 @@ def test_a_model_that_does_not_read_says_so():
     none = dataclasses.replace(
         found, reads=False, groups=np.full(12, -1), word_effect=np.full((12, 1), np.nan), attention=None
     )
-    assert any("does not read" in text for text in check(none.figure()))
+    assert any("does not read" in text for text in check(explanations.draw(none)))
 
 
 def test_names_that_look_like_formulas_and_do_not_end_are_drawn():
     found = explanation()
     prediction = dataclasses.replace(found.prediction, file="a/$\\frac{x" + "long name " * 60 + ".mp3")
-    texts = check(dataclasses.replace(found, prediction=prediction).figure())
+    texts = check(explanations.draw(dataclasses.replace(found, prediction=prediction)))
     assert texts[0].startswith("$\\frac{xlong name")
     assert texts[0].endswith("…")
 

@@ -11,11 +11,9 @@ from scipy import stats
 
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import config
+from mgc_jax import api, config
 from mgc_jax.cli import main
-from mgc_jax.evaluation.evaluate import score
 from mgc_jax.evaluation.metrics import evaluate_scores
-from mgc_jax.inference import predictor
 from mgc_jax.paper import tables
 from mgc_jax.paper.reproduce import (
     DECIDED,
@@ -177,8 +175,8 @@ def test_late_fusion_is_the_mean_of_two_runs_and_sweeps_share_their_runs(data: P
     assert rows[FULL]["mean"] is None
     scored = []
     for name in ("audio_only", "lyrics_only"):
-        model = predictor.load(str(tmp_path / name / "seed_0"))
-        scored.append(score(model.network, model.state, model.config, prepared, ["test"])["test"])
+        model = api.load(str(tmp_path / name / "seed_0"))
+        scored.append(model.score(prepared, "test"))
     want = evaluate_scores((scored[0].scores + scored[1].scores) / 2, scored[0].labels, 0.5)
     assert rows["late fusion"]["mean"]["map_macro"] == pytest.approx(want["map_macro"])
     assert rows["late fusion"]["runs"][0]["at_half"]["f1_example"] == pytest.approx(want["f1_example"])

@@ -11,10 +11,9 @@ import pytest
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax import config
 from mgc_jax.cli import main
+from mgc_jax.evaluation.steps import make_evaluation_step
 from mgc_jax.network import build, state
 from mgc_jax.runtime import sharding
-from mgc_jax.training import objective
-from mgc_jax.training.steps import make_evaluation_step
 from tests.conftest import CONFIG, TINY
 
 LONG = [*TINY, "--config.lyrics.max_tokens=200", "--config.data.max_genres=6"]
@@ -56,7 +55,7 @@ def test_cutting_changes_no_score(long, pooling):
     data = PreparedData(folder)
     mesh = sharding.make_mesh()
     encoder = build.locate_encoder(data.encoder)
-    network, start = state.initialise(chosen, data.vocabulary, encoder, objective.make_optimiser(chosen, 10), mesh)
+    network, start = state.initialise(chosen, data.vocabulary, encoder, mesh)
     step = make_evaluation_step(network)
     cut = list(data.train_batches(batch_size=8, seed=1, start_step=0, num_steps=4, bucket=32))
     assert len({batch["tokens"].shape[1] for batch in cut}) > 1

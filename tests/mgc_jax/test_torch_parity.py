@@ -17,10 +17,12 @@ from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax import config
 from mgc_jax.cli import main
 from mgc_jax.network import build
-from mgc_jax.network.state import Network, TrainState, initialise
+from mgc_jax.network.state import ModelState, Network, initialise
 from mgc_jax.runtime import sharding
 from mgc_jax.training import steps
+from mgc_jax.training.batches import StreamedBatch
 from mgc_jax.training.objective import make_optimiser, step_recipe
+from mgc_jax.training.state import begin
 from tests.conftest import CONFIG
 from tests.conftest import TINY as CORPUS
 from tests.mgc_jax import QUICK
@@ -61,7 +63,7 @@ class Pair:
 
     settings: config.Config
     network: Network
-    state: TrainState
+    state: ModelState
     twin: torch.nn.Module
 
 
@@ -80,7 +82,7 @@ def make_pair(encoder: Path, variant: str) -> Pair:
     together = LABELS.T.astype(np.int64) @ LABELS.astype(np.int64)
     vocabulary = GenreVocabulary(NAMES, {}, together.diagonal(), together, len(LABELS))
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
-    network, state = initialise(settings, vocabulary, encoder, optax.identity(), mesh)
+    network, state = initialise(settings, vocabulary, encoder, mesh)
     rng = np.random.default_rng(2)
 
     def disturb(leaf):  # zeros and ones would hide what is not read
@@ -166,17 +168,11 @@ def recorder() -> optax.GradientTransformation:
     return optax.GradientTransformation(zeros, lambda gradients, state, params=None: (zeros(gradients), gradients))
 
 
-def with_optimiser(pair: Pair, optimiser) -> tuple[Network, TrainState]:
-    state = dataclasses.replace(pair.state, opt_state=optimiser.init(pair.state.params))
-    shardings = sharding.tree_shardings(state, pair.network.mesh, sharding.rules())
-    return dataclasses.replace(pair.network, state_shardings=shardings), jax.device_put(state, shardings)
-
-
 def test_losses_and_every_gradient(pair: Pair):
     given = batch(pair.settings)
-    network, state = with_optimiser(pair, recorder())
-    step = steps.make_train_step(network, recorder(), step_recipe(pair.settings))
-    state, losses = step(state, network.frozen, given)
+    network, state = pair.network, begin(pair.network, pair.state, recorder())
+    step = steps.make_train_step(network, state, recorder(), step_recipe(pair.settings))
+    state, losses = step(state, network.frozen, StreamedBatch(given))
     trainer = torch_build.trainer(pair.settings, pair.twin, steps_per_epoch=1)
     theirs = trainer.losses(as_torch(given))
     for name, value in theirs.items():
@@ -200,13 +196,13 @@ def test_losses_and_every_gradient(pair: Pair):
 def test_twenty_steps_lose_the_same(encoder: Path, variant: str):
     pair = make_pair(encoder, VARIANTS[variant])
     optimiser = make_optimiser(pair.settings, steps_per_epoch=3)
-    network, state = with_optimiser(pair, optimiser)
-    step = steps.make_train_step(network, optimiser, step_recipe(pair.settings))
+    network, state = pair.network, begin(pair.network, pair.state, optimiser)
+    step = steps.make_train_step(network, state, optimiser, step_recipe(pair.settings))
     trainer = torch_build.trainer(pair.settings, pair.twin, steps_per_epoch=3)
     curve = []
     for number in range(STEPS):
         given = batch(pair.settings, seed=number % 3)
-        state, ours = step(state, network.frozen, given)
+        state, ours = step(state, network.frozen, StreamedBatch(given))
         theirs = trainer.step(as_torch(given))
         for name, value in theirs.items():
             np.testing.assert_allclose(ours[name], value, rtol=1e-4, err_msg=f"{name} of step {number + 1}")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,12 +19,13 @@ from data_pipeline.lyrics import locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData, example_fields
 from data_pipeline.reading.records import Records
 from mgc_jax.cli import main
-from mgc_jax.network.state import TrainState, abstract
+from mgc_jax.network.state import abstract
 from mgc_jax.runs import checkpoint
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import sharding
 from mgc_jax.training import optimisers
 from mgc_jax.training.objective import make_optimiser
+from mgc_jax.training.state import shapes
 from tests.conftest import CONFIG, QUICK_XLA, TINY
 
 EIGHT = [*TINY, "--config.train.batch_size=8"]
@@ -46,13 +48,17 @@ def lines(workdir: Path) -> list[dict]:
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def newest(store: checkpoint.Checkpoints, workdir: Path) -> TrainState:
-    """The newest state in a folder of checkpoints, on one device."""
+def newest(workdir: Path, kind: str) -> Any:
+    """The newest state to resume from (``latest``), or the best model's (``best``), on one device."""
     folder = Workdir(workdir)
     config = folder.config()
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
     encoder = locate_encoder(config.lyrics.encoder)
-    _, target = abstract(config, folder.vocabulary().size, encoder, make_optimiser(config, 1), mesh)
+    network, target = abstract(config, folder.vocabulary().size, encoder, mesh)
+    store: Any = checkpoint.best(workdir)
+    if kind == "latest":
+        store.close()
+        store, target = checkpoint.latest(workdir), shapes(network, target, make_optimiser(config, 1))
     restored = store.restore(target)
     store.close()
     assert restored is not None
@@ -61,17 +67,17 @@ def newest(store: checkpoint.Checkpoints, workdir: Path) -> TrainState:
 
 def parameters(workdir: Path) -> dict[str, np.ndarray]:
     """Every array of the newest checkpoint, by path."""
-    leaves = jax.tree_util.tree_flatten_with_path(newest(checkpoint.latest(workdir), workdir))[0]
+    leaves = jax.tree_util.tree_flatten_with_path(newest(workdir, "latest"))[0]
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 def test_what_is_scored_and_kept_is_the_average_of_the_weights(data: Path, tmp_path: Path):
     more = ["--config.train.epochs=1", "--config.train.average_decay=0.9", "--config.loss.kind=asymmetric"]
     assert main(command(data, tmp_path, *more, "--config.loss.same_lyrics=True")) == 0
-    last, best = newest(checkpoint.latest(tmp_path), tmp_path), newest(checkpoint.best(tmp_path), tmp_path)
-    average = optimisers.average(last.opt_state, last.params)
+    last, best = newest(tmp_path, "latest"), newest(tmp_path, "best")
+    average = optimisers.average(last.opt_state, last.model.params)
     jax.tree.map(np.testing.assert_array_equal, best.params, average)
-    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), best.params, last.params)
+    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), best.params, last.model.params)
     assert max(jax.tree.leaves(moved)) > 1e-4
     learned = lines(tmp_path)[0]
     assert learned["train/bce"] > learned["train/genre_loss"]  # the former is cross-entropy, whatever is learned
