@@ -1,1 +1,1 @@
-"""From raw music to numpy batches: the only code that touches TensorFlow, TFDS and librosa."""
+"""From raw music to numpy batches: the only code that touches TensorFlow and TFDS."""

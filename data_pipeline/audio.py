@@ -1,4 +1,4 @@
-"""Audio files -> float32 clips -> uint8 log-mel spectrograms (the only file that uses librosa).
+"""Audio files -> float32 clips -> uint8 log-mel spectrograms (the only file that decodes and resamples).
 
 Axis letters: T frames, M mel bands. Times in s, rates in Hz.
 """
@@ -19,6 +19,7 @@ import numpy as np
 from annotated_types import Interval
 from numpy.typing import ArrayLike
 
+from data_pipeline import mel
 from data_pipeline.errors import InputError
 from data_pipeline.shared_context import SharedContext
 from data_pipeline.validation import check
@@ -167,35 +168,31 @@ def log_mel(samples: np.ndarray, spec: AudioSpec) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
     import scipy.fft
 
-    mel = np.empty((len(frames), spec.n_mels), np.float32)
+    bands = np.empty((len(frames), spec.n_mels), np.float32)
     for first in range(0, len(frames), _FRAMES_AT_ONCE):
         spectrum = scipy.fft.rfft(frames[first : first + _FRAMES_AT_ONCE] * window, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
-        mel[first : first + _FRAMES_AT_ONCE] = (filters @ power.T).T
-    maximum = mel.max(initial=0.0)
+        bands[first : first + _FRAMES_AT_ONCE] = (filters @ power.T).T
+    maximum = bands.max(initial=0.0)
     if not maximum > 0:
-        return np.zeros(mel.shape, np.uint8)
+        return np.zeros(bands.shape, np.uint8)
     floor = np.float32(10 ** (-RANGE_DB / 10))
-    level = np.log10(np.maximum(mel / maximum, floor))  # -8 .. 0
+    level = np.log10(np.maximum(bands / maximum, floor))  # -8 .. 0
     return np.rint((level * (10 / RANGE_DB) + 1) * 255).astype(np.uint8)
 
 
 def mel_frequencies(spec: AudioSpec) -> np.ndarray:
     """The centre (M,) of each mel band in Hz."""
-    import librosa
-
-    return librosa.mel_frequencies(spec.n_mels + 2, fmin=0.0, fmax=spec.sample_rate / 2)[1:-1]
+    return mel.frequencies(spec.n_mels, spec.sample_rate)[1:-1]
 
 
 @functools.lru_cache(maxsize=4)
 def _analysis(spec: AudioSpec) -> tuple[np.ndarray, Any]:
     """The window (n_fft,) and the sparse mel filter bank (M, 1 + n_fft // 2), both float32."""
-    import librosa
     from scipy import signal, sparse
 
     window = signal.get_window("hann", spec.n_fft, fftbins=True).astype(np.float32)
-    filters = librosa.filters.mel(sr=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.n_mels)
-    return window, sparse.csr_matrix(filters.astype(np.float32))
+    return window, sparse.csr_matrix(mel.filters(spec.n_mels, spec.sample_rate, spec.n_fft))
 
 
 @contextlib.contextmanager
@@ -286,8 +283,8 @@ def _check_finite(samples: np.ndarray) -> None:
 def _fit(samples: np.ndarray, rate: int, spec: AudioSpec) -> np.ndarray:
     """Mono samples at ``spec.sample_rate``, cut or zero-padded to one clip: (num_samples,) float32."""
     if rate != spec.sample_rate:
-        import librosa
+        import soxr
 
-        samples = librosa.resample(samples, orig_sr=rate, target_sr=spec.sample_rate, res_type="soxr_hq")
+        samples = soxr.resample(samples, rate, spec.sample_rate, quality="HQ")
     samples = samples[: spec.num_samples].astype(np.float32, copy=False)
     return np.pad(samples, (0, spec.num_samples - len(samples)))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from data_pipeline import extras
 from mgc_jax.cli import entry
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,11 +116,15 @@ def test_both_packages_are_read():
     assert {"data_pipeline.prepare.builder", "mgc_jax.models.classifier", "mgc_jax.cli.entry"} <= set(MODULES)
 
 
-def test_only_the_data_pipeline_touches_tensorflow_and_librosa():
+def test_only_the_data_pipeline_touches_tensorflow():
     names = ("prepare.builder", "prepare.tfds_features", "host_tensorflow", "reading.prepared_data")
     owners = {f"data_pipeline.{name}" for name in names}
     assert users("tensorflow") | users("tensorflow_datasets") <= owners
-    assert users("librosa") == {"data_pipeline.audio"}
+
+
+def test_librosa_is_a_reference_of_the_tests_and_is_not_installed_with_the_program():
+    assert not users("librosa") | users("numba")
+    assert users("soxr") == {"data_pipeline.audio"}
 
 
 def test_only_one_file_knows_apache_beam_and_it_is_imported_on_demand():
@@ -231,7 +236,7 @@ def test_the_command_line_is_on_top():
 
 
 def test_commands_do_not_know_each_other():
-    shared = {f"mgc_jax.cli.{name}" for name in ("arguments", "command", "extras", "opening")}
+    shared = {f"mgc_jax.cli.{name}" for name in ("arguments", "command", "opening")}
     for command in entry.COMMANDS:
         name = f"mgc_jax.cli.{command.name}"
         assert {other for other in project_imports(MODULES[name]) if within(other, "mgc_jax.cli")} <= shared, name
@@ -305,6 +310,8 @@ def test_nothing_read_from_a_file_is_executed(name):
 def unsafe_calls(tree: ast.Module) -> list[str]:
     """The calls that may execute what they are given, as ``line: call``."""
     constants = {t.id for node in tree.body for t in getattr(node, "targets", []) if isinstance(t, ast.Name)}
+    loops = (node for node in ast.walk(tree) if isinstance(node, ast.For | ast.comprehension))
+    running = {ast.unparse(loop.target) for loop in loops if ast.unparse(loop.iter).split("[")[0] in constants}
     found = []
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
@@ -315,7 +322,7 @@ def unsafe_calls(tree: ast.Module) -> list[str]:
         safe &= all(given.get(name, value) == value for name, value in SAFE_ONLY_AS.items())
         safe &= all(given.get(name) == "True" for end, name in SAFE_ONLY_WITH.items() if called.endswith(end))
         if called.startswith("importlib"):
-            fixed = isinstance(node.args[0], ast.Constant) or ast.unparse(node.args[0]) in constants
+            fixed = isinstance(node.args[0], ast.Constant) or ast.unparse(node.args[0]) in constants | running
             safe &= called == "importlib.util.find_spec" and fixed
         if not safe:
             found.append(f"{node.lineno}: {ast.unparse(node)}")
@@ -338,6 +345,8 @@ def unsafe_calls(tree: ast.Module) -> list[str]:
         ("Bert.from_pretrained(name, use_safetensors=True, trust_remote_code=True)", False),
         *(("importlib.import_module(name)", False), ("importlib.util.find_spec(name)", False)),
         ("importlib.util.find_spec('torch')", True),
+        ("for name in names: importlib.util.find_spec(name)", False),
+        ("NAMES = {'all': ('torch',)}\nfor name in NAMES['all']: importlib.util.find_spec(name)", True),
     ],
 )
 def test_what_counts_as_executing(call, safe):
@@ -363,9 +372,42 @@ def test_importing_the_package_touches_neither_tensorflow_nor_a_device():
     run_python(f"import mgc_jax\n{NO_BACKEND}\nassert 'tensorflow' not in sys.modules")
 
 
-def test_training_is_importable_without_the_data_libraries():
-    blocked = ("tensorflow", "tensorflow_datasets", "librosa", "ml_collections", "wandb", "mlflow")
-    block = f"import sys\nsys.modules.update(dict.fromkeys({blocked!r}))\n"
+def eager_users(packages: set[str]) -> set[str]:
+    """Modules whose import imports one of these packages, be it by way of others of the project."""
+    found: set[str] = set()
+    while (
+        more := {
+            name
+            for name, module in MODULES.items()
+            for i in module.imports
+            if not i.lazy
+            and (i.target.split(".")[0] in packages or (i.target.startswith(PACKAGES) and owner(i.target) in found))
+        }
+        - found
+    ):
+        found |= more
+    return found
+
+
+def test_a_base_installation_imports_all_but_what_belongs_to_an_extra():
+    """What draws, renders and runs recipes is imported on demand, too: a song is classified without."""
+    absent = {module for modules in extras.MODULES.values() for module in modules}
+    absent |= {"librosa", "numba", "matplotlib", "jinja2", "ml_collections", "IPython"}
+    apart = eager_users(absent)
+    rooms = ("torch_reference", "web", "trackers.wandb_run", "trackers.mlflow_run", "plots")
+    allowed = (*(f"mgc_jax.{room}" for room in rooms), "data_pipeline.prepare", "data_pipeline.host_tensorflow")
+    assert not {name for name in apart if not name.startswith(allowed)}
+    base = sorted(set(MODULES) - apart - {"mgc_jax.__main__"})
+    assert {"mgc_jax.api", "mgc_jax.training.loop", "data_pipeline.prepare.pipeline"} <= set(base)
     run_python(
-        f"{block}import mgc_jax.training.loop, mgc_jax.inference.predictor, mgc_jax.explain.explainer\n{NO_BACKEND}"
+        f"""
+import importlib, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {absent}:
+            raise ModuleNotFoundError(f"No module named {{name}}", name=name)
+sys.meta_path.insert(0, Absent())
+for name in {base}:
+    importlib.import_module(name)
+{NO_BACKEND}"""
     )

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline import lyrics
+from data_pipeline import extras, lyrics
 from data_pipeline.audio import RANGE_DB
 from data_pipeline.errors import InputError
 from data_pipeline.prepare import examples, selection
@@ -57,6 +57,7 @@ def prepare(
     complete data set of the same corpus and options is left alone. Returns the data set's report. Raises InputError
     in one sentence for whatever stands in the way.
     """
+    extras.check("Preparing a data set", "train")
     progress = progress or (lambda stage, done, total: None)
     if bucket.is_address(out):
         return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, run, progress)

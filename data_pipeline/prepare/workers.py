@@ -67,7 +67,7 @@ class Processes:
 @contextlib.contextmanager
 def pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     """Fresh processes with one numerical thread each, that end when this process ends."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
     try:

@@ -137,10 +137,6 @@ class PreparedData:
         except _BROKEN_RECORD as error:
             raise self._broken_record(split, str(error)) from error
 
-    def num_evaluation_batches(self, split: str, batch_size: int) -> int:
-        """How many batches ``evaluation_batches`` gives, on every host."""
-        return -(-self._num_examples(split) // batch_size)
-
     def track_ids(self, split: str) -> list[str]:
         """The ids of the split's tracks, by example index."""
         return [row["id"] for row in self.tracks(split)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import math
 import os
 import re
@@ -13,6 +12,7 @@ from typing import Any
 import jax
 from jax.experimental import topologies
 
+from data_pipeline import extras
 from data_pipeline.errors import InputError
 from mgc_jax.benchmark import chips, collectives, flops, program_text, workload
 from mgc_jax.network.state import untrained_shapes
@@ -49,8 +49,7 @@ def devices(name: str) -> list[jax.Device]:
             + ", ".join(f"{key}:{'x'.join(map(str, most))}" for key, most in PODS.items())
             + "."
         )
-    if not importlib.util.find_spec("libtpu"):
-        raise InputError("This needs the TPU's compiler, for Linux: pip install -e '.[tpu]'.")
+    extras.check("compile", "tpu")
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
     try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from data_pipeline.extras import needed
 from mgc_jax.cli.arguments import add_config, add_json, add_workload, at_least
 from mgc_jax.cli.command import Command
-from mgc_jax.cli.extras import needed
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

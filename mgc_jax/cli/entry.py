@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -63,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 when done, 2 for a person's mistake, 130 when interrupted, 143 when terminated."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal has no letters for costs that name only
+        sys.stdout.reconfigure(errors="backslashreplace")  # as it is on standard error from the start
     arguments, overrides = _take_overrides(list(sys.argv[1:] if argv is None else argv))
     options = parser().parse_args(arguments)
     if overrides and not hasattr(options, "config"):

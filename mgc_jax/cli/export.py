@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from data_pipeline.errors import InputError
+from data_pipeline.extras import needed
 from mgc_jax.cli.arguments import add_model, local
 from mgc_jax.cli.command import Command
-from mgc_jax.cli.extras import needed
 from mgc_jax.cli.opening import load_model
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from data_pipeline.extras import needed
 from mgc_jax.cli.arguments import add_config, at_least, local, place
 from mgc_jax.cli.command import Command
-from mgc_jax.cli.extras import needed
 
 if TYPE_CHECKING:
     from data_pipeline.prepare.workers import Run

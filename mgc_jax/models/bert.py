@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -290,9 +289,3 @@ def _read_tensors(file: Path) -> dict[str, np.ndarray]:
             name = name.removesuffix("beta") + "bias"
         renamed[name] = value
     return renamed
-
-
-def weights_sha256(folder: Path) -> str:
-    """SHA-256 (hex) of ``folder/model.safetensors``, by which a checkpoint names its frozen encoder."""
-    with open(Path(folder) / "model.safetensors", "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

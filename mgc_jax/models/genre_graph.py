@@ -43,18 +43,18 @@ def cooccurrence_adjacency(cooccurrence: np.ndarray, direction: Direction) -> np
     return adjacency.astype(np.float32)
 
 
-def similarity_adjacency(features: np.ndarray, kind: Similarity, *, k: int = 8, threshold: float = 0.5) -> np.ndarray:
+def similarity_adjacency(features: np.ndarray, kind: Similarity, *, k: int = 8) -> np.ndarray:
     """A2 (G, G) of equation (3): cosines between the name embeddings, features (G, F); the diagonal is 1.
 
     ``raw`` is the paper's. Names are all alike to BERT, so raw cosines drown A1; ``centred`` subtracts the mean
     embedding first (entries can be negative), ``topk`` keeps each row's ``k`` largest off-diagonal raw cosines
-    (not symmetric), ``threshold`` keeps raw cosines of at least ``threshold``.
+    (not symmetric).
     """
     nodes = np.asarray(features, dtype=np.float64)
     if nodes.ndim != 2:
         raise ValueError(f"features must be (genres, width), not {nodes.shape}")
-    if kind not in ("raw", "centred", "topk", "threshold"):
-        raise ValueError(f"similarity must be raw, centred, topk or threshold, not {kind!r}")
+    if kind not in ("raw", "centred", "topk"):
+        raise ValueError(f"similarity must be raw, centred or topk, not {kind!r}")
     if kind == "centred":
         nodes = nodes - nodes.mean(axis=0)
     norm = np.linalg.norm(nodes, axis=1, keepdims=True)
@@ -64,8 +64,6 @@ def similarity_adjacency(features: np.ndarray, kind: Similarity, *, k: int = 8, 
         off = np.where(np.eye(len(cosine), dtype=bool), -np.inf, cosine)
         rank = np.argsort(np.argsort(-off, axis=1, kind="stable"), axis=1)
         cosine = np.where(rank < k, cosine, 0.0)
-    elif kind == "threshold":
-        cosine = np.where(cosine >= threshold, cosine, 0.0)
     np.fill_diagonal(cosine, 1.0)
     return cosine.astype(np.float32)
 
@@ -84,11 +82,10 @@ def combine(a1: np.ndarray, a2: np.ndarray, kind: Adjacency, normalise: Normalis
     """The graph's A (G, G): (A1 + A2) / 2, or one of its halves, or ``identity``: the same network without edges.
 
     ``normalise``: ``reweight`` leaves every genre 1 - p of itself and shares p = .2 out among its neighbours;
-    ``row`` divides by the row's degree, ``symmetric`` by the roots of both degrees, ``spectral`` by the largest
-    singular value (the literal proportions at a tame scale), ``none`` is literal. With dozens of neighbours all but
-    the first leave a genre little of itself, and two layers make all genres alike (over-smoothing). A degree is the
-    sum of absolute values, since centred cosines are negative too; a row of zeros stays. The halves carry a unit
-    diagonal, so no self loops are added.
+    ``row`` divides by the row's degree, ``symmetric`` by the roots of both degrees, ``none`` is literal. With dozens
+    of neighbours all but the first leave a genre little of itself, and two layers make all genres alike
+    (over-smoothing). A degree is the sum of absolute values, since centred cosines are negative too; a row of zeros
+    stays. The halves carry a unit diagonal, so no self loops are added.
     """
     choices = {"both": (a1 + a2) / 2, "cooccurrence": a1, "similarity": a2, "identity": np.eye(len(a1))}
     if kind not in choices:
@@ -106,10 +103,8 @@ def combine(a1: np.ndarray, a2: np.ndarray, kind: Adjacency, normalise: Normalis
         adjacency = adjacency * inverse[:, None]
     elif normalise == "symmetric":
         adjacency = np.sqrt(inverse)[:, None] * adjacency * np.sqrt(inverse)[None, :]
-    elif normalise == "spectral":
-        adjacency = adjacency / max(np.linalg.norm(adjacency, 2), np.finfo(np.float64).tiny)
     elif normalise != "none":
-        raise ValueError(f"normalise must be reweight, row, symmetric, spectral or none, not {normalise!r}")
+        raise ValueError(f"normalise must be reweight, row, symmetric or none, not {normalise!r}")
     return adjacency.astype(np.float32)
 
 

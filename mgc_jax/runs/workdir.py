@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import os
 import socket
 from collections.abc import Iterable
@@ -54,6 +53,8 @@ class Workdir:
     def _lock(self) -> IO[str]:
         lock = (self.path / "lock").open("a+", encoding="utf-8")
         try:
+            import fcntl  # which Windows has not
+
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
@@ -61,8 +62,9 @@ class Workdir:
             raise InputError(
                 f"{self.path} is in use: {holder} trains in it; wait, or give another --workdir."
             ) from None
-        except OSError as error:
-            print(f"{self.path} cannot be locked ({error.strerror}): see to it that nobody else trains in it")
+        except (ImportError, OSError) as error:
+            reason = getattr(error, "strerror", error)
+            print(f"{self.path} cannot be locked ({reason}): see to it that nobody else trains in it")
             return lock
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")

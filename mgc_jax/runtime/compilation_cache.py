@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import jax
 
+from data_pipeline.errors import InputError
 from data_pipeline.storage import user_cache
 
 
@@ -15,4 +18,5 @@ def keep() -> None:
     """
     kept: str | None = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if kept is None and jax.default_backend() != "cpu":
-        jax.config.update("jax_compilation_cache_dir", str(user_cache.folder() / "compiled"))
+        with contextlib.suppress(InputError):  # where nothing can be kept, each start compiles
+            jax.config.update("jax_compilation_cache_dir", str(user_cache.folder() / "compiled"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
+from data_pipeline import extras
 from data_pipeline.errors import InputError
 from mgc_jax.config import Config, recipes
 from mgc_jax.trackers.delivery import Delivery, Tracker, reason_of
@@ -13,15 +13,8 @@ from mgc_jax.trackers.run_id import known_run, remember
 
 def check_installed(config: Config) -> None:
     """Raise InputError where the tracker that the settings name is not installed; says how to install it."""
-    name = config.log.tracker
-    if name == "none":
-        return
-    spec = importlib.util.find_spec("wandb") if name == "wandb" else importlib.util.find_spec("mlflow")
-    if spec is None or spec.origin is None:  # None: a folder of that name, such as wandb's own for its runs
-        raise InputError(
-            f"log.tracker is {name}, which is not installed; install it with pip install 'mgc-jax[{name}]', or set "
-            "--config.log.tracker=none."
-        )
+    if config.log.tracker != "none":
+        extras.check(f"log.tracker={config.log.tracker}", config.log.tracker)
 
 
 def open_run(config: Config, workdir: Path) -> Delivery | None:

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from data_pipeline import extras
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData
@@ -46,6 +47,7 @@ def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
             installed or does not take it, or the loss is not finite.
         Stopped: somebody asked for it; what was learned is in a checkpoint.
     """
+    extras.check("Training", "train")
     check_fits(config, data)
     trackers.check_installed(config)
     stage("devices")

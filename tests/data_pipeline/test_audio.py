@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_pipeline import mel
 from data_pipeline.audio import AudioError, AudioSpec, load_clip, log_mel, mel_frequencies, windows
 from data_pipeline.errors import InputError
 
@@ -37,6 +38,35 @@ def test_log_mel_is_librosas_to_one_step():
     assert stored.max() == 255
     decoded = stored.astype(np.float64) * 80 / 255 - 80
     assert np.abs(decoded - expected).max() <= 80 / 255 / 2 + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("n_mels", "rate", "n_fft"),
+    [(128, 22050, 2048), (96, 16000, 512), (40, 8000, 256), (256, 44100, 4096), (20, 1000, 128), (1, 22050, 2048)],
+)
+def test_mel_bands_are_librosas(n_mels, rate, n_fft):
+    edges = librosa.mel_frequencies(n_mels + 2, fmin=0.0, fmax=rate / 2)
+    np.testing.assert_allclose(mel.frequencies(n_mels, rate), edges, rtol=1e-12)
+    bank = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=n_mels)
+    np.testing.assert_allclose(mel.filters(n_mels, rate, n_fft), bank, rtol=1e-6)
+
+
+def test_bands_that_stay_empty_are_said():
+    with pytest.warns(UserWarning, match="of 128 mel bands lie between the bins of an FFT of 64"):
+        bank = mel.filters(128, 22050, 64)
+    assert not bank.any(axis=1).all()
+
+
+@pytest.mark.parametrize("rate", [8000, 22051, 44100, 48000])
+@pytest.mark.parametrize("seconds", [1.0, 1.37, 3.0, 3.1])
+def test_a_clip_is_resampled_as_librosa_does_it(tmp_path, rate, seconds):
+    song = tone(seconds, rate)[:, 0]
+    soundfile.write(tmp_path / "a.wav", song, rate, subtype="FLOAT")
+    theirs = librosa.resample(song[: 3 * rate], orig_sr=rate, target_sr=SPEC.sample_rate, res_type="soxr_hq")[
+        : SPEC.num_samples
+    ]
+    ours = load_clip(tmp_path / "a.wav", SPEC)
+    np.testing.assert_array_equal(ours, np.pad(theirs, (0, SPEC.num_samples - len(theirs))))
 
 
 @pytest.mark.parametrize("band", [10, 40, 100])

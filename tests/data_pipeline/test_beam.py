@@ -110,7 +110,7 @@ def test_without_beam_its_extra_is_named(corpus, tmp_path, capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "data_pipeline.prepare.beam", raising=False)
     assert prepare_by_command(corpus, tmp_path / "out", "") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "pip install -e '.[beam]'" in line
+    assert "pip install 'mgc-jax[beam]'" in line
 
 
 def test_the_log_of_whoever_uses_it_stays_as_it_was(tmp_path, monkeypatch):

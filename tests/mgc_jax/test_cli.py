@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 import mgc_jax.cli
-from data_pipeline.errors import InputError
 from mgc_jax.cli import entry
-from mgc_jax.cli.extras import needed
 
 
 def test_every_module_with_a_command_is_listed_by_its_name():
@@ -33,19 +31,6 @@ def test_each_command_has_help(command, capsys):
     text = capsys.readouterr().out
     assert text.startswith(f"usage: mgc-jax {command.name} ")
     assert text.endswith(f"example: {command.example}\n")
-
-
-@pytest.mark.parametrize(
-    ("extras", "words"),
-    [
-        (("page",), "the extra page (no gradio); pip install -e '.[page]'."),
-        (("torch", "onnx"), "the extras torch and onnx (no gradio); pip install -e '.[torch,onnx]'."),
-    ],
-)
-def test_what_is_not_installed_is_named_with_its_installation(extras, words):
-    with pytest.raises(InputError) as caught, needed("serve", *extras):
-        raise ImportError("no gradio")
-    assert str(caught.value) == f"serve needs {words}"
 
 
 def test_a_command_that_forgets_an_argument_is_one_sentence(capsys):

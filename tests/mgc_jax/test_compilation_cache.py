@@ -11,7 +11,7 @@ from mgc_jax.runtime import compilation_cache
 
 PROGRAM = """
 import jax, jax.monitoring
-from mgc_jax import compilation_cache
+from mgc_jax.runtime import compilation_cache
 
 jax.default_backend = lambda: "gpu"  # what the devices are is all that is not real here
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -46,6 +46,14 @@ def cache_dir():
 
 def test_a_cpus_programs_are_not_kept_unless_wanted(cache_dir):
     before = cache_dir()
+    compilation_cache.keep()
+    assert cache_dir() == before
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(cache_dir, monkeypatch):
+    before = cache_dir()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")
     compilation_cache.keep()
     assert cache_dir() == before
 

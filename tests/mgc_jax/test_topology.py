@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 
 import jax
@@ -170,9 +171,9 @@ def test_slices_that_are_not_sold_are_refused_by_the_compiler(capsys):
 
 
 def test_without_the_compiler_the_extra_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(topology.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "libtpu", None)
     assert main([*COMPILE, "v5e:2x2"]) == 2
-    assert "pip install -e '.[tpu]'" in capsys.readouterr().err
+    assert "pip install 'mgc-jax[tpu]'" in capsys.readouterr().err
 
 
 def test_a_batch_that_the_chips_do_not_divide_is_refused(capsys):

@@ -16,7 +16,6 @@ from data_pipeline.lyrics import locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
 from mgc_jax.config import Config, recipes
-from mgc_jax.models import genre_graph
 from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, Network, initialise
 from mgc_jax.runtime import sharding
@@ -33,7 +32,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from mgc_jax.torch_reference import build as torch_build  # noqa: E402
-from mgc_jax.torch_reference import graph as torch_graph  # noqa: E402
 from mgc_jax.torch_reference.weights import from_torch, row, to_torch  # noqa: E402
 
 B, G, STEPS = 8, 6, 20
@@ -276,26 +274,3 @@ def test_a_run_that_trained_its_encoder_keeps_it(corpus: Path, tmp_path: Path):
     with torch.no_grad():
         theirs = twin(*(as_torch(given)[name] for name in ("spectrogram", "tokens", "num_tokens"))).logits.sigmoid()
     np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["both", "cooccurrence", "similarity", "identity"])
-@pytest.mark.parametrize("direction", ["given_column", "given_row", "symmetric"])
-@pytest.mark.parametrize("normalise", ["reweight", "row", "symmetric", "none"])
-@pytest.mark.parametrize("similarity", ["raw", "centred"])
-def test_the_graph_from_labels(kind, direction, normalise, similarity):
-    features = np.random.default_rng(0).normal(size=(G, 11)) + 1.0
-    ours = genre_graph.combine(
-        genre_graph.cooccurrence_adjacency(LABELS.T.astype(int) @ LABELS.astype(int), direction=direction),
-        genre_graph.similarity_adjacency(features, kind=similarity),
-        kind=kind,
-        normalise=normalise,
-    )
-    theirs = torch_graph.adjacency(
-        torch.tensor(LABELS, dtype=torch.float64),
-        torch.tensor(features),
-        kind=kind,
-        direction=direction,
-        similarity=similarity,
-        normalise=normalise,
-    )
-    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-6)

@@ -500,7 +500,7 @@ def test_a_folder_of_wandbs_runs_is_not_the_library(tmp_path, monkeypatch):
     (tmp_path / "wandb").mkdir()
     monkeypatch.delitem(sys.modules, "wandb")
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    with pytest.raises(InputError, match="not installed"):
+    with pytest.raises(InputError, match="no wandb"):
         trackers.check_installed(settings("wandb"))
 
 
