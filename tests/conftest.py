@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mgc_jax.cli import main
-from tests.browser import browser, page  # noqa: F401
+from tests.support.browser import browser, page  # noqa: F401
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 # What is compiled here runs for a moment only: the compiler's time is what tests take.

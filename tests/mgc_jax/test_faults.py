@@ -22,8 +22,9 @@ from mgc_jax import load
 from mgc_jax.cli import main
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import sharding
-from tests.conftest import CONFIG, QUICK_XLA, TINY
-from tests.mgc_jax.test_train import command, lines, parameters
+from tests.support.recipe import CONFIG, TINY
+from tests.support.training import command, lines, parameters
+from tests.support.xla import QUICK_XLA
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +51,7 @@ def interrupt(at: list[dict[str, Any]], arguments: list[str], cache: Path) -> li
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    program = [sys.executable, "-m", "tests.interrupted", json.dumps(at), *arguments]
+    program = [sys.executable, "-m", "tests.support.interrupted", json.dumps(at), *arguments]
     done = subprocess.run(program, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=800)
     runs = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(runs) == len(at) + 1

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,24 +18,9 @@ from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
 from mgc_jax.runtime import fatal_errors
 from mgc_jax.runtime.processes import Hosts
-from tests.conftest import CONFIG, TINY
-from tests.mgc_jax.test_train import command, lines, spawn
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
-
-
-def spawn_all(arguments: list[str], processes: int, *, timeout: int = 120) -> list[subprocess.Popen]:
-    """The command on so many processes with eight devices together."""
-    where = ["--coordinator", f"localhost:{free_port()}", "--processes", str(processes), "--timeout", str(timeout)]
-    return [spawn([*arguments, *where, "--process", str(i)], 8 // processes) for i in range(processes)]
-
-
-def outputs(processes: list[subprocess.Popen]) -> list[str]:
-    return [process.communicate(timeout=300)[0] for process in processes]
+from tests.support.recipe import CONFIG, TINY
+from tests.support.training import command, free_port, lines, outputs, spawn, spawn_all
+from tests.support.xla import with_devices
 
 
 def wait_for(process: subprocess.Popen, text: str) -> None:
@@ -73,7 +57,7 @@ sys.exit(distributed.run(distributed.Hosts(coordinator, 2, int(process), 60), wo
 def test_each_process_reads_its_own_share_of_every_batch(data: Path, tmp_path: Path):
     where = f"localhost:{free_port()}"
     given = [[str(tmp_path / i), str(data), CONFIG, where, i] for i in ("0", "1")]
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    environment = os.environ | with_devices(4)
     running = [subprocess.Popen([sys.executable, "-c", READ, *words], env=environment) for words in given]
     assert [process.wait(timeout=120) for process in running] == [0, 0]
     first, second = (np.array(json.loads((tmp_path / i).read_text())) for i in ("0", "1"))

@@ -10,7 +10,7 @@ from data_pipeline.errors import InputError
 from mgc_jax.cli import main
 from mgc_jax.runtime import sharding
 from mgc_jax.training import memory
-from tests.conftest import CONFIG, TINY
+from tests.support.recipe import CONFIG, TINY
 
 MULTIPLE = 2
 

@@ -13,7 +13,7 @@ from mgc_jax.cli import main
 from mgc_jax.runtime import sharding
 from mgc_jax.training import memory
 from mgc_jax.training.resident import Resident, gather
-from tests.conftest import CONFIG, TINY
+from tests.support.recipe import CONFIG, TINY
 
 
 @pytest.mark.parametrize("devices", [1, 8])
