@@ -310,10 +310,6 @@ WRONG = {
         lambda p: ["benchmark", "--config.lyrics.encoder=gpt"],
         "lyrics.encoder must be minilm or google-bert/bert-base-uncased here",
     ),
-    "benchmark of a batch that devices cannot share": (
-        lambda p: ["benchmark", "--size", "demo", "--config.train.batch_size=12"],
-        "which 8 data-parallel devices cannot share evenly",
-    ),
     "benchmark of a batch larger than the memory": (
         lambda p: ["benchmark", "--size", "demo", "--config.train.batch_size=8000000000000"],
         "There is not enough memory",

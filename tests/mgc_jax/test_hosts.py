@@ -22,6 +22,8 @@ from tests.support.recipe import CONFIG, TINY
 from tests.support.training import command, free_port, lines, outputs, spawn, spawn_all
 from tests.support.xla import with_devices
 
+pytestmark = pytest.mark.eight_devices
+
 
 def wait_for(process: subprocess.Popen, text: str) -> None:
     """Read the process's lines up to one with the text."""
@@ -96,14 +98,15 @@ def test_training_does_not_depend_on_the_number_of_devices_and_processes(data: P
 
 
 @pytest.mark.slow
-def test_a_run_of_eight_devices_goes_on_and_ends_on_two_processes(run: Path, data: Path, tmp_path: Path):
-    workdir = tmp_path / "run"
-    shutil.copytree(run, workdir)
+def test_a_run_of_eight_devices_goes_on_and_ends_on_two_processes(run_of_eight: Path, data: Path, tmp_path: Path):
+    here, workdir = tmp_path / "here", tmp_path / "run"
+    for copy in (here, workdir):
+        shutil.copytree(run_of_eight, copy)
 
     # The checkpoint of one process scores the same on two.
     evaluate = ["evaluate", "--data", str(data), "--split", "test", "--workdir"]
-    assert main([*evaluate, str(run)]) == 0
-    expected = json.loads((run / "evaluation_test.json").read_text())
+    assert main([*evaluate, str(here)]) == 0
+    expected = json.loads((here / "evaluation_test.json").read_text())
     running = spawn_all([*evaluate, str(workdir)], 2)
     told = outputs(running)
     assert [p.returncode for p in running] == [0, 0], told

@@ -115,8 +115,3 @@ def test_other_settings_or_genres_do_not_touch_a_run(run: Path, data: Path, caps
     assert main([*arguments, "--config.model.width=32"]) == 2
     assert "model.width" in capsys.readouterr().err
     assert (run / "config.json").read_bytes() == before
-
-
-def test_a_batch_must_divide_over_the_devices(data: Path, tmp_path: Path, capsys):
-    assert main(command(data, tmp_path / "run", "--config.train.batch_size=9")) == 2
-    assert "use a multiple of 8" in capsys.readouterr().err
