@@ -18,9 +18,9 @@ True
 Why: what each stretch of sound and each word does for a genre's log-odds, and a picture of it:
 
 >>> why = model.explain("song.mp3", lyrics, genres=[song.ranked[0][0]])
->>> why.span_effect.shape == (len(why.spans), 1)
+>>> why.segment_effect.shape == (len(why.segments), 1)
 True
->>> why.figure().savefig("why.png")
+>>> mgc_jax.draw(why).savefig("why.png")
 
 Where it is in the space in which the A-L loss compares sound and words, and how good the model is:
 
@@ -36,25 +36,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mgc_jax.version import __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mgc_jax.inference.predictor import Model
+    from matplotlib.figure import Figure
 
-__version__ = "0.1.0"
-__all__ = ["load"]
+    from mgc_jax.api import Model
+    from mgc_jax.explain.explanation import Explanation
+
+__all__ = ["__version__", "draw", "load"]
 
 
 def load(place: str | Path, *, dtype: str | None = None) -> Model:
-    """Load a trained run for prediction and evaluation; see :func:`mgc_jax.inference.predictor.load`."""
-    from mgc_jax.inference import predictor
+    """Load a trained run for prediction and evaluation; see :func:`mgc_jax.inference.api.load`."""
+    from mgc_jax import api
 
-    return predictor.load(place, dtype=dtype)
+    return api.load(place, dtype=dtype)
+
+
+def draw(explanation: Explanation) -> Figure:
+    """A picture of an explanation, whose size depends on the song; see :func:`mgc_jax.plots.explanations.draw`."""
+    from mgc_jax.plots import explanations
+
+    return explanations.draw(explanation)
 
 
 def __getattr__(name: str) -> Any:
     if name == "Model":
-        from mgc_jax.inference.predictor import Model
+        from mgc_jax.api import Model
 
         return Model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,9 +4,11 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
+from mgc_jax.cli import entry
 from tests.support.recipe import ROOT
 from tests.support.source_tree import MODULES, PACKAGES, Module, imports_of, read_all, within
 
@@ -58,11 +60,12 @@ class C:
 
 
 def test_both_packages_are_read():
-    assert {"data_pipeline.prepare.builder", "mgc_jax.models.classifier", "mgc_jax.cli"} <= set(MODULES)
+    assert {"data_pipeline.prepare.builder", "mgc_jax.models.classifier", "mgc_jax.cli.entry"} <= set(MODULES)
 
 
 def test_only_the_data_pipeline_touches_tensorflow_and_librosa():
-    owners = {f"data_pipeline.{name}" for name in ("prepare.builder", "host_tensorflow", "reading.prepared_data")}
+    names = ("prepare.builder", "prepare.tfds_features", "host_tensorflow", "reading.prepared_data")
+    owners = {f"data_pipeline.{name}" for name in names}
     assert users("tensorflow") | users("tensorflow_datasets") <= owners
     assert users("librosa") == {"data_pipeline.audio"}
 
@@ -83,11 +86,12 @@ def test_the_data_pipeline_does_not_know_the_model():
         assert not {name for name in users(package) if within(name, "data_pipeline")}
 
 
-def test_pytorch_stays_in_the_twin_and_only_the_command_line_knows_it():
+def test_pytorch_stays_in_the_twin_and_only_two_commands_know_it():
     twin = {name for name in MODULES if within(name, "mgc_jax.torch_reference")}
     assert users("torch") | users("transformers") <= twin
-    assert users("mgc_jax.torch_reference") - twin == {"mgc_jax.cli"}
-    known = [i for i in MODULES["mgc_jax.cli"].imports if within(i.target, "mgc_jax.torch_reference")]
+    commands = {"mgc_jax.cli.benchmark", "mgc_jax.cli.export"}
+    assert users("mgc_jax.torch_reference") - twin == commands
+    known = [i for name in commands for i in MODULES[name].imports if within(i.target, "mgc_jax.torch_reference")]
     assert all(i.lazy for i in known)  # PyTorch need not be there
 
 
@@ -97,9 +101,9 @@ def test_only_these_reach_the_hugging_face_hub():
     assert all(i.lazy for i in known)  # it reads the environment when it is imported, and takes a while
 
 
-def test_only_the_command_line_exports():
+def test_only_one_command_exports():
     rooms = {name for name in MODULES if within(name, "mgc_jax.export")}
-    assert users("mgc_jax.export") - rooms == {"mgc_jax.cli"}
+    assert users("mgc_jax.export") - rooms == {"mgc_jax.cli.export"}
 
 
 def test_each_tracker_is_known_to_one_file_which_is_imported_on_demand():
@@ -121,8 +125,8 @@ def test_only_one_file_knows_notebooks_and_ipython_need_not_be_there():
 def test_only_the_page_knows_gradio_and_is_imported_on_demand():
     assert users("gradio") == {"mgc_jax.web.app"}
     inside = {name for name in MODULES if within(name, "mgc_jax.web")}
-    assert users("mgc_jax.web") - inside == {"mgc_jax.cli"}
-    known = [i for i in MODULES["mgc_jax.cli"].imports if within(i.target, "mgc_jax.web")]
+    assert users("mgc_jax.web") - inside == {"mgc_jax.cli.serve"}
+    known = [i for i in MODULES["mgc_jax.cli.serve"].imports if within(i.target, "mgc_jax.web")]
     assert all(i.lazy for i in known)  # Gradio need not be there
 
 
@@ -132,10 +136,9 @@ def test_only_checkpoint_imports_orbax():
 
 def test_explanations_need_no_pictures():
     """What draws is imported when somebody wants to see: a song is explained where matplotlib is not."""
-    drawing = {"mgc_jax.plots.explanations", "mgc_jax.plots.text"}
     for name, module in MODULES.items():
-        if name not in drawing:
-            assert all(i.lazy for i in module.imports if any(within(i.target, other) for other in drawing)), name
+        if not within(name, "mgc_jax.plots") and name != "mgc_jax.report.render":
+            assert all(i.lazy for i in module.imports if within(i.target, "mgc_jax.plots.explanations")), name
     for name in (
         "mgc_jax.explain.explainer",
         "mgc_jax.explain.explanation",
@@ -165,27 +168,69 @@ def test_a_report_needs_no_device():
     run_python("import sys, mgc_jax.report.render\nassert not {'jax', 'flax', 'tensorflow'} & set(sys.modules)")
     assert users("jinja2") == {"mgc_jax.report.render"}
     inside = {name for name in MODULES if within(name, "mgc_jax.report")}
-    assert users("mgc_jax.report") - inside == {"mgc_jax.cli"}
-    asking = {name for name in inside if MODULES[name].uses("mgc_jax.inference.predictor")}
+    assert users("mgc_jax.report") - inside == {"mgc_jax.cli.report"}
+    asking = {name for name in inside if MODULES[name].uses("mgc_jax.api")}
     assert asking == {"mgc_jax.report.explained"}  # a page without explanations is made without a model
 
 
 def test_the_command_line_is_on_top():
-    assert {name for name, module in MODULES.items() if "mgc_jax.cli" in project_imports(module)} <= {
-        "mgc_jax.__main__"
-    }
+    outside = {name for name in users("mgc_jax.cli") if not within(name, "mgc_jax.cli")}
+    assert outside == {"mgc_jax.__main__"}
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_there_are_no_import_cycles(package):
-    graph = {
-        name: {owner(i.target) for i in module.imports if not i.lazy and within(i.target, package)} - {package}
-        for name, module in MODULES.items()
-        if within(name, package)
-    }
-    while free := {name for name, needs in graph.items() if not needs & set(graph)}:
-        graph = {name: needs for name, needs in graph.items() if name not in free}
-    assert not graph, f"a cycle among {sorted(graph)}"
+def test_commands_do_not_know_each_other():
+    shared = {f"mgc_jax.cli.{name}" for name in ("arguments", "command", "extras", "opening")}
+    for command in entry.COMMANDS:
+        name = f"mgc_jax.cli.{command.name}"
+        assert {other for other in project_imports(MODULES[name]) if within(other, "mgc_jax.cli")} <= shared, name
+
+
+def test_the_help_needs_neither_jax_nor_any_extra():
+    heavy = {"jax", "flax", "tensorflow", "librosa", "ml_collections", "matplotlib", "torch", "gradio", "apache_beam"}
+    run_python(
+        f"import sys\nfrom mgc_jax import cli\ncli.parser().format_help()\nassert not {heavy} & set(sys.modules)"
+    )
+
+
+def room(name: str) -> str:
+    """The package under ``mgc_jax`` that a module is in, or the module itself where it is in none; the whole
+    ``data_pipeline`` is one room of this house, and a house of its own."""
+    return "data_pipeline" if within(name, "data_pipeline") else ".".join(name.split(".")[:2])
+
+
+def part(name: str) -> str:
+    """The package under ``data_pipeline`` that a module is in, or the module itself."""
+    return ".".join(name.split(".")[:2])
+
+
+def arrows(of: Callable[[str], str], package: str = "") -> dict[str, set[str]]:
+    """Who knows whom, lazily or not, for annotations or not."""
+    graph: dict[str, set[str]] = {}
+    for name, module in MODULES.items():
+        if name.startswith(package):
+            known = {of(other) for other in project_imports(module) if other.startswith(package)}
+            graph[of(name)] = graph.get(of(name), set()) | (known - {of(name)})
+    return graph
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [arrows(str), arrows(room), arrows(part, "data_pipeline")],
+    ids=["modules", "rooms of mgc_jax", "rooms of data_pipeline"],
+)
+def test_nothing_knows_what_knows_it(graph):
+    """Not even where it is imported on demand: there is an order in which all can be read from the bottom up."""
+    left = dict(graph)
+    while free := {name for name, needs in left.items() if not needs & left.keys()}:
+        left = {name: needs for name, needs in left.items() if name not in free}
+    assert not left, f"a circle among {sorted(left)}"
+
+
+def test_the_house_is_small_enough_to_be_known():
+    house = arrows(room)
+    loose = [path.stem for path in (ROOT / "mgc_jax").glob("*.py")]
+    assert len(loose) <= 8, loose
+    assert sum(map(len, house.values())) <= 130
 
 
 def test_test_modules_share_by_way_of_support_only():
@@ -208,7 +253,7 @@ def test_nothing_read_from_a_file_is_executed(name):
     module = MODULES[name]
     tops = {i.target.split(".")[0] for i in module.imports}
     assert not tops & UNSAFE_MODULES
-    assert "runpy" not in tops or name == "mgc_jax.config"  # recipes are programs that a person names
+    assert "runpy" not in tops or name == "mgc_jax.recipes"  # recipes are programs that a person names
     assert not {i.target for i in module.imports if within(i.target, "importlib")} - {"importlib.util"}
     assert unsafe_calls(module.tree) == []
 

@@ -19,7 +19,7 @@ import pytest
 
 from data_pipeline.sources import manifest, read_corpus, world
 from data_pipeline.storage import user_cache
-from mgc_jax import cli, config
+from mgc_jax import cli, recipes
 from tests.support.tiny_bert import save_encoder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -184,7 +184,7 @@ def test_no_command_goes_unchecked(line):
     words = shlex.split(line)
     assert "  " not in line, "one command a line"
     if words[0] == "mgc-jax" and words[1:] not in RUN:
-        cli._parser().parse_args(words[1:])
+        cli.parser().parse_args(words[1:])
         elsewhere = [file for word, file in TESTED_IN.items() if any(given.startswith(word) for given in words)]
         assert all((ROOT / file).is_file() for file in elsewhere)
     elif words[0] == "mgc-jax":
@@ -276,11 +276,11 @@ def test_recipes_and_settings_are_there():
     names = first_column(section("Settings"))
     assert {ROOT / name for name in names} == set((ROOT / "configs").glob("*.py"))
     for text in re.findall(r"--config\.([\w.]+=[^\s`]+)", README.replace("--config.key=value", "")):
-        config.load(None, [text])
+        recipes.load(None, [text])
 
 
 def test_the_parser_has_no_other_commands():
-    actions = cli._parser()._actions
+    actions = cli.parser()._actions
     commands = next(action for action in actions if isinstance(action, argparse._SubParsersAction)).choices
     assert set(commands) == {arguments[0] for arguments in OURS} - {"--help"}
 

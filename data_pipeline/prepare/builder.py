@@ -1,6 +1,6 @@
 """The TFDS builder: decoded examples -> ArrayRecord shards in the order in which they are given, by any workers.
 
-TFDS cannot read ArrayRecord through ``as_dataset``; ``input.py`` reads the shards by record instead.
+TFDS cannot read ArrayRecord through ``as_dataset``; ``reading/`` reads the shards by record instead.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 from data_pipeline import host_tensorflow  # noqa: F401
 from data_pipeline.errors import InputError
-from data_pipeline.prepare import shards
+from data_pipeline.prepare import write_shard
 from data_pipeline.prepare.shards import Part, Shape, Shard
+from data_pipeline.prepare.tfds_features import features
 from data_pipeline.prepare.workers import Processes, Run
 
 # isort: split
-import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
@@ -34,28 +34,6 @@ VERSION = "1.0.0"
 
 
 HERE = Processes(1)
-
-
-def features(shape: Shape) -> tfds.features.FeaturesDict:
-    """The stored example as raw little-endian bytes: spectrogram (T, M), tokens (L,), labels (G,), and where the
-    encoder has run already lyrics_features (L, H)."""
-
-    def raw(shape: tuple[int, ...], dtype: Any) -> tfds.features.Tensor:
-        # The default would store every uint8 as an int64 varint.
-        return tfds.features.Tensor(shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES)
-
-    encoded = {"lyrics_features": raw((shape.max_tokens, shape.width), np.float16)} if shape.width else {}
-    return tfds.features.FeaturesDict(
-        {
-            "spectrogram": raw((shape.num_frames, shape.num_mels), np.uint8),
-            "tokens": raw((shape.max_tokens,), np.uint16),
-            **encoded,
-            "num_tokens": tfds.features.Scalar(np.int32),
-            "labels": raw((shape.num_genres,), np.uint8),
-            "index": tfds.features.Scalar(np.int32),
-            "id": tfds.features.Text(),
-        }
-    )
 
 
 class MgcDataset(FileReaderBuilder):
@@ -96,11 +74,11 @@ class MgcDataset(FileReaderBuilder):
         todo = [shard for of_split in splits.values() for shard in of_split]
         total, done = sum(count for count, _ in self._given.values()), 0
         self._progress(0, total)
-        for shard in self._run(functools.partial(shards.write, shape=self._shape), todo, shards.is_written):
+        for shard in self._run(functools.partial(write_shard.write, shape=self._shape), todo, write_shard.is_written):
             done += shard.last - shard.first
             self._progress(done, total)
         for shard in todo:
-            if not shards.is_written(shard):
+            if not write_shard.is_written(shard):
                 raise InputError(
                     f"A worker process ended while it wrote {shard.path.name}; run the same command again."
                 )
@@ -135,7 +113,8 @@ def write(
 ) -> dict[str, list[dict[str, Any]]]:
     """Writes the shards of all splits under ``folder``.
 
-    ``splits`` maps a name to (number of examples, what gives them), each example a dict as ``features`` names it.
+    ``splits`` maps a name to (number of examples, what gives them), each example a dict as :mod:`tfds_features` names
+    it.
     ``run`` has the workers, ``progress`` counts examples. Returns, per split and in record order, each shard's file
     (relative to ``folder``), number of records and size in bytes.
     """

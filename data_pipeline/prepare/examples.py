@@ -33,7 +33,7 @@ class Examples:
     width: int
 
     def __call__(self, first: int, last: int) -> Iterator[dict[str, Any]]:
-        """The examples ``first`` .. ``last - 1`` as ``builder.features`` names their parts."""
+        """The examples ``first`` .. ``last - 1`` as ``tfds_features`` names their parts."""
         column = {file.stem: np.load(file, mmap_mode="r") for file in self.folder.glob("*.npy")}
         spectrograms, outputs = Arrays(self.decoded), Arrays(self.encoded) if self.encoded else None
         for i in range(first, last):

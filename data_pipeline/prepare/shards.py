@@ -1,8 +1,7 @@
-"""What a worker has to know to write one shard; TensorFlow is imported only where one is written."""
+"""What a worker has to know to write one shard: its place, its examples and their axes."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,23 +33,3 @@ class Shard(NamedTuple):
     part: Part
     first: int
     last: int
-
-
-def write(shard: Shard, shape: Shape) -> None:
-    """Writes one shard, without compression: spectrograms shrink by a few per cent only, and are read twice as fast."""
-    from array_record.python.array_record_module import ArrayRecordWriter
-
-    from data_pipeline.prepare import builder
-
-    features = builder.features(shape)
-    partial = shard.path.with_name(f"{shard.path.name}.{secrets.token_hex(4)}.partial")
-    writer = ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
-    for example in shard.part(shard.first, shard.last):
-        writer.write(features.serialize_example(example))
-    writer.close()
-    partial.replace(shard.path)
-
-
-def is_written(shard: Shard) -> bool:
-    """Whether the whole shard is there."""
-    return shard.path.is_file()

@@ -11,12 +11,13 @@ import jax
 import numpy as np
 
 from mgc_jax.benchmark.workload import Workload
-from mgc_jax.network import state
+from mgc_jax.network.state import untrained
 from mgc_jax.runtime import sharding
-from mgc_jax.training import memory, resident, steps
+from mgc_jax.training import memory, state, steps
+from mgc_jax.training.batches import Batch, ResidentBatch, StreamedBatch
 from mgc_jax.training.feed import Timed, prefetch
 from mgc_jax.training.objective import make_optimiser, step_recipe
-from mgc_jax.training.step_by_length import StepByLength, with_length
+from mgc_jax.training.step_by_length import StepByLength
 
 
 class Contender(Protocol):
@@ -42,28 +43,30 @@ class FusedStep:
             self.name += f", lyrics by {config.train.lyrics_bucket}"
         self._workload = workload
         optimiser = make_optimiser(config, steps_per_epoch=1000)
-        self._network, self._state = state.untrained(config, workload.num_genres, workload.encoder, optimiser, mesh)
+        self._network, model = untrained(config, workload.num_genres, workload.encoder, mesh)
+        self._state = state.begin(self._network, model, optimiser)
         batches = self._batches(workload, placement, mesh)
         first = next(batches)
         start = time.monotonic()
-        step = steps.make_train_step(self._network, optimiser, step_recipe(config))
-        shapes = with_length(first, config.lyrics.max_tokens)
+        step = steps.make_train_step(self._network, self._state, optimiser, step_recipe(config))
+        shapes = first.with_length(config.lyrics.max_tokens)
         self._longest = memory.compile_step(step, self._state, self._network.frozen, shapes, mesh.shape["data"])
         self._step = StepByLength(step, config.lyrics.max_tokens, self._longest)
         for length in workload.lengths:
-            self._step.compile(self._state, self._network.frozen, with_length(first, length))
+            self._step.compile(self._state, self._network.frozen, first.with_length(length))
         self.start_seconds = time.monotonic() - start
         self._batches_left = Timed(itertools.chain([first], batches))
         self._data_wait = 0.0
 
     @staticmethod
-    def _batches(workload: Workload, placement: str, mesh: jax.sharding.Mesh) -> Iterator[Any]:
+    def _batches(workload: Workload, placement: str, mesh: jax.sharding.Mesh) -> Iterator[Batch]:
         if placement == "device":
             split = sharding.place_batch(workload.examples, mesh)
             rows = ({"rows": workload.order.indices(step)} for step in itertools.count())
             for step, batch in enumerate(prefetch(rows, mesh, workload.config.compute.prefetch)):
-                yield resident.Resident(split, batch["rows"], workload.length(step))
-        yield from prefetch(map(workload.batch, itertools.count()), mesh, workload.config.compute.prefetch)
+                yield ResidentBatch(split, batch["rows"], workload.length(step))
+        for arrays in prefetch(map(workload.batch, itertools.count()), mesh, workload.config.compute.prefetch):
+            yield StreamedBatch(arrays)
 
     def run(self, count: int) -> None:
         """See :class:`Contender`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import math
 import os
@@ -14,9 +15,10 @@ from jax.experimental import topologies
 
 from data_pipeline.errors import InputError
 from mgc_jax.benchmark import chips, collectives, flops, program_text, workload
-from mgc_jax.network import state
+from mgc_jax.network.state import untrained_shapes
 from mgc_jax.runtime import sharding
-from mgc_jax.training import memory, steps
+from mgc_jax.training import memory, state, steps
+from mgc_jax.training.batches import StreamedBatch
 from mgc_jax.training.objective import make_optimiser, step_recipe
 
 QUIET = {
@@ -75,18 +77,20 @@ def compile_for(
     load = workload.make(size, lyrics_input, spec, overrides, batches=0, devices=len(there))
     config = load.config
     if config.compute.dtype == "auto":
-        config.compute["dtype"] = "bfloat16"
+        config = dataclasses.replace(config, compute=dataclasses.replace(config.compute, dtype="bfloat16"))
     mesh = sharding.make_mesh(config.compute.model_parallel, there)
     sharding.check_batch_size(config.train.batch_size, mesh, "train.batch_size")
     optimiser = make_optimiser(config, steps_per_epoch=1000)
-    network, shapes = state.untrained_shapes(config, load.num_genres, load.encoder, optimiser, mesh)
+    network, model = untrained_shapes(config, load.num_genres, load.encoder, mesh)
+    shapes = state.shapes(network, model, optimiser)
     place = sharding.batch_sharding(mesh)
-    batch = {
+    arrays = {
         key: jax.ShapeDtypeStruct((config.train.batch_size, *x.shape[1:]), x.dtype, sharding=place)
         for key, x in load.examples.items()
     }
-    step = steps.make_train_step(network, optimiser, step_recipe(config))
+    step = steps.make_train_step(network, shapes, optimiser, step_recipe(config))
     chip = chips.CHIPS[mesh.devices.flat[0].device_kind]
+    batch = StreamedBatch(arrays)
     compiled = memory.compile_step(step, shapes, network.frozen, batch, mesh.shape["data"], limit=chip.memory)
     cost: Any = compiled.cost_analysis()
     text = compiled.as_text() or ""

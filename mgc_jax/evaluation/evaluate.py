@@ -12,21 +12,19 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.config import Config
-from mgc_jax.evaluation import metrics
+from mgc_jax.evaluation import metrics, steps
 from mgc_jax.evaluation.retrieval import AT, retrieval
 from mgc_jax.evaluation.scored import Kept, Scored
-from mgc_jax.network import build
-from mgc_jax.network.state import Network, TrainState
+from mgc_jax.network.state import ModelState, Network
 from mgc_jax.runtime import sharding
 from mgc_jax.runtime.progress import Progress
 from mgc_jax.runtime.signals import StopRequest
-from mgc_jax.training import steps
 
 
 def score_split(
     step: steps.EvaluationStep,
     network: Network,
-    state: TrainState,
+    state: ModelState,
     data: PreparedData,
     split: str,
     config: Config,
@@ -58,7 +56,7 @@ def score_split(
 
 def check_prepared_for(config: Config, data: PreparedData) -> None:
     """Raise InputError where settings and the prepared data set disagree."""
-    wanted = build.audio_spec(config)
+    wanted = config.audio
     if data.audio != wanted:
         raise InputError(f"{data.path} was prepared with {data.audio}, but the settings want {wanted}.")
     if data.max_tokens != config.lyrics.max_tokens:
@@ -73,14 +71,14 @@ def check_prepared_for(config: Config, data: PreparedData) -> None:
 
 
 def evaluate(
-    network: Network, state: TrainState, config: Config, data: PreparedData, split: str
+    step: steps.EvaluationStep, network: Network, state: ModelState, config: Config, data: PreparedData, split: str
 ) -> tuple[dict[str, Any], Kept]:
     """All metrics on a split, with thresholds calibrated on validation (see :func:`report`), and what they come from.
 
     Raises:
         InputError: an unknown split, or settings that do not fit the data.
     """
-    scored = score(network, state, config, data, ("validation", split))
+    scored = score(step, network, state, config, data, ("validation", split))
     result, thresholds = report(scored["validation"], scored[split], data, split)
     names = data.vocabulary.names
     kept = Kept(scored[split], thresholds, names, int(state.step), **steps.genre_graph(network, state))
@@ -90,14 +88,18 @@ def evaluate(
 
 
 def score(
-    network: Network, state: TrainState, config: Config, data: PreparedData, splits: Iterable[str]
+    step: steps.EvaluationStep,
+    network: Network,
+    state: ModelState,
+    config: Config,
+    data: PreparedData,
+    splits: Iterable[str],
 ) -> dict[str, Scored]:
     """The scores of several splits by name; raises InputError as :func:`evaluate` does, and Stopped on request."""
     if unknown := set(splits) - data.split_sizes.keys():
         raise InputError(f"There is no split {unknown.pop()}; {data.path} has {', '.join(data.split_sizes)}.")
     check_prepared_for(config, data)
     sharding.check_batch_size(config.compute.evaluation_batch_size, network.mesh, "compute.evaluation_batch_size")
-    step = steps.make_evaluation_step(network)
     scored = {}
     with StopRequest() as stop:
         for split in dict.fromkeys(splits):

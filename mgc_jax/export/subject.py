@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import public_name
+from mgc_jax.api import Model
 from mgc_jax.evaluation.results import Evaluation, of_step
-from mgc_jax.inference.predictor import Model
 
 ENCODERS = {
     "minilm": ("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),

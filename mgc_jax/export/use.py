@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from mgc_jax.api import Model
 from mgc_jax.export import program
 from mgc_jax.export.markdown import code, table
-from mgc_jax.inference.predictor import Model
 from mgc_jax.network import build
 from mgc_jax.runs import weights_file
 

@@ -1,15 +1,14 @@
-"""A trained run, ready to name the genres of songs."""
+"""Songs in, genres out: windows of the sound and word pieces of the lyrics through a trained model."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,22 +17,13 @@ from data_pipeline import audio as sound
 from data_pipeline.audio import AudioError
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.lyrics import LyricsError, LyricsTokenizer, encoder_digest, read_lyrics_text
-from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import config as configs
+from data_pipeline.lyrics import LyricsError, LyricsTokenizer, read_lyrics_text
 from mgc_jax.config import Config
-from mgc_jax.evaluation.evaluate import evaluate, score
-from mgc_jax.evaluation.scored import Scored
+from mgc_jax.evaluation.steps import EvaluationStep, make_embedding_step, make_evaluation_step
 from mgc_jax.network import build
-from mgc_jax.network.state import Network, TrainState, abstract
-from mgc_jax.runs import addresses, checkpoint, weights_file
-from mgc_jax.runs.workdir import Workdir, write_json
-from mgc_jax.runtime import processes, sharding
-from mgc_jax.training import optimisers
-from mgc_jax.training.steps import EvaluationStep, make_embedding_step, make_evaluation_step
-
-if TYPE_CHECKING:
-    from mgc_jax.explain.explanation import Explanation
+from mgc_jax.network.state import ModelState, Network
+from mgc_jax.runs.workdir import Workdir
+from mgc_jax.runtime import sharding
 
 WINDOW_BATCH = 8
 Audio = str | Path | bytes | np.ndarray
@@ -78,48 +68,8 @@ class Embedding:
     fused: np.ndarray
 
 
-def load(place: str | Path, progress: Callable[[int, int], None] | None = None, *, dtype: str | None = None) -> Model:
-    """Load the best checkpoint of a run, or an exported model, from its folder or from an address such as
-    ``gs://bucket/run`` or ``hf://user/name``, of which a copy is kept in the user's cache; ``progress(done, total)``
-    counts its files. ``dtype`` is what to compute in, where it is not what the run's ``compute.dtype`` says. How many
-    devices share the work is this machine's matter, not that of the one that trained.
-
-    Raises:
-        InputError: the place holds no run, or its files cannot be read.
-    """
-    folder = Workdir(addresses.local(place, progress))
-    config, vocabulary = folder.config(), folder.vocabulary()
-    if dtype is not None:
-        config = configs.load(base=config, overrides=[f"compute.dtype={dtype}"])
-    encoder = folder.encoder(config)
-    compute = config.compute
-    compute["model_parallel"] = math.gcd(compute.model_parallel, jax.local_device_count())
-    mesh = sharding.make_mesh(compute.model_parallel)
-    shards = mesh.shape["data"]
-    compute["evaluation_batch_size"] = -(-compute.evaluation_batch_size // shards) * shards
-    optimiser = optimisers.adamw(lambda _: 0.0, weight_decay=0.0, clip_norm=0.0)  # its state is not restored
-    network, target = abstract(config, vocabulary.size, encoder, optimiser, mesh)
-    file = folder.path / weights_file.NAME
-    if file.is_file():
-        state = weights_file.load(file, target, vocabulary.names, encoder_digest(encoder))
-    else:
-        state = _best_checkpoint(folder.path, target)
-    return Model(folder, config, vocabulary, network, state, encoder)
-
-
-def _best_checkpoint(workdir: Path, target: TrainState) -> TrainState:
-    best = checkpoint.best(workdir)
-    try:
-        restored = best.restore(target)
-    finally:
-        best.close()
-    if restored is None:
-        raise InputError(f"{workdir} holds no evaluated checkpoint yet; let mgc-jax train finish an epoch first.")
-    return restored[0]
-
-
-class Model:
-    """A loaded run; see :func:`mgc_jax.load`."""
+class Predictor:
+    """A trained model and what lies between a song and its inputs."""
 
     def __init__(
         self,
@@ -127,7 +77,7 @@ class Model:
         config: Config,
         vocabulary: GenreVocabulary,
         network: Network,
-        state: TrainState,
+        state: ModelState,
         encoder: Path,
     ):
         self.folder, self.config, self.vocabulary = folder, config, vocabulary
@@ -135,14 +85,15 @@ class Model:
         self.encoder = encoder
         """The folder of the lyrics encoder."""
         self.tokenizer = LyricsTokenizer(encoder, config.lyrics.max_tokens)
-        self.spec = build.audio_spec(config)
+        self.spec = config.audio
 
     @cached_property
-    def _step(self) -> Any:
+    def evaluation_step(self) -> EvaluationStep:
+        """The compiled step that scores tracks; see :func:`mgc_jax.evaluation.steps.make_evaluation_step`."""
         return make_evaluation_step(self.network)
 
     @cached_property
-    def _embedding_step(self) -> Any:
+    def _embedding_step(self) -> EvaluationStep:
         return make_embedding_step(self.network)
 
     @cached_property
@@ -165,7 +116,7 @@ class Model:
         """
         tokens = self.tokens(lyrics)
         total, windows = np.zeros(self.vocabulary.size), 0
-        for out, count in self._outputs(self._step, audio, tokens, rate):
+        for out, count in self._outputs(self.evaluation_step, audio, tokens, rate):
             total += out["scores"].sum(0)
             windows += count
         scores = total / windows
@@ -192,56 +143,6 @@ class Model:
         outputs = [out for out, _ in self._outputs(self._embedding_step, audio, tokens, rate)]
         mean = {name: np.concatenate([out[name] for out in outputs]).mean(0) for name in outputs[0]}
         return Embedding(mean["audio"], mean["lyrics"] if len(tokens) else None, mean["fused"])
-
-    def evaluate(self, data: PreparedData | str | Path, split: str = "test") -> dict[str, Any]:
-        """All metrics on a split of a prepared data set; see :func:`mgc_jax.evaluation.evaluate.evaluate`.
-
-        They and what they come from are kept in the run's folder, for ``mgc-jax report`` and ``mgc-jax export``.
-        """
-        report, kept = evaluate(self.network, self.state, self.config, self._fitting(data), split)
-        self.thresholds = kept.thresholds
-        if processes.is_first():
-            self.folder.save_thresholds(kept.thresholds, self.vocabulary)
-            kept.save(self.folder.evaluation(split).with_suffix(".npz"))
-            write_json(self.folder.evaluation(split), report)
-        return report
-
-    def score(self, data: PreparedData | str | Path, split: str = "test") -> Scored:
-        """Each track's scores, labels and embeddings of a split of a prepared data set, in its order.
-
-        Raises:
-            InputError: an unknown split, or a data set that does not fit the model.
-        """
-        return score(self.network, self.state, self.config, self._fitting(data), (split,))[split]
-
-    def _fitting(self, data: PreparedData | str | Path) -> PreparedData:
-        data = data if isinstance(data, PreparedData) else PreparedData(data)
-        if data.vocabulary.names != self.vocabulary.names:
-            raise InputError(f"{data.path} has another genre vocabulary than the run in {self.folder.path}.")
-        if data.encoder_sha256 != encoder_digest(self.encoder):
-            raise InputError(f"{data.path} was prepared for another lyrics encoder than that of {self.folder.path}.")
-        return data
-
-    def explain(
-        self,
-        audio: Audio,
-        lyrics: str | None = None,
-        *,
-        rate: int | None = None,
-        genres: Sequence[str] | None = None,
-    ) -> Explanation:
-        """What speaks for the ``genres`` of a song and what against them: seconds, words, modalities, related genres.
-
-        Args:
-            audio, lyrics, rate: as :meth:`predict` has them.
-            genres: names from the vocabulary; left out, the predicted ones.
-
-        Raises:
-            InputError: also for a genre that the model does not know.
-        """
-        from mgc_jax.explain.explainer import explain
-
-        return explain(self, audio, lyrics, rate=rate, genres=genres)
 
     def text(self, lyrics: str | None) -> str | None:
         """Lyrics as the model is given them; None for no words."""

@@ -1,4 +1,4 @@
-"""What training carries from step to step, and how it is made already sharded."""
+"""A model's weights, apart from whatever trains them, and how they are made already sharded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 from jax.sharding import Mesh
 
@@ -24,14 +23,22 @@ from mgc_jax.runtime import sharding
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class TrainState:
-    """Everything that a checkpoint holds. The lyrics encoder is in it only where it is trained."""
+class ModelState:
+    """What a model has learned after ``step`` steps. The lyrics encoder is in it only where it is trained."""
 
     step: jax.Array  # () int32
     params: nnx.State
     batch_stats: nnx.State
     constants: nnx.State  # adjacency and node features of the genre graph
-    opt_state: optax.OptState
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """What training carries from step to step, and resumes from: the model and the optimiser's state."""
+
+    model: ModelState
+    opt_state: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,21 +49,20 @@ class Network:
     graphdef: nnx.GraphDef
     frozen: nnx.State
     mesh: Mesh
-    state_shardings: TrainState  # of NamedShardings
+    rules: sharding.Rules  # of what is learned, and so of the optimiser's state
+    state_shardings: ModelState  # of NamedShardings
 
     @property
     def frozen_shardings(self) -> Any:
         """Of ``frozen``."""
         return jax.tree.map(lambda x: x.sharding, self.frozen)
 
-    def merge(self, state: TrainState, frozen: nnx.State) -> Any:
+    def merge(self, state: ModelState, frozen: nnx.State) -> Any:
         """The callable model of ``state``, inside or outside a jitted function."""
         return nnx.merge(self.graphdef, state.params, state.batch_stats, state.constants, frozen)
 
 
-def initialise(
-    config: Config, vocabulary: GenreVocabulary, encoder: Path, optimiser: optax.GradientTransformation, mesh: Mesh
-) -> tuple[Network, TrainState]:
+def initialise(config: Config, vocabulary: GenreVocabulary, encoder: Path, mesh: Mesh) -> tuple[Network, ModelState]:
     """Build the network and its first state, initialised under jit into its shardings.
 
     Args:
@@ -64,39 +70,35 @@ def initialise(
     """
     bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
     graph = build.graph_constants(config, vocabulary, bert, encoder) if bert else ()
-    network, init = _define(config, vocabulary.size, _bert_config(encoder, bert), bert, optimiser, mesh)
+    network, init = _define(config, vocabulary.size, _bert_config(encoder, bert), bert, mesh)
     return network, init(_weights(bert, nnx.Param), build.prior_logits(vocabulary), *graph)
 
 
-def untrained(
-    config: Config, num_genres: int, bert_config: BertConfig, optimiser: optax.GradientTransformation, mesh: Mesh
-) -> tuple[Network, TrainState]:
+def untrained(config: Config, num_genres: int, bert_config: BertConfig, mesh: Mesh) -> tuple[Network, ModelState]:
     """Like :func:`initialise` without any file: the lyrics encoder is random, and no two genres are related."""
     bert = build.random_bert(bert_config, config, rngs=nnx.Rngs(0)) if build.uses_bert(config) else None
-    network, init = _define(config, num_genres, bert_config, bert, optimiser, mesh)
+    network, init = _define(config, num_genres, bert_config, bert, mesh)
     names = np.random.default_rng(0).normal(size=(num_genres, bert_config.hidden_size)).astype(np.float32)
     graph = (np.eye(num_genres, dtype=np.float32), names) if bert else ()
     return network, init(_weights(bert, nnx.Param), np.zeros(num_genres, np.float32), *graph)
 
 
 def untrained_shapes(
-    config: Config, num_genres: int, bert_config: BertConfig, optimiser: optax.GradientTransformation, mesh: Mesh
-) -> tuple[Network, TrainState]:
+    config: Config, num_genres: int, bert_config: BertConfig, mesh: Mesh
+) -> tuple[Network, ModelState]:
     """Like :func:`untrained` with shapes and shardings only, the lyrics encoder's too: for absent devices."""
     bert = nnx.eval_shape(lambda: build.random_bert(bert_config, config, rngs=nnx.Rngs(0)))
-    network, init = _define(config, num_genres, bert_config, bert, optimiser, mesh, place=_shapes_on)
+    network, init = _define(config, num_genres, bert_config, bert, mesh, place=shapes_on)
     shapes = jax.eval_shape(init, _weights(bert, nnx.Param), *_shapes(num_genres, bert))
-    return network, _shapes_on(shapes, network.state_shardings)
+    return network, shapes_on(shapes, network.state_shardings)
 
 
-def abstract(
-    config: Config, num_genres: int, encoder: Path, optimiser: optax.GradientTransformation, mesh: Mesh
-) -> tuple[Network, TrainState]:
-    """Like :func:`initialise`, but with shapes and shardings only: the target that a checkpoint is restored into."""
+def abstract(config: Config, num_genres: int, encoder: Path, mesh: Mesh) -> tuple[Network, ModelState]:
+    """Like :func:`initialise`, but with shapes and shardings only: the target that weights are restored into."""
     bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
-    network, init = _define(config, num_genres, _bert_config(encoder, bert), bert, optimiser, mesh)
+    network, init = _define(config, num_genres, _bert_config(encoder, bert), bert, mesh)
     shapes = jax.eval_shape(init, _weights(bert, nnx.Param), *_shapes(num_genres, bert))
-    return network, _shapes_on(shapes, network.state_shardings)
+    return network, shapes_on(shapes, network.state_shardings)
 
 
 def _weights(bert: Bert | None, kind: type[nnx.Variable]) -> nnx.State:
@@ -106,7 +108,7 @@ def _weights(bert: Bert | None, kind: type[nnx.Variable]) -> nnx.State:
     return nnx.State({"bert": weights} if weights else {})
 
 
-def _shapes_on(tree: Any, shardings: Any) -> Any:
+def shapes_on(tree: Any, shardings: Any) -> Any:
     """Shapes that say where they will be."""
     return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings)
 
@@ -126,16 +128,12 @@ def _define(
     num_genres: int,
     bert_config: BertConfig,
     bert: Bert | None,
-    optimiser: optax.GradientTransformation,
     mesh: Mesh,
     place: Callable[[Any, Any], Any] = jax.device_put,
 ) -> tuple[Network, Any]:
-    num_frames = build.audio_spec(config).num_frames
-
     def split(prior: jax.Array, adjacency: Any = None, features: Any = None) -> tuple[Any, ...]:
         model = build.classifier(
             config,
-            num_frames=num_frames,
             bert_config=bert_config,
             prior_logits=prior,
             adjacency=adjacency,
@@ -145,10 +143,9 @@ def _define(
         graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat, Constant, Frozen)
         return (graphdef, *map(nnx.pure, states))
 
-    def init(pretrained: nnx.State, *given: jax.Array) -> TrainState:
+    def init(pretrained: nnx.State, *given: jax.Array) -> ModelState:
         _, params, batch_stats, constants, _ = split(*given)
-        params = nnx.State({**params, **pretrained})
-        return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, constants, optimiser.init(params))
+        return ModelState(jnp.zeros((), jnp.int32), nnx.State({**params, **pretrained}), batch_stats, constants)
 
     shapes = _shapes(num_genres, bert)
     graphdef = nnx.graphdef(nnx.eval_shape(lambda *a: nnx.merge(*split(*a)), *shapes))
@@ -157,10 +154,10 @@ def _define(
     state_shardings = sharding.tree_shardings(jax.eval_shape(init, pretrained, *shapes), mesh, rules)
     # Not cut over "data": they would have to be gathered in every step, and need neither gradient nor optimiser.
     frozen = place(frozen, sharding.tree_shardings(frozen, mesh, sharding.rules()))
-    return Network(graphdef, frozen, mesh, state_shardings), jax.jit(init, out_shardings=state_shardings)
+    return Network(graphdef, frozen, mesh, rules, state_shardings), jax.jit(init, out_shardings=state_shardings)
 
 
-def parameter_table(state: TrainState, frozen: nnx.State) -> str:
+def parameter_table(state: ModelState, frozen: nnx.State) -> str:
     """One line per part of the network: shape counts of trainable and frozen parameters."""
     rows: dict[str, list[int]] = {}
     for column, tree in enumerate((state.params, frozen)):

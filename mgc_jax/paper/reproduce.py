@@ -15,12 +15,10 @@ from scipy import stats
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.json_file import read_json
-from mgc_jax import config as configs
+from mgc_jax import api, recipes
 from mgc_jax.config import Config
 from mgc_jax.evaluation import evaluate as evaluation
-from mgc_jax.evaluation.evaluate import score
 from mgc_jax.evaluation.scored import Scored
-from mgc_jax.inference import predictor
 from mgc_jax.paper.sweeps import SWEEPS, Row, Sweep
 from mgc_jax.runs.workdir import Workdir, write_json
 from mgc_jax.runtime.progress import Progress
@@ -55,7 +53,7 @@ def plan(sweep: Sweep, base: Config, data: PreparedData, workdir: Path, seeds: i
     for seed in range(base.train.seed, base.train.seed + seeds):
         for row in sweep.rows:
             config = settings(base, row, seed)
-            check_fits(configs.validate(config), data)
+            check_fits(config, data)
             if row.mean_of:
                 parts = tuple(run.folder for run in runs if run.seed == seed and run.row.name in row.mean_of)
                 runs.append(Run(row, seed, config, workdir / slug(row.name) / f"seed_{seed}", parts))
@@ -69,11 +67,7 @@ def plan(sweep: Sweep, base: Config, data: PreparedData, workdir: Path, seeds: i
 
 def settings(base: Config, row: Row, seed: int) -> Config:
     """The base recipe with what the row changes."""
-    config = Config.of(base)
-    for key, value in {**row.overrides, "train.seed": seed}.items():
-        section, _, name = key.partition(".")
-        configs.merge(config, {section: {name: value}}, origin=row.name)
-    return config
+    return recipes.changed(base, {**row.overrides, "train.seed": seed}, origin=row.name)
 
 
 def first_name(base: Config, row: Row) -> str:
@@ -134,7 +128,7 @@ def _scores(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
                 result = _mean_of(run, data, split)
             else:
                 train(run.config, data, run.folder)
-                result = predictor.load(str(run.folder)).evaluate(data, split)
+                result = api.load(str(run.folder)).evaluate(data, split)
         except (InputError, MemoryError, jax.errors.JaxRuntimeError) as error:
             return {"seed": run.seed, "failed": " ".join(str(error).split())[:300]}
         finally:
@@ -156,8 +150,8 @@ def _mean_of(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
     """The metrics of the mean of several runs' scores."""
     if len(run.parts) < len(run.row.mean_of):
         raise InputError(f"it needs the rows {' and '.join(run.row.mean_of)}")
-    models = [predictor.load(str(folder)) for folder in run.parts]
-    both = [score(m.network, m.state, m.config, data, ("validation", split)) for m in models]
+    models = [api.load(str(folder)) for folder in run.parts]
+    both = [{name: m.score(data, name) for name in ("validation", split)} for m in models]
     mean = {name: Scored.mean([scored[name] for scored in both]) for name in both[0]}
     result, _ = evaluation.report(mean["validation"], mean[split], data, split)
     run.folder.mkdir(parents=True, exist_ok=True)

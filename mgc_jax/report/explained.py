@@ -16,15 +16,15 @@ from data_pipeline.errors import InputError
 from data_pipeline.lyrics import LyricsError, read_lyrics_file
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.evaluation.scored import Kept, Scored
-from mgc_jax.plots.data_uri import png_address
+from mgc_jax.plots.data_uri import png_data_uri
 from mgc_jax.report import mistakes
 from mgc_jax.report.inputs import Gaps, Run
 from mgc_jax.report.mistakes import Judged
 from mgc_jax.runtime.progress import Progress
 
 if TYPE_CHECKING:
+    from mgc_jax.api import Model
     from mgc_jax.explain.explanation import Explanation
-    from mgc_jax.inference.predictor import Model
 
 GENRES = 2
 """Explained of each track; the letters of a picture of three would be small on a page."""
@@ -115,11 +115,11 @@ def _songs(run: Run, kept: Kept, data: PreparedData, gaps: Gaps) -> list[Song]:
 
 
 def _load(run: Run, kept: Kept) -> Model:
-    from mgc_jax.inference import predictor
+    from mgc_jax import api
     from mgc_jax.runtime import compilation_cache
 
     compilation_cache.keep()
-    model = predictor.load(run.folder.path)
+    model = api.load(run.folder.path)
     if (step := int(model.state.step)) != kept.step:
         raise InputError(
             f"the best checkpoint is that of step {step} by now, and the evaluation is of step {kept.step}; "
@@ -140,7 +140,7 @@ def _entry(model: Model, kept: Kept, song: Song) -> dict[str, Any]:
         "summary": summary(explanation),
         "genres": explanation.genres,
         "windows": (len(explanation.windows), explanation.prediction.windows),
-        "lyrics_lost": explanation.reads and read and lyrics is None,
+        "lyrics_lost": explanation.uses_lyrics and read and lyrics is None,
         "player": mistakes.player(song.audio),
     }
 
@@ -172,8 +172,8 @@ def _drawn(explanation: Explanation) -> dict[str, str | None]:
     effects = [explanations.sound(explanation), explanations.words(explanation), explanations.shares(explanation)]
     looks = found is not None and len(found.words) > 0
     return {
-        "picture": png_address(explanations.compose(explanation, effects), DPI),
-        "attention": png_address(explanations.compose(explanation, [explanations.attention(explanation)]), DPI)
+        "picture": png_data_uri(explanations.compose(explanation, effects), DPI),
+        "attention": png_data_uri(explanations.compose(explanation, [explanations.attention(explanation)]), DPI)
         if looks
         else None,
     }

@@ -16,7 +16,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,32 +24,32 @@ import orbax.checkpoint as ocp
 from flax import nnx
 
 from data_pipeline.errors import InputError
-from mgc_jax.network.state import TrainState
+from mgc_jax.network.state import ModelState, TrainState
 from mgc_jax.runtime import processes
 
 Record = dict[str, Any]
+PARTS = ("params", "batch_stats", "constants")
+State = TypeVar("State", ModelState, TrainState)
 RECORD: Record = {"best_score": -1.0, "best_step": 0, "stale": 0, "stopped": False, "evaluated": 0}
 """What a training that begins knows of itself: the best validation score so far and its step, the evaluations since,
 whether it stopped early, and the step of the last evaluation."""
 
 
-class Checkpoints:
-    """Saves asynchronously and restores into the shardings of an abstract state.
+class Checkpoints(Generic[State]):
+    """Saves asynchronously and restores into the shardings of an abstract state, be it a model's or a training's.
 
     Args:
         folder: made when missing.
         keep: how many newest steps stay.
-        weights_only: leave out the optimiser, for checkpoints that are evaluated but not resumed from.
     """
 
-    def __init__(self, folder: Path, *, keep: int, weights_only: bool = False):
+    def __init__(self, folder: Path, *, keep: int):
         _quieten_orbax()
-        self._weights_only = weights_only
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
         self._manager = _Manager(folder.absolute(), options=options)
         self._folder = folder
 
-    def save(self, state: TrainState, step: int, record: Record) -> None:
+    def save(self, state: State, step: int, record: Record) -> None:
         """Start writing ``state``; returns as soon as its arrays are copied off the devices, or on several hosts when
         it is written.
 
@@ -59,7 +59,7 @@ class Checkpoints:
         if step in self._manager.all_steps():  # a resumed run that arrives here again writes the same arrays
             return
         processes.barrier(f"the checkpoint of step {step}")
-        plain = self._plain(state)
+        plain = _plain(state)
         processes.from_first("the search for room on the disk", functools.partial(self._check_room, plain))
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(plain),  # type: ignore[call-arg]
@@ -71,7 +71,7 @@ class Checkpoints:
             # host, and wait for each other for ever.
             self._writing(self._manager.wait_until_finished)
 
-    def restore(self, target: TrainState, step: int | None = None) -> tuple[TrainState, Record, list[str]] | None:
+    def restore(self, target: State, step: int | None = None) -> tuple[State, Record, list[str]] | None:
         """The newest readable state (or that of ``step``) in ``target``'s shardings; None where there is none.
 
         A newest checkpoint that cannot be read is deleted and the one before it is taken.
@@ -86,14 +86,15 @@ class Checkpoints:
         warnings: list[str] = []
         for candidate in steps:
             try:
-                plain, sealed, problem = *self._read(candidate, target), ""
+                plain, sealed = self._read(candidate, target)
+                problem = ""
             except Exception as error:  # whatever a damaged file makes the library raise
                 problem = _first_line(error)
             problem = processes.any_of(problem, "reading a checkpoint")  # all processes take the same checkpoint
             if not problem and sealed != _sealed(sealed["record"], int(_checksum(plain))):
                 problem = "its contents do not match their checksums"
             if not problem:
-                return self._rebuild(plain, target), sealed["record"], warnings
+                return _rebuild(plain, target), sealed["record"], warnings
             warnings.append(
                 f"The checkpoint of step {candidate} in {self._folder} cannot be read and is left out: {problem}"
             )
@@ -133,35 +134,16 @@ class Checkpoints:
                 "run the same command again: it goes on from the last checkpoint."
             ) from None
 
-    def _read(self, step: int, target: TrainState) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _read(self, step: int, target: State) -> tuple[dict[str, Any], dict[str, Any]]:
         """The stored arrays and the sealed record."""
         args = ocp.args.Composite(
-            state=ocp.args.StandardRestore(self._plain(target)),  # type: ignore[call-arg]
+            state=ocp.args.StandardRestore(_plain(target)),  # type: ignore[call-arg]
             record=ocp.args.JsonRestore(),
         )
         restored = self._manager.restore(step, args=args)
         sealed = restored["record"]
         _check(sealed.get("record") if isinstance(sealed, dict) else None)
         return restored["state"], sealed
-
-    def _plain(self, state: TrainState) -> dict[str, Any]:
-        plain: dict[str, Any] = {
-            name: nnx.to_pure_dict(getattr(state, name)) for name in ("params", "batch_stats", "constants")
-        }
-        plain["step"] = state.step
-        if not self._weights_only:
-            plain["opt_state"] = jax.tree.leaves(state.opt_state)
-        return plain
-
-    def _rebuild(self, plain: dict[str, Any], target: TrainState) -> TrainState:
-        parts = {
-            name: jax.tree.unflatten(jax.tree.structure(getattr(target, name)), jax.tree.leaves(plain[name]))
-            for name in ("params", "batch_stats", "constants")
-        }
-        opt_state = target.opt_state
-        if not self._weights_only:
-            opt_state = jax.tree.unflatten(jax.tree.structure(target.opt_state), plain["opt_state"])
-        return TrainState(step=plain["step"], opt_state=opt_state, **parts)
 
 
 @functools.cache
@@ -185,6 +167,25 @@ def _quieten_orbax() -> None:
 
     threading.excepthook, sys.unraisablehook = thread_failed, callback_failed
     logging.getLogger("asyncio").addFilter(no_task_failed)
+
+
+def _plain(state: ModelState | TrainState) -> dict[str, Any]:
+    """Nested dicts of arrays, as they are stored."""
+    if isinstance(state, TrainState):
+        return _plain(state.model) | {"opt_state": jax.tree.leaves(state.opt_state)}
+    return {name: nnx.to_pure_dict(getattr(state, name)) for name in PARTS} | {"step": state.step}
+
+
+def _rebuild(plain: dict[str, Any], target: Any) -> Any:
+    """The stored arrays in the form of ``target``."""
+    if isinstance(target, TrainState):
+        opt_state = jax.tree.unflatten(jax.tree.structure(target.opt_state), plain["opt_state"])
+        return TrainState(_rebuild(plain, target.model), opt_state)
+    parts = {
+        name: jax.tree.unflatten(jax.tree.structure(getattr(target, name)), jax.tree.leaves(plain[name]))
+        for name in PARTS
+    }
+    return ModelState(step=plain["step"], **parts)
 
 
 def _check(record: Any) -> None:
@@ -224,11 +225,11 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
-def latest(workdir: Path) -> Checkpoints:
+def latest(workdir: Path) -> Checkpoints[TrainState]:
     """The states to resume from."""
     return Checkpoints(workdir / "checkpoints" / "latest", keep=2)
 
 
-def best(workdir: Path) -> Checkpoints:
+def best(workdir: Path) -> Checkpoints[ModelState]:
     """The state to evaluate and to predict with."""
-    return Checkpoints(workdir / "checkpoints" / "best", keep=1, weights_only=True)
+    return Checkpoints(workdir / "checkpoints" / "best", keep=1)

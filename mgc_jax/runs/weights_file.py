@@ -15,9 +15,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-import mgc_jax
 from data_pipeline.errors import InputError
-from mgc_jax.network.state import TrainState
+from mgc_jax.network.state import ModelState
+from mgc_jax.version import __version__
 
 NAME = "model.safetensors"
 FORMAT = 1
@@ -26,7 +26,7 @@ PARTS = ("params", "batch_stats", "constants")
 """What of a state is a model's: a trained lyrics encoder is among the parameters, a frozen one is not."""
 
 
-def leaves(state: TrainState) -> dict[str, jax.Array]:
+def leaves(state: ModelState) -> dict[str, jax.Array]:
     """The arrays of a model by dotted name, such as ``audio_cnn.blocks.0.conv.kernel``."""
     parts = [jax.tree_util.tree_flatten_with_path(getattr(state, part))[0] for part in PARTS]
     return {dotted(path): leaf for part in parts for path, leaf in part}
@@ -37,7 +37,7 @@ def dotted(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
-def save(file: Path, state: TrainState, genres: Sequence[str], encoder: str) -> None:
+def save(file: Path, state: ModelState, genres: Sequence[str], encoder: str) -> None:
     """Write the weights of ``state``, for these genres and the lyrics encoder with this sha256.
 
     Raises:
@@ -47,7 +47,7 @@ def save(file: Path, state: TrainState, genres: Sequence[str], encoder: str) -> 
     metadata = {
         "format": "mgc-jax",
         "format_version": str(FORMAT),
-        "mgc_jax_version": mgc_jax.__version__,
+        "mgc_jax_version": __version__,
         "step": str(int(state.step)),
         "encoder_sha256": encoder,
         "genres": json.dumps(list(genres), ensure_ascii=False),
@@ -60,11 +60,11 @@ def save(file: Path, state: TrainState, genres: Sequence[str], encoder: str) -> 
         raise InputError(f"{file} cannot be written ({error}); make room, or choose another place.") from None
 
 
-def load(file: Path, target: TrainState, genres: Sequence[str], encoder: str) -> TrainState:
+def load(file: Path, target: ModelState, genres: Sequence[str], encoder: str) -> ModelState:
     """The weights of ``file`` in the shardings of an abstract state.
 
     Args:
-        target: a state of shapes; what is no weight of it, the optimiser's state, stays.
+        target: a state of shapes.
         genres: those of the vocabulary beside it.
         encoder: the sha256 of the lyrics encoder beside it.
 

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from data_pipeline.errors import InputError
 from mgc_jax.models.bert import pretrained_name
-from mgc_jax.network.state import TrainState
+from mgc_jax.network.state import ModelState
 from mgc_jax.runs.weights_file import PARTS, dotted, leaves
 from mgc_jax.torch_reference.model import GenreClassifier
 
@@ -59,7 +59,7 @@ def row(name: str, ndim: int) -> Row:
     return Row(name, f"{path}.{_LEAVES.get(leaf, leaf)}".lstrip("."), axes)
 
 
-def to_torch(state: TrainState, model: GenreClassifier) -> None:
+def to_torch(state: ModelState, model: GenreClassifier) -> None:
     """Copy the weights, statistics and graph of ``state`` into ``model``.
 
     Raises:
@@ -74,8 +74,8 @@ def to_torch(state: TrainState, model: GenreClassifier) -> None:
     model.load_state_dict(weights, strict=False)
 
 
-def from_torch(weights: Mapping[str, Tensor], state: TrainState) -> TrainState:
-    """``state`` with the twin's weights (its ``state_dict``); step and optimiser stay as they are.
+def from_torch(weights: Mapping[str, Tensor], state: ModelState) -> ModelState:
+    """``state`` with the twin's weights (its ``state_dict``); its step stays as it is.
 
     Raises:
         InputError: names or shapes differ.

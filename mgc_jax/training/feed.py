@@ -14,7 +14,7 @@ from data_pipeline.reading import order
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.config import Config
 from mgc_jax.runtime import sharding
-from mgc_jax.training.resident import Resident
+from mgc_jax.training.batches import ResidentBatch, StreamedBatch
 
 
 def hosts() -> dict[str, Any]:
@@ -24,14 +24,15 @@ def hosts() -> dict[str, Any]:
 
 def streamed(
     config: Config, data: PreparedData, mesh: jax.sharding.Mesh, start: int, total: int
-) -> Iterator[dict[str, jax.Array]]:
+) -> Iterator[StreamedBatch]:
     """The batches after step ``start`` up to ``total``.
 
     The reader lives as long as this does: to end it takes seconds at times, which no batch should wait for.
     """
     count = total - start
     read = data.train_batches(start_step=start, num_steps=count, **batches_of(config), **hosts())
-    yield from prefetch(itertools.islice(read, count), mesh, config.compute.prefetch)
+    for arrays in prefetch(itertools.islice(read, count), mesh, config.compute.prefetch):
+        yield StreamedBatch(arrays)
 
 
 def resident(
@@ -41,14 +42,14 @@ def resident(
     mesh: jax.sharding.Mesh,
     start: int,
     total: int,
-) -> Iterator[Resident]:
+) -> Iterator[ResidentBatch]:
     """The same batches by reference to the training split, which is in the devices' memory."""
     steps = data.training_order(**batches_of(config))
     mine = order.host_slice(config.train.batch_size, **hosts())
     rows = ({"rows": steps.indices(step)[mine]} for step in range(start, total))
     placed = prefetch(rows, mesh, config.compute.prefetch)
     lengths = (min(steps.length(step) or data.max_tokens, data.max_tokens) for step in range(start, total))
-    return (Resident(split, batch["rows"], length) for batch, length in zip(placed, lengths, strict=True))
+    return (ResidentBatch(split, batch["rows"], length) for batch, length in zip(placed, lengths, strict=True))
 
 
 def batches_of(config: Config) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from mgc_jax import trackers
 from mgc_jax.config import Config
 from mgc_jax.evaluation import metrics
 from mgc_jax.evaluation.evaluate import check_prepared_for, score_split
+from mgc_jax.evaluation.steps import make_evaluation_step
 from mgc_jax.network import build
-from mgc_jax.network.state import Network, TrainState, initialise, parameter_table
+from mgc_jax.network.state import ModelState, Network, TrainState, initialise, parameter_table
 from mgc_jax.runs import checkpoint
 from mgc_jax.runs.logs import JsonLines, Log, TensorBoard, Together, closed_at_the_end
 from mgc_jax.runs.workdir import Workdir
@@ -30,7 +31,8 @@ from mgc_jax.runtime import processes, sharding
 from mgc_jax.runtime.progress import Progress, stage
 from mgc_jax.runtime.signals import StopRequest
 from mgc_jax.training import feed, memory, objective, optimisers, steps
-from mgc_jax.training.step_by_length import StepByLength, with_length
+from mgc_jax.training.state import begin
+from mgc_jax.training.step_by_length import StepByLength
 
 
 def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
@@ -62,8 +64,9 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
     stage("model")
     steps_per_epoch = data.split_sizes["train"] // config.train.batch_size
     optimiser = objective.make_optimiser(config, steps_per_epoch)
-    network, state = initialise(config, data.vocabulary, locate_encoder(data.encoder), optimiser, mesh)
-    print(parameter_table(state, network.frozen))
+    network, model = initialise(config, data.vocabulary, locate_encoder(data.encoder), mesh)
+    print(parameter_table(model, network.frozen))
+    state = begin(network, model, optimiser)
 
     stage("looking for a checkpoint to resume from")
     latest, best = checkpoint.latest(workdir), checkpoint.best(workdir)
@@ -72,26 +75,27 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
         state, progress, warnings = restored
         for warning in warnings:
             print(warning)
-        print(f"resuming after step {int(state.step)}")
-    start = int(state.step)
+        print(f"resuming after step {int(state.model.step)}")
+    start = int(state.model.step)
     latest.delete_after(start)
     best.delete_after(start)
 
+    train_step = steps.make_train_step(network, state, optimiser, objective.step_recipe(config))
     total = config.train.epochs * steps_per_epoch
     processes.barrier("the start of the training")
     log = processes.from_first("opening the logs", functools.partial(_open_log, config, workdir, start))
     log = log or Together([])  # on the other processes, which write nothing
     # The log comes last: a checkpoint under way does not wait for a tracker.
     with closed_at_the_end(log, progress), contextlib.closing(best), contextlib.closing(latest):
-        loop = _Loop(config, data, Workdir(workdir), network, optimiser, latest, best, log, progress)
+        loop = _Loop(config, data, Workdir(workdir), network, train_step, latest, best, log, progress)
         if not progress["stopped"]:
             state = loop.run(state, start, total)
     processes.barrier("the end of the training")
     print(
-        f"trained {int(state.step)} steps; best validation macro-mAP {progress['best_score']:.4f} "
+        f"trained {int(state.model.step)} steps; best validation macro-mAP {progress['best_score']:.4f} "
         f"at step {progress['best_step']}; see {workdir}"
     )
-    return {"steps": int(state.step), "best_step": progress["best_step"], "best_score": progress["best_score"]}
+    return {"steps": int(state.model.step), "best_step": progress["best_step"], "best_score": progress["best_score"]}
 
 
 def _open_log(config: Config, workdir: Path, start: int) -> Log:
@@ -129,16 +133,15 @@ class _Loop:
         data: PreparedData,
         folder: Workdir,
         network: Network,
-        optimiser: Any,
-        latest: checkpoint.Checkpoints,
-        best: checkpoint.Checkpoints,
+        train_step: steps.TrainStep,
+        latest: checkpoint.Checkpoints[TrainState],
+        best: checkpoint.Checkpoints[ModelState],
         log: Log,
         progress: dict[str, Any],
     ):
         self.config, self.data, self.folder, self.network = config, data, folder, network
         self.latest, self.best, self.log, self.progress = latest, best, log, progress
-        self.train_step = steps.make_train_step(network, optimiser, objective.step_recipe(config))
-        self.evaluation_step = steps.make_evaluation_step(network)
+        self.train_step, self.evaluation_step = train_step, make_evaluation_step(network)
         self.pending: list[tuple[int, steps.Metrics]] = []
         self.since = (time.monotonic(), 0)
         self.batches = feed.Timed(iter(()))
@@ -207,7 +210,7 @@ class _Loop:
             split = self.data.whole("train", multiple=mesh.shape["data"], **feed.hosts())
             shapes = sharding.batch_shapes(split, mesh)
             first = next(feed.resident(self.config, self.data, shapes, mesh, start, total))
-            if program := memory.compile_if_it_fits(self.train_step, state, frozen, with_length(first, longest)):
+            if program := memory.compile_if_it_fits(self.train_step, state, frozen, first.with_length(longest)):
                 stage("sending the training split to the devices")
                 placed = sharding.place_batch(split, mesh)
                 batches = feed.resident(self.config, self.data, placed, mesh, start, total)
@@ -218,8 +221,7 @@ class _Loop:
                 f"({memory.capacity() / memory.GIB:.2f} GiB) beside the step; its batches are streamed"
             )
         first, batches = feed.peek(feed.streamed(self.config, self.data, mesh, start, total))
-        shapes = with_length(first, longest)
-        program = memory.compile_step(self.train_step, state, frozen, shapes, mesh.shape["data"])
+        program = memory.compile_step(self.train_step, state, frozen, first.with_length(longest), mesh.shape["data"])
         return StepByLength(self.train_step, longest, program), batches
 
     def flush(self, keep: int) -> str:
@@ -266,9 +268,9 @@ class _Loop:
 
         What is scored and kept is the average of the weights, where there is one.
         """
-        state = dataclasses.replace(state, params=optimisers.average(state.opt_state, state.params))
+        model = dataclasses.replace(state.model, params=optimisers.average(state.opt_state, state.model.params))
         scored = score_split(
-            self.evaluation_step, self.network, state, self.data, "validation", self.config, stop=self.stop
+            self.evaluation_step, self.network, model, self.data, "validation", self.config, stop=self.stop
         )
         if scored is None:
             return False
@@ -285,7 +287,7 @@ class _Loop:
             self.progress |= {"best_score": score, "best_step": step, "stale": 0}
             if processes.is_first():
                 self.folder.forget_thresholds()  # they were calibrated for the weights that were best
-            self.best.save(state, step, dict(self.progress))
+            self.best.save(model, step, dict(self.progress))
         else:
             self.progress["stale"] += 1
             self.progress["stopped"] = 0 < self.config.train.patience <= self.progress["stale"]

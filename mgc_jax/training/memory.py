@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 from typing import Any
@@ -11,7 +10,7 @@ import jax
 from jax.stages import Compiled
 
 from data_pipeline.errors import InputError
-from mgc_jax.training.resident import Resident
+from mgc_jax.training.batches import Batch
 
 GIB = 2**30
 
@@ -51,7 +50,9 @@ def compile_if_it_fits(step: Any, *arguments: Any, limit: float | None = None) -
     return compiled if needed(compiled) <= (capacity() if limit is None else limit) else None
 
 
-def compile_step(step: Any, state: Any, frozen: Any, batch: Any, multiple: int, limit: float | None = None) -> Compiled:
+def compile_step(
+    step: Any, state: Any, frozen: Any, batch: Batch, multiple: int, limit: float | None = None
+) -> Compiled:
     """The training step compiled for ``batch``; ``limit`` as above.
 
     Raises:
@@ -60,12 +61,12 @@ def compile_step(step: Any, state: Any, frozen: Any, batch: Any, multiple: int, 
     limit = capacity() if limit is None else limit
     if compiled := compile_if_it_fits(step, state, frozen, batch, limit=limit):
         return compiled
-    size = _size(batch)
+    size = batch.size
     print(f"a batch of {size} does not fit; looking for the largest that does", flush=True)
     fits, too_many = 0, size // multiple
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
-        if compile_if_it_fits(step, state, frozen, _resized(batch, middle * multiple), limit=limit):
+        if compile_if_it_fits(step, state, frozen, batch.with_size(middle * multiple), limit=limit):
             fits = middle
         else:
             too_many = middle
@@ -73,18 +74,3 @@ def compile_step(step: Any, state: Any, frozen: Any, batch: Any, multiple: int, 
     raise InputError(
         f"A batch of {size} (train.batch_size) does not fit into a device's memory of {limit / GIB:.2f} GiB; {advice}."
     )
-
-
-def _size(batch: Any) -> int:
-    return len(batch.rows) if isinstance(batch, Resident) else len(batch["index"])
-
-
-def _resized(batch: Any, size: int) -> Any:
-    """The shapes of a batch with another number of tracks."""
-
-    def resize(x: jax.Array) -> Any:
-        return jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype, sharding=x.sharding)
-
-    if isinstance(batch, Resident):
-        return dataclasses.replace(batch, rows=resize(batch.rows))
-    return jax.tree.map(resize, batch)

@@ -115,15 +115,15 @@ def test_impossible_requests_are_said(data):
 def test_records_are_read_as_tensorflow_and_tfds_read_them(data):
     import tensorflow as tf
 
-    from data_pipeline.prepare import builder
     from data_pipeline.prepare.shards import Shape
+    from data_pipeline.prepare.tfds_features import features
 
     (record,) = data._source("train").read(np.array([5]))
     example = tf.train.Example.FromString(record)
     fields = example_fields(record)
     assert fields.keys() == set(example.features.feature) == {*BATCH_KEYS, "id"} - {"weight"}
     assert bytes(fields["tokens"]) == example.features.feature["tokens"].bytes_list.value[0]
-    decoded = builder.features(Shape(94, 13, 19, 4, 0)).deserialize_example_np(record)
+    decoded = features(Shape(94, 13, 19, 4, 0)).deserialize_example_np(record)
     batch = next(iter(data.evaluation_batches("train", batch_size=8)))
     for name in ("spectrogram", "tokens", "num_tokens", "labels", "index"):
         np.testing.assert_array_equal(batch[name][5], decoded[name])
@@ -201,6 +201,7 @@ def test_opening_a_data_set_does_not_import_tensorflow(data):
 def test_shards_hold_their_part_of_a_split_in_its_order(tmp_path):
     from data_pipeline.prepare import builder
     from data_pipeline.prepare.shards import Shape
+    from data_pipeline.prepare.tfds_features import features
 
     shape = Shape(num_frames=2, num_mels=3, max_tokens=5, num_genres=4, width=0)
 
@@ -224,7 +225,7 @@ def test_shards_hold_their_part_of_a_split_in_its_order(tmp_path):
     assert [file.stat().st_size for file in files] == [shard["bytes"] for shard in written]
     records = Records([(file, shard["records"]) for file, shard in zip(files, written, strict=True)])
     for i, record in enumerate(records.read(np.arange(10))):
-        stored = builder.features(shape).deserialize_example_np(record)
+        stored = features(shape).deserialize_example_np(record)
         assert (stored["id"].decode(), stored["index"]) == (f"track {i}", i)
         assert (stored["spectrogram"] == i).all()
         assert (stored["tokens"] == i).all()

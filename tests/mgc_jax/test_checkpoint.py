@@ -17,7 +17,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from data_pipeline.errors import InputError
-from mgc_jax.network.state import TrainState
+from mgc_jax.network.state import ModelState, TrainState
 from mgc_jax.runs import checkpoint
 from mgc_jax.runs.checkpoint import RECORD
 from mgc_jax.runtime import sharding
@@ -29,13 +29,13 @@ def state(step: int, devices: int = 8) -> TrainState:
     """Arrays of every kind, one of them cut over the devices."""
     rng = np.random.default_rng(step)
     mesh = sharding.make_mesh(devices=jax.devices()[:devices])
-    values = TrainState(
+    model = ModelState(
         step=jnp.int32(step),
         params=nnx.State({"kernel": rng.normal(size=(64, 240)).astype(np.float32), "bias": jnp.ones(7, jnp.bfloat16)}),
         batch_stats=nnx.State({"mean": rng.normal(size=5).astype(np.float32)}),
         constants=nnx.State({"kept": np.array([True, False])}),
-        opt_state=(jnp.zeros((64, 240)), jnp.int32(step)),
     )
+    values = TrainState(model, (jnp.zeros((64, 240)), jnp.int32(step)))
     return jax.tree.map(
         lambda x: jax.device_put(x, NamedSharding(mesh, P("data") if x.shape == (64, 240) else P())), values
     )
@@ -85,7 +85,7 @@ def test_a_flipped_byte_in_the_newest_is_harmless_or_found(written: Path, tmp_pa
         content[len(content) // 2] ^= 1 << rng.integers(8)
         (workdir / file).write_bytes(content)
         values, record, warnings = restore(workdir)
-        step = int(values.step)
+        step = int(values.model.step)
         jax.tree.map(np.testing.assert_array_equal, values, state(step))
         assert record == RECORD | {"best_score": 0.25, "best_step": step}, file
         assert (step == 3) == bool(warnings), file
@@ -103,13 +103,13 @@ def test_the_newest_emptied_the_one_before_it_is_taken(written: Path, tmp_path: 
         if path.is_file():
             path.write_bytes(b"")
     values, _, (warning,) = restore(tmp_path / "run")
-    assert int(values.step) == 3
+    assert int(values.model.step) == 3
     assert warning.startswith("The checkpoint of step 6")
 
 
 @pytest.mark.parametrize("flipped", [(0, 0, 0), (63, 23, 31), (17, 5, 9)])
 def test_the_checksum_is_the_same_however_arrays_are_cut_and_another_for_any_bit(flipped):
-    tree = {"a": state(1).params["kernel"], "b": jnp.arange(5)}
+    tree = {"a": state(1).model.params["kernel"], "b": jnp.arange(5)}
     whole = {"a": np.asarray(tree["a"]), "b": np.arange(5, dtype=np.int32)}
     assert int(checkpoint._checksum(tree)) == int(checkpoint._checksum(whole))
     row, column, bit = flipped

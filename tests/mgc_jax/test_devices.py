@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from mgc_jax import config, load
+from mgc_jax import load, recipes
 from mgc_jax.cli import main
 from mgc_jax.models.bert import load_bert
 from mgc_jax.network import build
@@ -27,7 +27,8 @@ def test_what_eight_devices_learned_scores_the_same_on_fewer(run_of_eight: Path,
         with monkeypatch.context() as patch:
             patch.setattr(sharding, "make_mesh", lambda model_parallel, mesh=mesh: mesh)
             model = load(run_of_eight)
-            model.config["compute"]["evaluation_batch_size"] = 12  # which eight cannot share
+            twelve = {"compute.evaluation_batch_size": 12}  # which eight cannot share
+            model.config = recipes.changed(model.config, twelve, origin="the test")
             report = model.evaluate(data, "test")
         # Scores are the same to rounding; what is made of them is the same.
         rounded = [report.pop("bce"), *(genre.pop("threshold") for genre in report["genres"])]
@@ -46,7 +47,7 @@ def test_a_batch_must_divide_over_the_devices(data: Path, tmp_path: Path, capsys
 
 def test_what_prepare_stores_is_each_lyrics_own_output_from_eight_devices(tmp_path):
     folder = save_encoder(tmp_path)
-    encode = build.lyrics_encoder(config.load(None, [f"lyrics.encoder={folder}", "lyrics.max_tokens=16"]))
+    encode = build.lyrics_encoder(recipes.load(None, [f"lyrics.encoder={folder}", "lyrics.max_tokens=16"]))
     tokens = np.random.default_rng(0).integers(1, TINY.vocab_size, (5, 17)).astype(np.int32)
     mask = np.arange(17) < np.array([17, 1, 11, 2, 13])[:, None]
     stored = encode(tokens.astype(np.uint16), mask.sum(axis=1).astype(np.int32))

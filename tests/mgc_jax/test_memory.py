@@ -10,6 +10,7 @@ from data_pipeline.errors import InputError
 from mgc_jax.cli import main
 from mgc_jax.runtime import sharding
 from mgc_jax.training import memory
+from mgc_jax.training.batches import StreamedBatch
 from tests.support.recipe import CONFIG, TINY
 
 MULTIPLE = 2
@@ -18,12 +19,12 @@ MULTIPLE = 2
 @pytest.fixture
 def step():
     """One that needs memory by the square of the batch."""
-    return jax.jit(lambda state, frozen, batch: state + jnp.sort(batch["index"] @ batch["index"].T).sum())
+    return jax.jit(lambda state, frozen, batch: state + jnp.sort(batch.arrays["index"] @ batch.arrays["index"].T).sum())
 
 
-def batch(size: int) -> dict[str, jax.ShapeDtypeStruct]:
+def batch(size: int) -> StreamedBatch:
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
-    return {"index": jax.ShapeDtypeStruct((size, 8), jnp.float32, sharding=sharding.replicated(mesh))}
+    return StreamedBatch({"index": jax.ShapeDtypeStruct((size, 8), jnp.float32, sharding=sharding.replicated(mesh))})
 
 
 def test_a_cpu_device_has_its_share_of_the_machine():

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from data_pipeline.lyrics import read_lyrics_file
 from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax import api
 from mgc_jax.cli import main
 from mgc_jax.evaluation.scored import Kept, Scored
 from mgc_jax.explain.text import summary
-from mgc_jax.inference import predictor
 from mgc_jax.report import explained
 from mgc_jax.report.inputs import Gaps, Run, gather
 from mgc_jax.report.mistakes import Judged, Named
@@ -92,7 +92,7 @@ def test_the_page_tells_what_the_model_says_of_sound_and_lyrics(evaluated: Path,
     assert gaps.sentences() == []
     chosen = explained.choose(run.kept.scored, run.kept.thresholds)
     assert [(entry["kind"], entry["judged"].index) for entry in found] == list(chosen.items())
-    model, read = predictor.load(evaluated), 0
+    model, read = api.load(evaluated), 0
     for entry in found:
         id_ = entry["track"]["id"]
         lyrics = read_lyrics_file(corpus / f"lyrics/{id_}.txt") if entry["judged"].with_lyrics else None
@@ -153,7 +153,7 @@ def test_whatever_the_device_does_the_page_goes_on(evaluated: Path, monkeypatch,
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(predictor.Model, "explain", fail)
+    monkeypatch.setattr(api.Model, "explain", fail)
     run, gaps = gathered(evaluated)
     assert explained.explained(run, gaps) == []
     (sentence,) = gaps.of["explained"]
@@ -170,7 +170,7 @@ def test_audio_that_is_gone_or_broken_is_named_without_a_model_for_nothing(
     run, gaps = gathered(evaluated, copy)
     assert explained.explained(run, gaps) == []
     assert all("is not explained: " in sentence for sentence in gaps.of["explained"])
-    monkeypatch.setattr(predictor, "load", lambda *_: pytest.fail("loaded for nothing"))
+    monkeypatch.setattr(api, "load", lambda *_: pytest.fail("loaded for nothing"))
     (copy / "tracks.tsv").write_text(rows.replace("/audios/", "/gone/"), "utf-8")
     run, gaps = gathered(evaluated, copy)
     assert explained.explained(run, gaps) == []

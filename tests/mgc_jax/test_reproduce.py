@@ -11,11 +11,10 @@ from scipy import stats
 
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import config
+from mgc_jax import api, recipes
 from mgc_jax.cli import main
-from mgc_jax.evaluation.evaluate import score
+from mgc_jax.config import Config
 from mgc_jax.evaluation.metrics import evaluate_scores
-from mgc_jax.inference import predictor
 from mgc_jax.paper import tables
 from mgc_jax.paper.reproduce import (
     DECIDED,
@@ -34,8 +33,8 @@ from tests.support.recipe import CONFIG, TINY
 SETTINGS = [item.removeprefix("--config.") for item in TINY] + ["train.epochs=1", "train.batch_size=8"]
 
 
-def base() -> config.Config:
-    return config.load(CONFIG, SETTINGS)
+def base() -> Config:
+    return recipes.load(CONFIG, SETTINGS)
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -158,7 +157,7 @@ def test_a_row_that_diverges_does_not_stop_the_others(data: Path, tmp_path: Path
     assert again["rows"][1]["runs"] == full["runs"]
     assert evaluation.stat().st_mtime_ns == before
     assert "training" not in capsys.readouterr().out
-    changed = config.load(CONFIG, [*SETTINGS, "train.epochs=3"])
+    changed = recipes.load(CONFIG, [*SETTINGS, "train.epochs=3"])
     with pytest.raises(InputError, match=r"other settings \(train\.epochs is 3 and was 1\)"):
         reproduce(sweep, changed, PreparedData(data), tmp_path, 1, save=saved.append)
     genres = evaluation.parent / "genres.json"
@@ -177,8 +176,8 @@ def test_late_fusion_is_the_mean_of_two_runs_and_sweeps_share_their_runs(data: P
     assert rows[FULL]["mean"] is None
     scored = []
     for name in ("audio_only", "lyrics_only"):
-        model = predictor.load(str(tmp_path / name / "seed_0"))
-        scored.append(score(model.network, model.state, model.config, prepared, ["test"])["test"])
+        model = api.load(str(tmp_path / name / "seed_0"))
+        scored.append(model.score(prepared, "test"))
     want = evaluate_scores((scored[0].scores + scored[1].scores) / 2, scored[0].labels, 0.5)
     assert rows["late fusion"]["mean"]["map_macro"] == pytest.approx(want["map_macro"])
     assert rows["late fusion"]["runs"][0]["at_half"]["f1_example"] == pytest.approx(want["f1_example"])
@@ -217,7 +216,7 @@ def test_mistakes_are_found_before_the_first_run(data: Path, tmp_path: Path, cap
 
 
 def test_the_second_recipe_for_music4all_is_the_row_that_was_measured():
-    beyond = config.load(str(Path(CONFIG).with_name("music4all.py")) + ":beyond")
+    beyond = recipes.load(str(Path(CONFIG).with_name("music4all.py")) + ":beyond")
     row = next(row for row in SWEEPS["recipes"].rows if row.name == "mixup + average of the weights")
     assert row.overrides.keys() == {"augment.mixup", "train.average_decay"}
     assert beyond.augment.mixup == row.overrides["augment.mixup"]

@@ -12,7 +12,7 @@ from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
 from mgc_jax.runtime import sharding
 from mgc_jax.training import memory
-from mgc_jax.training.resident import Resident, gather
+from mgc_jax.training.batches import ResidentBatch
 from tests.support.recipe import CONFIG, TINY
 
 pytestmark = pytest.mark.eight_devices
@@ -27,11 +27,11 @@ def test_resident_batches_are_the_streamed_ones_in_the_same_order(data: Path, de
     assert {x.shape[0] for x in split.values()} == {-(-tracks // devices) * devices}
     assert all(x.addressable_shards[0].data.shape[0] == x.shape[0] // devices for x in split.values())
     steps = order.TrainingOrder(tracks, 16, 5)
-    take = jax.jit(lambda batch: gather(batch, mesh), out_shardings=sharding.batch_sharding(mesh))
+    take = jax.jit(lambda batch: batch.gather(mesh), out_shardings=sharding.batch_sharding(mesh))
     streamed = prepared.train_batches(batch_size=16, seed=5, start_step=1, num_steps=6)
     for step, batch in enumerate(streamed, 1):
         rows = sharding.place_batch({"rows": steps.indices(step)}, mesh)["rows"]
-        resident = take(Resident(split, rows, prepared.max_tokens))
+        resident = take(ResidentBatch(split, rows, prepared.max_tokens))
         assert resident.keys() == batch.keys()
         for name, values in batch.items():
             np.testing.assert_array_equal(resident[name], values)

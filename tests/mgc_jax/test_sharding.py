@@ -11,7 +11,9 @@ from mgc_jax.benchmark import workload
 from mgc_jax.models.bert import BertConfig
 from mgc_jax.network import state
 from mgc_jax.runtime import sharding
+from mgc_jax.training import state as train_state
 from mgc_jax.training import steps
+from mgc_jax.training.batches import StreamedBatch
 from mgc_jax.training.objective import make_optimiser, step_recipe
 
 pytestmark = pytest.mark.eight_devices
@@ -37,17 +39,18 @@ def examples() -> workload.Workload:
     return load
 
 
-def curve(load, overrides: list[str], devices: int) -> tuple[list[float], state.Network, state.TrainState]:
+def curve(load, overrides: list[str], devices: int) -> tuple[list[float], state.Network, state.ModelState]:
     settings = workload.make("demo", "tokens", None, [*SETTINGS, *overrides], batches=0).config
     mesh = sharding.make_mesh(settings.compute.model_parallel, jax.devices()[:devices])
     optimiser = make_optimiser(settings, steps_per_epoch=10)
-    network, current = state.untrained(settings, load.num_genres, ENCODER, optimiser, mesh)
-    step = steps.make_train_step(network, optimiser, step_recipe(settings))
+    network, model = state.untrained(settings, load.num_genres, ENCODER, mesh)
+    current = train_state.begin(network, model, optimiser)
+    step = steps.make_train_step(network, current, optimiser, step_recipe(settings))
     losses = []
     for number in range(STEPS):
-        current, metrics = step(current, network.frozen, sharding.place_batch(load.batch(number), mesh))
+        current, metrics = step(current, network.frozen, StreamedBatch(sharding.place_batch(load.batch(number), mesh)))
         losses.append(float(metrics["loss"]))
-    return losses, network, current
+    return losses, network, current.model
 
 
 @functools.cache

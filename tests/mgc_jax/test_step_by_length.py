@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import config
+from mgc_jax import recipes
 from mgc_jax.cli import main
+from mgc_jax.evaluation.steps import make_evaluation_step
 from mgc_jax.network import build, state
 from mgc_jax.runtime import sharding
-from mgc_jax.training import objective
-from mgc_jax.training.steps import make_evaluation_step
 from tests.support.recipe import CONFIG, TINY
 
 LONG = [*TINY, "--config.lyrics.max_tokens=200", "--config.data.max_genres=6"]
@@ -52,11 +51,11 @@ def test_training_is_the_same_streamed_and_from_the_devices_memory(long, tmp_pat
 def test_cutting_changes_no_score(long, pooling):
     settings, folder = long
     overrides = [item.removeprefix("--config.") for item in settings]
-    chosen = config.load(CONFIG, [*overrides, f"model.pooling={pooling}"])
+    chosen = recipes.load(CONFIG, [*overrides, f"model.pooling={pooling}"])
     data = PreparedData(folder)
     mesh = sharding.make_mesh()
     encoder = build.locate_encoder(data.encoder)
-    network, start = state.initialise(chosen, data.vocabulary, encoder, objective.make_optimiser(chosen, 10), mesh)
+    network, start = state.initialise(chosen, data.vocabulary, encoder, mesh)
     step = make_evaluation_step(network)
     cut = list(data.train_batches(batch_size=8, seed=1, start_step=0, num_steps=4, bucket=32))
     assert len({batch["tokens"].shape[1] for batch in cut}) > 1

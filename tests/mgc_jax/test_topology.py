@@ -15,6 +15,7 @@ from mgc_jax.benchmark.collectives import Collective
 from mgc_jax.cli import main
 from mgc_jax.network import state
 from mgc_jax.runtime import sharding
+from mgc_jax.training import state as train_state
 from mgc_jax.training.objective import make_optimiser
 
 pytestmark = pytest.mark.eight_devices
@@ -85,9 +86,10 @@ def test_a_reduction_is_a_scatter_and_a_gather():
 def test_the_shapes_are_those_of_a_network_that_is_there():
     load = workload.make("demo", "tokens", None, SMALL, batches=1)
     mesh = sharding.make_mesh()
-    arguments = (load.config, load.num_genres, load.encoder, make_optimiser(load.config, 10), mesh)
+    arguments, optimiser = (load.config, load.num_genres, load.encoder, mesh), make_optimiser(load.config, 10)
     network, shapes = state.untrained_shapes(*arguments)
     real, values = state.untrained(*arguments)
+    shapes, values = train_state.shapes(network, shapes, optimiser), train_state.begin(real, values, optimiser)
     told = [
         [(x.shape, x.dtype, x.sharding) for x in jax.tree.leaves(tree)]
         for tree in (shapes, values, network.frozen, real.frozen)

@@ -14,14 +14,17 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import config
+from mgc_jax import recipes
 from mgc_jax.cli import main
+from mgc_jax.config import Config
 from mgc_jax.models import genre_graph
 from mgc_jax.network import build
-from mgc_jax.network.state import Network, TrainState, initialise
+from mgc_jax.network.state import ModelState, Network, initialise
 from mgc_jax.runtime import sharding
 from mgc_jax.training import steps
+from mgc_jax.training.batches import StreamedBatch
 from mgc_jax.training.objective import make_optimiser, step_recipe
+from mgc_jax.training.state import begin
 from tests.support.recipe import CONFIG
 from tests.support.recipe import TINY as CORPUS
 from tests.support.tiny_bert import TINY, save_encoder
@@ -61,9 +64,9 @@ NAMES = ("rock", "pop", "indie rock", "zouk", "jazz", "hard rock")
 class Pair:
     """One model twice."""
 
-    settings: config.Config
+    settings: Config
     network: Network
-    state: TrainState
+    state: ModelState
     twin: torch.nn.Module
 
 
@@ -78,11 +81,11 @@ def pair(request, encoder) -> Pair:
 
 
 def make_pair(encoder: Path, variant: str) -> Pair:
-    settings = config.load(None, f"{BASE} {variant}".split())
+    settings = recipes.load(None, f"{BASE} {variant}".split())
     together = LABELS.T.astype(np.int64) @ LABELS.astype(np.int64)
     vocabulary = GenreVocabulary(NAMES, {}, together.diagonal(), together, len(LABELS))
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
-    network, state = initialise(settings, vocabulary, encoder, optax.identity(), mesh)
+    network, state = initialise(settings, vocabulary, encoder, mesh)
     rng = np.random.default_rng(2)
 
     def disturb(leaf):  # zeros and ones would hide what is not read
@@ -94,7 +97,6 @@ def make_pair(encoder: Path, variant: str) -> Pair:
     constants = {jax.tree_util.keystr(p[-1:], simple=True): np.asarray(v) for p, v in leaves(state.constants)}
     twin = torch_build.classifier(
         settings,
-        num_frames=build.audio_spec(settings).num_frames,
         bert=torch_build.pretrained(encoder),
         adjacency=constants.get("adjacency", np.eye(G)),
         name_features=constants.get("node_features", np.ones((G, TINY.hidden_size))),
@@ -111,7 +113,7 @@ def leaves(tree):
 def batch(settings, seed=0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
-        "spectrogram": rng.integers(0, 256, (B, build.audio_spec(settings).num_frames, 70), dtype=np.uint8),
+        "spectrogram": rng.integers(0, 256, (B, settings.audio.num_frames, 70), dtype=np.uint8),
         "tokens": rng.integers(5, TINY.vocab_size, (B, 13)).astype(np.int32),
         "num_tokens": np.array([13, 0, 4, 1, 9, 0, 13, 2], np.int32),
         "labels": (rng.random((B, G)) < 0.4).astype(np.uint8),
@@ -168,17 +170,11 @@ def recorder() -> optax.GradientTransformation:
     return optax.GradientTransformation(zeros, lambda gradients, state, params=None: (zeros(gradients), gradients))
 
 
-def with_optimiser(pair: Pair, optimiser) -> tuple[Network, TrainState]:
-    state = dataclasses.replace(pair.state, opt_state=optimiser.init(pair.state.params))
-    shardings = sharding.tree_shardings(state, pair.network.mesh, sharding.rules())
-    return dataclasses.replace(pair.network, state_shardings=shardings), jax.device_put(state, shardings)
-
-
 def test_losses_and_every_gradient(pair: Pair):
     given = batch(pair.settings)
-    network, state = with_optimiser(pair, recorder())
-    step = steps.make_train_step(network, recorder(), step_recipe(pair.settings))
-    state, losses = step(state, network.frozen, given)
+    network, state = pair.network, begin(pair.network, pair.state, recorder())
+    step = steps.make_train_step(network, state, recorder(), step_recipe(pair.settings))
+    state, losses = step(state, network.frozen, StreamedBatch(given))
     trainer = torch_build.trainer(pair.settings, pair.twin, steps_per_epoch=1)
     theirs = trainer.losses(as_torch(given))
     for name, value in theirs.items():
@@ -202,13 +198,13 @@ def test_losses_and_every_gradient(pair: Pair):
 def test_twenty_steps_lose_the_same(encoder: Path, variant: str):
     pair = make_pair(encoder, VARIANTS[variant])
     optimiser = make_optimiser(pair.settings, steps_per_epoch=3)
-    network, state = with_optimiser(pair, optimiser)
-    step = steps.make_train_step(network, optimiser, step_recipe(pair.settings))
+    network, state = pair.network, begin(pair.network, pair.state, optimiser)
+    step = steps.make_train_step(network, state, optimiser, step_recipe(pair.settings))
     trainer = torch_build.trainer(pair.settings, pair.twin, steps_per_epoch=3)
     curve = []
     for number in range(STEPS):
         given = batch(pair.settings, seed=number % 3)
-        state, ours = step(state, network.frozen, given)
+        state, ours = step(state, network.frozen, StreamedBatch(given))
         theirs = trainer.step(as_torch(given))
         for name, value in theirs.items():
             np.testing.assert_allclose(ours[name], value, rtol=1e-4, err_msg=f"{name} of step {number + 1}")
@@ -234,16 +230,15 @@ def test_weights_of_another_model_are_refused_by_name(encoder: Path):
 
 def test_the_twin_has_no_lamb():
     with pytest.raises(InputError, match="trains with adamw, not lamb"):
-        torch_build.trainer(config.load(None, ["train.optimiser=lamb"]), None, steps_per_epoch=1)
+        torch_build.trainer(recipes.load(None, ["train.optimiser=lamb"]), None, steps_per_epoch=1)
 
 
 def test_a_rival_has_no_twin(encoder: Path):
-    settings = config.load(None, ["model.architecture=pandeya", "loss.contrastive_weight=0.0"])
+    settings = recipes.load(None, ["model.architecture=pandeya", "loss.contrastive_weight=0.0"])
     nothing = np.ones((G, G))
     with pytest.raises(InputError, match="pandeya has no PyTorch twin"):
         torch_build.classifier(
             settings,
-            num_frames=100,
             bert=torch_build.pretrained(encoder),
             adjacency=nothing,
             name_features=nothing,

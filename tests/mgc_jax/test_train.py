@@ -23,10 +23,10 @@ from tests.support.training import command, lines, newest, parameters, spawn
 def test_what_is_scored_and_kept_is_the_average_of_the_weights(data: Path, tmp_path: Path):
     more = ["--config.train.epochs=1", "--config.train.average_decay=0.9", "--config.loss.kind=asymmetric"]
     assert main(command(data, tmp_path, *more, "--config.loss.same_lyrics=True")) == 0
-    last, best = newest(checkpoint.latest(tmp_path), tmp_path), newest(checkpoint.best(tmp_path), tmp_path)
-    average = optimisers.average(last.opt_state, last.params)
+    last, best = newest(tmp_path, "latest"), newest(tmp_path, "best")
+    average = optimisers.average(last.opt_state, last.model.params)
     jax.tree.map(np.testing.assert_array_equal, best.params, average)
-    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), best.params, last.params)
+    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), best.params, last.model.params)
     assert max(jax.tree.leaves(moved)) > 1e-4
     learned = lines(tmp_path)[0]
     assert learned["train/bce"] > learned["train/genre_loss"]  # the former is cross-entropy, whatever is learned

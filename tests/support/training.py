@@ -8,16 +8,18 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
 from data_pipeline.lyrics import locate_encoder
-from mgc_jax.network.state import TrainState, abstract
+from mgc_jax.network.state import abstract
 from mgc_jax.runs import checkpoint
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import sharding
 from mgc_jax.training.objective import make_optimiser
+from mgc_jax.training.state import shapes
 from tests.support.recipe import CONFIG, TINY
 from tests.support.xla import with_devices
 
@@ -58,13 +60,17 @@ def lines(workdir: Path) -> list[dict]:
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def newest(store: checkpoint.Checkpoints, workdir: Path) -> TrainState:
-    """The newest state in a folder of checkpoints, on one device."""
+def newest(workdir: Path, kind: str) -> Any:
+    """The newest state to resume from (``latest``), or the best model's (``best``), on one device."""
     folder = Workdir(workdir)
     config = folder.config()
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
     encoder = locate_encoder(config.lyrics.encoder)
-    _, target = abstract(config, folder.vocabulary().size, encoder, make_optimiser(config, 1), mesh)
+    network, target = abstract(config, folder.vocabulary().size, encoder, mesh)
+    store: Any = checkpoint.best(workdir)
+    if kind == "latest":
+        store.close()
+        store, target = checkpoint.latest(workdir), shapes(network, target, make_optimiser(config, 1))
     restored = store.restore(target)
     store.close()
     assert restored is not None
@@ -73,5 +79,5 @@ def newest(store: checkpoint.Checkpoints, workdir: Path) -> TrainState:
 
 def parameters(workdir: Path) -> dict[str, np.ndarray]:
     """Every array of the newest checkpoint, by path."""
-    leaves = jax.tree_util.tree_flatten_with_path(newest(checkpoint.latest(workdir), workdir))[0]
+    leaves = jax.tree_util.tree_flatten_with_path(newest(workdir, "latest"))[0]
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}

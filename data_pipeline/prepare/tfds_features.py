@@ -1,0 +1,34 @@
+"""How an example is stored: what TFDS calls its features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data_pipeline import host_tensorflow  # noqa: F401
+from data_pipeline.prepare.shards import Shape
+
+# isort: split
+import numpy as np
+import tensorflow_datasets as tfds
+
+
+def features(shape: Shape) -> tfds.features.FeaturesDict:
+    """The stored example as raw little-endian bytes: spectrogram (T, M), tokens (L,), labels (G,), and where the
+    encoder has run already lyrics_features (L, H)."""
+
+    def raw(shape: tuple[int, ...], dtype: Any) -> tfds.features.Tensor:
+        # The default would store every uint8 as an int64 varint.
+        return tfds.features.Tensor(shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES)
+
+    encoded = {"lyrics_features": raw((shape.max_tokens, shape.width), np.float16)} if shape.width else {}
+    return tfds.features.FeaturesDict(
+        {
+            "spectrogram": raw((shape.num_frames, shape.num_mels), np.uint8),
+            "tokens": raw((shape.max_tokens,), np.uint16),
+            **encoded,
+            "num_tokens": tfds.features.Scalar(np.int32),
+            "labels": raw((shape.num_genres,), np.uint8),
+            "index": tfds.features.Scalar(np.int32),
+            "id": tfds.features.Text(),
+        }
+    )

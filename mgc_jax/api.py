@@ -1,0 +1,128 @@
+"""The model that people hold: loaded from wherever it is, it names genres, is measured, and says why."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from data_pipeline.errors import InputError
+from data_pipeline.lyrics import encoder_digest
+from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax import recipes
+from mgc_jax.config import ComputeConfig
+from mgc_jax.evaluation.evaluate import evaluate, score
+from mgc_jax.evaluation.scored import Scored
+from mgc_jax.explain.explainer import explain, occlusion_of
+from mgc_jax.explain.explanation import Explanation
+from mgc_jax.explain.occlusion import Occlusion
+from mgc_jax.inference.predictor import Audio, Predictor
+from mgc_jax.network.state import ModelState, abstract
+from mgc_jax.runs import addresses, checkpoint, weights_file
+from mgc_jax.runs.workdir import Workdir, write_json
+from mgc_jax.runtime import processes, sharding
+
+
+def load(place: str | Path, progress: Callable[[int, int], None] | None = None, *, dtype: str | None = None) -> Model:
+    """Load the best checkpoint of a run, or an exported model, from its folder or from an address such as
+    ``gs://bucket/run`` or ``hf://user/name``, of which a copy is kept in the user's cache; ``progress(done, total)``
+    counts its files. ``dtype`` is what to compute in, where it is not what the run's ``compute.dtype`` says. How many
+    devices share the work is this machine's matter, not that of the one that trained.
+
+    Raises:
+        InputError: the place holds no run, or its files cannot be read.
+    """
+    folder = Workdir(addresses.local(place, progress))
+    config, vocabulary = folder.config(), folder.vocabulary()
+    if dtype is not None:
+        config = recipes.load(base=config, overrides=[f"compute.dtype={dtype}"])
+    encoder = folder.encoder(config)
+    mesh = sharding.make_mesh(math.gcd(config.compute.model_parallel, jax.local_device_count()))
+    config = dataclasses.replace(config, compute=_shared_by(mesh, config.compute))
+    network, target = abstract(config, vocabulary.size, encoder, mesh)
+    file = folder.path / weights_file.NAME
+    if file.is_file():
+        state = weights_file.load(file, target, vocabulary.names, encoder_digest(encoder))
+    else:
+        state = _best_checkpoint(folder.path, target)
+    return Model(folder, config, vocabulary, network, state, encoder)
+
+
+def _shared_by(mesh: jax.sharding.Mesh, compute: ComputeConfig) -> ComputeConfig:
+    """For the devices of the mesh, which share an evaluation batch evenly."""
+    shards, per_model = mesh.shape["data"], mesh.shape["model"]
+    rounded = -(-compute.evaluation_batch_size // shards) * shards
+    return dataclasses.replace(compute, model_parallel=per_model, evaluation_batch_size=rounded)
+
+
+def _best_checkpoint(workdir: Path, target: ModelState) -> ModelState:
+    best = checkpoint.best(workdir)
+    try:
+        restored = best.restore(target)
+    finally:
+        best.close()
+    if restored is None:
+        raise InputError(f"{workdir} holds no evaluated checkpoint yet; let mgc-jax train finish an epoch first.")
+    return restored[0]
+
+
+class Model(Predictor):
+    """A loaded run; see :func:`mgc_jax.load`."""
+
+    @cached_property
+    def _occlusion(self) -> Occlusion:
+        """Its programs are compiled once, however many songs are explained."""
+        return occlusion_of(self)
+
+    def evaluate(self, data: PreparedData | str | Path, split: str = "test") -> dict[str, Any]:
+        """All metrics on a split of a prepared data set; see :func:`mgc_jax.evaluation.evaluate.evaluate`.
+
+        They and what they come from are kept in the run's folder, for ``mgc-jax report`` and ``mgc-jax export``.
+        """
+        report, kept = evaluate(self.evaluation_step, self.network, self.state, self.config, self._fitting(data), split)
+        self.thresholds = kept.thresholds
+        if processes.is_first():
+            self.folder.save_thresholds(kept.thresholds, self.vocabulary)
+            kept.save(self.folder.evaluation(split).with_suffix(".npz"))
+            write_json(self.folder.evaluation(split), report)
+        return report
+
+    def score(self, data: PreparedData | str | Path, split: str = "test") -> Scored:
+        """Each track's scores, labels and embeddings of a split of a prepared data set, in its order.
+
+        Raises:
+            InputError: an unknown split, or a data set that does not fit the model.
+        """
+        return score(self.evaluation_step, self.network, self.state, self.config, self._fitting(data), (split,))[split]
+
+    def _fitting(self, data: PreparedData | str | Path) -> PreparedData:
+        data = data if isinstance(data, PreparedData) else PreparedData(data)
+        if data.vocabulary.names != self.vocabulary.names:
+            raise InputError(f"{data.path} has another genre vocabulary than the run in {self.folder.path}.")
+        if data.encoder_sha256 != encoder_digest(self.encoder):
+            raise InputError(f"{data.path} was prepared for another lyrics encoder than that of {self.folder.path}.")
+        return data
+
+    def explain(
+        self,
+        audio: Audio,
+        lyrics: str | None = None,
+        *,
+        rate: int | None = None,
+        genres: Sequence[str] | None = None,
+    ) -> Explanation:
+        """What speaks for the ``genres`` of a song and what against them: seconds, words, modalities, related genres.
+
+        Args:
+            audio, lyrics, rate: as :meth:`predict` has them.
+            genres: names from the vocabulary; left out, the predicted ones.
+
+        Raises:
+            InputError: also for a genre that the model does not know.
+        """
+        return explain(self, self._occlusion, audio, lyrics, rate=rate, genres=genres)

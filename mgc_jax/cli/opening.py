@@ -1,0 +1,71 @@
+"""Opens what arguments name: data sets and models, with the progress of a download, and lyrics."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from data_pipeline.reading.prepared_data import PreparedData
+    from mgc_jax.api import Model
+
+
+def open_data(place: str | Path, *, shards: bool = True) -> PreparedData:
+    """The prepared data set, copied to this machine's disk where it is in a bucket, with all its ``shards``."""
+    from data_pipeline.reading.prepared_data import PreparedData
+
+    with _download_progress() as progress:
+        data = PreparedData(place, progress)
+    _tell_copy(place, data.path)
+    if shards:
+        data.check_shards()
+    return data
+
+
+def load_model(place: str | Path) -> Model:
+    """The model of a run, copied to this machine's disk where it is in a bucket."""
+    from mgc_jax import api
+
+    with _download_progress() as progress:
+        model = api.load(place, progress)
+    _tell_copy(place, model.folder.path)
+    return model
+
+
+def local_run(place: str | Path) -> Path:
+    """The folder of a run, copied to this machine's disk where it is in a bucket."""
+    from mgc_jax.runs import addresses
+
+    with _download_progress() as progress:
+        return addresses.local(place, progress)
+
+
+def read_lyrics(file: str | None) -> str | None:
+    """The words of a file; ``-`` stands for none."""
+    if file in (None, "-"):
+        return None
+    from data_pipeline.lyrics import LyricsError, read_lyrics_file
+
+    try:
+        return read_lyrics_file(Path(file))
+    except LyricsError as error:
+        raise InputError(f"{file}: {error}.") from None
+
+
+@contextmanager
+def _download_progress() -> Iterator[Callable[[int, int], None]]:
+    """What counts the files of a download (done, total) before a person."""
+    from mgc_jax.runtime.progress import Counter
+
+    with Counter("files") as counter:
+        yield functools.partial(counter, "download")
+
+
+def _tell_copy(place: str | Path, copy: Path) -> None:
+    if isinstance(place, str):
+        print(f"{place} is read from its copy in {copy}")

@@ -1,0 +1,65 @@
+"""``mgc-jax prepare``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mgc_jax.cli.arguments import add_config, at_least, local, place
+from mgc_jax.cli.command import Command
+from mgc_jax.cli.extras import needed
+
+if TYPE_CHECKING:
+    from data_pipeline.prepare.workers import Run
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    source = "a folder in Music4All's layout, or a manifest (.csv, .tsv, .jsonl)"
+    parser.add_argument("--source", type=local, required=True, metavar="DIR_OR_MANIFEST", help=source)
+    out = "a folder, or an address like gs://bucket/folder"
+    parser.add_argument("--out", type=place, required=True, metavar="DIR", help=out)
+    parser.add_argument("--workers", type=at_least(0), default=0, metavar="N", help="processes; 0 = one a core")
+    beam = "work by Apache Beam with these pipeline options, e.g. --beam='--runner=DirectRunner --direct_num_workers=4'"
+    parser.add_argument("--beam", metavar="OPTIONS", help=beam)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from data_pipeline.prepare.options import PrepareOptions
+    from data_pipeline.prepare.pipeline import prepare
+    from data_pipeline.sources import read_corpus
+    from mgc_jax import recipes
+    from mgc_jax.network import build
+    from mgc_jax.runtime.progress import Counter
+
+    settings = recipes.load(options.config, options.overrides)
+    workers = _beam(options.beam) if options.beam is not None else None
+    encode = build.lyrics_encoder(settings) if settings.lyrics.input == "features" else None
+    with Counter("tracks", upload="files") as counter:
+        report = prepare(
+            read_corpus(options.source),
+            options.out,
+            PrepareOptions(settings.data, settings.audio, settings.lyrics, options.workers),
+            encode=encode,
+            run=workers,
+            progress=counter,
+        )
+    splits = ", ".join(f"{n} {name}" for name, n in report["splits"].items())
+    print(f"{splits} tracks with {len(report['genres'])} genres in {options.out}")
+    if left_out := report["tracks_read"] - report["tracks_kept"]:
+        print(f"{left_out} tracks were left out; {options.out}/quarantine.tsv says why")
+
+
+def _beam(pipeline_options: str) -> Run:
+    with needed("--beam", "beam"):
+        from data_pipeline.prepare.beam import Beam
+    return Beam(pipeline_options)
+
+
+COMMAND = Command(
+    "prepare",
+    help="decode, check and split a corpus and write the sharded data set",
+    example="mgc-jax prepare --config manifest --source my_songs.csv --out data",
+    add_arguments=_add_arguments,
+    run=_run,
+)

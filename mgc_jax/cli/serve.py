@@ -1,0 +1,38 @@
+"""``mgc-jax serve``."""
+
+from __future__ import annotations
+
+import argparse
+
+from mgc_jax.cli.arguments import add_model, at_least
+from mgc_jax.cli.command import Command
+from mgc_jax.cli.extras import needed
+from mgc_jax.cli.opening import load_model
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    host = "who may reach it (default %(default)s: this machine alone)"
+    parser.add_argument("--host", default="127.0.0.1", metavar="HOST", help=host)
+    port = "0 for any that is free (default %(default)s)"
+    parser.add_argument("--port", type=at_least(0), default=7860, metavar="N", help=port)
+    megabytes = "the largest song that may be uploaded, in MiB (default %(default)s)"
+    parser.add_argument("--max-megabytes", type=at_least(1), default=50, metavar="N", help=megabytes)
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+
+
+def _run(options: argparse.Namespace) -> None:
+    with needed("serve", "page"):
+        from mgc_jax.web import server
+    with server.listen(options.host, options.port) as listener:
+        server.serve(load_model(options.workdir), listener, megabytes=options.max_megabytes, browser=options.open)
+
+
+COMMAND = Command(
+    "serve",
+    help="a local web page where a song is dropped and gets its genres and their reasons",
+    example="mgc-jax serve --workdir run --port 7860",
+    add_arguments=_add_arguments,
+    run=_run,
+    on_devices=True,
+)

@@ -1,0 +1,80 @@
+"""The evaluation step and its siblings: one compiled, sharded program each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from mgc_jax.models import losses
+from mgc_jax.network.state import ModelState, Network
+from mgc_jax.runtime import sharding
+
+Outputs = dict[str, jax.Array]
+EvaluationStep = Callable[[ModelState, nnx.State, dict[str, jax.Array]], Outputs]
+
+
+def make_embedding_step(network: Network) -> EvaluationStep:
+    """Where tracks are in the space that the A-L loss makes, ``audio`` and ``lyrics`` (B, C), and their fused vectors
+    ``fused`` (B, D), all in float32; for the paper's own model."""
+
+    def step(state: ModelState, frozen: nnx.State, batch: Any) -> Outputs:
+        model = network.merge(state, frozen)
+        audio, lyrics, mask = model.represent(batch, train=False)
+        heard, read, _ = model.contrast(audio, lyrics, mask)
+        fused = model.fuse(audio, lyrics, mask, train=False, key=None)
+        return {"audio": heard, "lyrics": read, "fused": fused.astype(jnp.float32)}
+
+    return _compiled(network, step)
+
+
+def make_evaluation_step(network: Network) -> EvaluationStep:
+    """Scores (B, G), labels, index and each track's cross-entropy (B,), replicated so that every host can read them.
+
+    Also ``words`` (B,), a hash of each track's lyrics, their ``num_tokens``, and of a model with an A-L loss the
+    embeddings ``audio`` and ``lyrics`` (B, C).
+    """
+
+    def step(state: ModelState, frozen: nnx.State, batch: Any) -> Outputs:
+        out = network.merge(state, frozen)(batch, train=False)
+        embeddings = (
+            {} if out.audio_embedding is None else {"audio": out.audio_embedding, "lyrics": out.lyrics_embedding}
+        )
+        return embeddings | {
+            "scores": jax.nn.sigmoid(out.logits),
+            "bce": losses.cross_entropy(out.logits, batch["labels"].astype(jnp.float32)).sum(-1),
+            "labels": batch["labels"],
+            "index": batch["index"],
+            "words": losses.row_digest(batch["tokens"]),
+            "num_tokens": batch["num_tokens"],
+        }
+
+    return _compiled(network, step)
+
+
+def genre_graph(network: Network, state: ModelState) -> dict[str, np.ndarray]:
+    """What the model has learned of the genres: ``genre_vectors`` (G, D), from the graph or of the linear head, and the
+    graph's ``adjacency`` (G, G); what a model has not is left out."""
+
+    def read(state: ModelState, frozen: nnx.State) -> Outputs:
+        model = network.merge(state, frozen)
+        if getattr(model, "genre_graph", None) is not None:
+            vectors = model.genre_graph()
+            return {"genre_vectors": vectors.astype(jnp.float32), "adjacency": model.genre_graph.adjacency[...]}
+        if hasattr(model, "genre_vectors"):
+            return {"genre_vectors": model.genre_vectors.kernel[...].astype(jnp.float32).T}
+        return {}
+
+    given = (network.state_shardings, network.frozen_shardings)
+    every_host = sharding.replicated(network.mesh)
+    return jax.device_get(jax.jit(read, in_shardings=given, out_shardings=every_host)(state, network.frozen))
+
+
+def _compiled(network: Network, step: EvaluationStep) -> EvaluationStep:
+    """A function of (state, frozen, batch) over the mesh, whose results every host can read."""
+    given = (network.state_shardings, network.frozen_shardings, sharding.batch_sharding(network.mesh))
+    return jax.jit(step, in_shardings=given, out_shardings=sharding.replicated(network.mesh))
