@@ -17,6 +17,7 @@ import soundfile
 import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
+from mgc_jax import recipes
 from mgc_jax.cli import main
 from mgc_jax.evaluation.evaluate import summary
 from mgc_jax.runs.workdir import write_json
@@ -66,7 +67,7 @@ def test_a_genre_without_test_tracks_has_no_score(report: dict, tmp_path: Path):
 
 def test_evaluation_does_not_depend_on_the_batch_size(report: dict, run: Path, data: Path):
     model = mgc_jax.load(str(run))
-    model.config["compute"]["evaluation_batch_size"] = 8
+    model.config = recipes.changed(model.config, {"compute.evaluation_batch_size": 8}, origin="the test")
     again = model.evaluate(str(data), "test")
     for key in ("map_macro", "jaccard", "bce"):
         assert again[key] == pytest.approx(report[key], rel=1e-5)
@@ -78,7 +79,7 @@ def test_stored_features_and_the_encoder_in_the_step_agree(report: dict, run: Pa
     model = mgc_jax.load(str(run))
     with pytest.raises(InputError, match=r"lyrics\.input=tokens"):
         model.evaluate(str(tmp_path / "data"), "test")
-    model.config["lyrics"]["input"] = "tokens"
+    model.config = recipes.changed(model.config, {"lyrics.input": "tokens"}, origin="the test")
     data = PreparedData(tmp_path / "data")
     for key in ("bce", "map_macro", "jaccard"):
         assert model.evaluate(data, "test")[key] == pytest.approx(report[key], rel=2e-3)  # float16 against float32
