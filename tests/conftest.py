@@ -1,60 +1,109 @@
-"""What all tests share: eight virtual devices and one small prepared corpus."""
+"""What all tests share: one CPU device, or eight where a module asks for them, and one small prepared corpus."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+
+from tests.support.recipe import CONFIG, TINY
+from tests.support.xla import ENVIRONMENT
+
+os.environ.update(ENVIRONMENT)
+
+import jax
+from jax.extend import backend
 
 from mgc_jax.cli import main
-from tests.browser import browser, page  # noqa: F401
-
-os.environ["JAX_PLATFORMS"] = "cpu"
-# What is compiled here runs for a moment only: the compiler's time is what tests take.
-QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {QUICK_XLA}"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# No compilation cache, although it would save time: with it and jax 0.12, programs for several CPU devices deadlocked,
-# some devices waiting in one collective and some in the next.
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-
-TINY = [
-    "--config.audio.seconds=3.0",
-    "--config.audio.hop_length=512",  # Santana wants a picture of 75 frames
-    "--config.lyrics.max_tokens=16",
-    "--config.data.min_genre_tracks=3",
-    "--config.model.width=16",
-    "--config.model.heads=2",
-    "--config.model.gcn_hidden=16",
-    "--config.compute.evaluation_batch_size=16",
-    "--config.train.warmup_steps=5",
-]
-"""Overrides that make any recipe small enough for a test."""
-
-CONFIG = str(Path(__file__).parent.parent / "configs" / "demo.py")
+from tests.support.browser import browser, page  # noqa: F401
+from tests.support.training import outputs, spawn
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A generated corpus of 64 tracks of 3 s in Music4All's layout."""
-    out = tmp_path_factory.mktemp("generated") / "corpus"
-    assert main(["corpus", "--out", str(out), "--tracks", "64", "--seconds", "3", "--seed", "7"]) == 0
-    return out
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this session have in common."""
+    worker = tmp_path_factory.getbasetemp()
+    folder = (worker.parent if "PYTEST_XDIST_WORKER" in os.environ else worker) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once(shared: Path) -> None:
+    """Programs for one device are compiled once for all workers and for the processes that tests start."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(shared / "compiled")
+    jax.config.update("jax_compilation_cache_dir", str(shared / "compiled"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _devices(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One device; in a module marked ``eight_devices`` so many virtual ones, without the compilation cache.
+
+    With the cache and jax 0.12, programs for several CPU devices deadlocked, some devices waiting in one collective and
+    some in the next.
+    """
+    eight = request.node.get_closest_marker("eight_devices") is not None
+    if eight:
+        _restart(8, cache=False)
+    yield
+    if eight:
+        _restart(1, cache=True)
+
+
+def _restart(devices: int, *, cache: bool) -> None:
+    backend.clear_backends()
+    jax.config.update("jax_num_cpu_devices", devices)
+    jax.config.update("jax_enable_compilation_cache", cache)
+
+
+def _once(folder: Path, make: Callable[[Path], int]) -> Path:
+    """The folder, made by the first worker that needs it while the others wait."""
+    with FileLock(f"{folder}.lock"):
+        made = folder.with_suffix(".made")
+        if not made.exists():
+            assert make(folder) == 0
+            made.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")
-def data(corpus: Path) -> Path:
-    """The corpus prepared for the tiny recipe."""
-    out = corpus.parent / "data"
-    assert main(["prepare", "--config", CONFIG, *TINY, "--source", str(corpus), "--out", str(out)]) == 0
-    return out
+def corpus(shared: Path) -> Path:
+    """A generated corpus of 64 tracks of 3 s in Music4All's layout; to be read only."""
+    arguments = ["--tracks", "64", "--seconds", "3", "--seed", "7"]
+    return _once(shared / "corpus", lambda out: main(["corpus", "--out", str(out), *arguments]))
 
 
 @pytest.fixture(scope="session")
-def run(data: Path) -> Path:
-    """A workdir trained for two epochs on the prepared corpus."""
-    workdir = data.parent / "run"
-    arguments = ["train", "--config", CONFIG, *TINY, "--config.train.epochs=2"]
-    assert main([*arguments, "--data", str(data), "--workdir", str(workdir)]) == 0
-    return workdir
+def data(shared: Path, corpus: Path) -> Path:
+    """The corpus prepared for the tiny recipe; to be read only."""
+    arguments = ["prepare", "--config", CONFIG, *TINY, "--source", str(corpus)]
+    return _once(shared / "data", lambda out: main([*arguments, "--out", str(out)]))
+
+
+@pytest.fixture(scope="session")
+def _trained(shared: Path, data: Path) -> Path:
+    arguments = ["train", "--config", CONFIG, *TINY, "--config.train.epochs=2", "--data", str(data)]
+    return _once(shared / "run", lambda workdir: main([*arguments, "--workdir", str(workdir)]))
+
+
+@pytest.fixture(scope="session")
+def run(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workdir trained for two epochs on the prepared corpus: a copy of this worker."""
+    return Path(shutil.copytree(_trained, tmp_path_factory.mktemp("trained") / "run"))
+
+
+@pytest.fixture(scope="session")
+def run_of_eight(shared: Path, data: Path) -> Path:
+    """A workdir trained like ``run``, but on eight devices; to be read only."""
+
+    def train(workdir: Path) -> int:
+        arguments = ["train", "--config", CONFIG, *TINY, "--config.train.epochs=2", "--data", str(data)]
+        process = spawn([*arguments, "--workdir", str(workdir)], 8)
+        print(*outputs([process]))
+        return process.returncode
+
+    return _once(shared / "run_of_eight", train)

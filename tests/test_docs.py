@@ -25,7 +25,7 @@ from data_pipeline.storage import user_cache
 from mgc_jax.cli import entry
 from mgc_jax.config import Config, recipes
 from scripts import commands_reference, docs_hooks
-from tests.tiny_bert import save_encoder
+from tests.support.tiny_bert import save_encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.sources import read_corpus
-from tests.test_imports import MODULES, Module
+from tests.support.source_tree import MODULES, Module
 
 WITH_EXAMPLES = [name for name, module in MODULES.items() if ">>> " in ast.unparse(module.tree)]
 

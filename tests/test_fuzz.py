@@ -36,7 +36,7 @@ from mgc_jax.network.state import ModelState, TrainState
 from mgc_jax.runs import checkpoint, weights_file
 from mgc_jax.runs.logs import Ending, JsonLines
 from mgc_jax.runs.workdir import Workdir
-from tests import bad_files, tiny_bert
+from tests.support import bad_files, tiny_bert
 
 RECIPE = Path(__file__).parents[1] / "configs" / "demo.py"
 

@@ -4,73 +4,21 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable
 
 import pytest
 
 from data_pipeline import extras
 from mgc_jax.cli import entry
+from tests.support.recipe import ROOT
+from tests.support.source_tree import MODULES, PACKAGES, Module, imports_of, read_all, within
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("data_pipeline", "mgc_jax")
 UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
 UNSAFE_CALLS |= {f"yaml.{name}" for name in ("load", "load_all", "full_load", "unsafe_load")}
 # What these read may be executed but for a keyword that is True; and keywords that have one safe value.
 SAFE_ONLY_WITH = {"torch.load": "weights_only", ".from_pretrained": "use_safetensors"}
 SAFE_ONLY_AS = {"allow_pickle": "False", "trust_remote_code": "False", "shell": "False", "weights_only": "True"}
-
-
-class Import(NamedTuple):
-    """``target`` is the full name of what is imported; ``lazy`` where it does not happen with the file's own import."""
-
-    target: str
-    lazy: bool
-
-
-class Module(NamedTuple):
-    name: str
-    tree: ast.Module
-    imports: tuple[Import, ...]
-
-    def uses(self, package: str) -> bool:
-        return any(within(i.target, package) for i in self.imports)
-
-
-def within(name: str, package: str) -> bool:
-    return name == package or name.startswith(f"{package}.")
-
-
-def imports_of(tree: ast.AST, package: str, lazy: bool = False) -> Iterator[Import]:
-    """Every import of a file in ``package``; ``from a import b`` counts as ``a.b``."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.Import):
-            yield from (Import(alias.name, lazy) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parts = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*parts, *([node.module] if node.module else [])])
-            yield from (Import(f"{base}.{alias.name}", lazy) for alias in node.names)
-        else:
-            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-            yield from imports_of(node, package, lazy or inside or typing_only)
-
-
-def read(path: Path) -> Module:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    initial = parts[-1] == "__init__"
-    name = ".".join(parts[:-1] if initial else parts)
-    tree = ast.parse(path.read_text("utf-8"), str(path))
-    return Module(name, tree, tuple(imports_of(tree, name if initial else ".".join(parts[:-1]))))
-
-
-def read_all(folder: str) -> list[Module]:
-    return [read(path) for path in sorted((ROOT / folder).rglob("*.py"))]
-
-
-MODULES = {module.name: module for package in PACKAGES for module in read_all(package)}
 
 
 def users(package: str) -> set[str]:
@@ -288,6 +236,14 @@ def test_the_house_is_small_enough_to_be_known():
     loose = [path.stem for path in (ROOT / "mgc_jax").glob("*.py")]
     assert len(loose) <= 8, loose
     assert sum(map(len, house.values())) <= 130
+
+
+def test_test_modules_share_by_way_of_support_only():
+    modules = read_all("tests")
+    assert len(modules) > 50
+    for module in modules:
+        known = [i.target for i in module.imports if within(i.target, "tests")]
+        assert all(within(target, "tests.support") for target in known), module.name
 
 
 def test_recipes_import_ml_collections_only():

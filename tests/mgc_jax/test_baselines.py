@@ -15,8 +15,8 @@ from mgc_jax.models.baselines import DenseResidualCNN, GenreHead, Pandeya, Santa
 from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.hierarchical_attention import GRU, AttentiveGRU, HierarchicalAttention
 from mgc_jax.models.losses import genre_loss
-from tests.conftest import CONFIG, TINY
-from tests.mgc_jax import QUICK
+from tests.support.recipe import CONFIG, TINY
+from tests.support.xla import QUICK
 
 B, L, G, VOCABULARY = 5, 37, 7, 101
 PICTURE = {"santana": (83, 75), "pandeya": (37, 33)}

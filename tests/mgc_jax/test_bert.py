@@ -10,11 +10,9 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file
 
-from mgc_jax.config import recipes
 from mgc_jax.models.bert import Bert, BertConfig, Frozen, load_bert, mean_pool
-from mgc_jax.network import build
-from tests.mgc_jax import QUICK
-from tests.tiny_bert import TINY, save_encoder, save_weights
+from tests.support.tiny_bert import TINY, save_weights
+from tests.support.xla import QUICK
 
 
 def minilm() -> Path:
@@ -157,14 +155,3 @@ def test_mean_pool_sees_real_tokens_only():
     hidden = jnp.array([[[1.0], [3.0], [99.0]], [[7.0], [8.0], [9.0]]])
     mask = jnp.array([[True, True, False], [False, False, False]])
     np.testing.assert_array_equal(mean_pool(hidden, mask), [[2.0], [0.0]])
-
-
-def test_what_prepare_stores_is_each_lyrics_own_output_from_eight_devices(tmp_path):
-    folder = save_encoder(tmp_path)
-    encode = build.lyrics_encoder(recipes.load(None, [f"lyrics.encoder={folder}", "lyrics.max_tokens=16"]))
-    tokens, mask = inputs(TINY)
-    stored = encode(tokens.astype(np.uint16), mask.sum(axis=1).astype(np.int32))
-    bert = load_bert(folder)
-    for row, ids, real in zip(stored, tokens, mask, strict=True):
-        alone = run(bert, ids[None, real], np.ones((1, real.sum()), bool))[0]
-        np.testing.assert_allclose(row[real], alone, rtol=1e-5, atol=1e-5)

@@ -26,6 +26,8 @@ from mgc_jax.runs import checkpoint
 from mgc_jax.runs.checkpoint import RECORD
 from mgc_jax.runtime import sharding
 
+pytestmark = pytest.mark.eight_devices
+
 
 def state(step: int, devices: int = 8) -> TrainState:
     """Arrays of every kind, one of them cut over the devices."""

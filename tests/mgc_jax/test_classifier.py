@@ -13,7 +13,7 @@ from mgc_jax.models.classifier import GenreClassifier
 from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.genre_graph import Constant
 from mgc_jax.models.losses import contrastive_loss, genre_loss, total_loss
-from tests.mgc_jax import QUICK
+from tests.support.xla import QUICK
 
 B, T, M, L, H, G, D = 5, 67, 37, 11, 14, 7, 24
 CONFIG = BertConfig(

@@ -5,7 +5,7 @@ import pytest
 from flax import nnx
 
 from mgc_jax.models.cross_attention import CrossAttention, CrossModalAttention, dropout
-from tests.mgc_jax import QUICK
+from tests.support.xla import QUICK
 
 B, S, L, D = 5, 7, 11, 12
 LENGTHS = np.array([11, 1, 3, 7, 2])

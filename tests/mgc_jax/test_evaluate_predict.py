@@ -20,8 +20,9 @@ from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.json_file import write_json
 from mgc_jax import api
 from mgc_jax.cli import main
+from mgc_jax.config import recipes
 from mgc_jax.evaluation.evaluate import summary
-from tests.conftest import CONFIG, TINY
+from tests.support.recipe import CONFIG, TINY
 
 KEYS = {
     *("jaccard", "f1_example", "f1_micro", "f1_macro", "exact_match", "hamming_loss", "map_macro", "map_micro"),
@@ -67,7 +68,7 @@ def test_a_genre_without_test_tracks_has_no_score(report: dict, tmp_path: Path):
 
 def test_evaluation_does_not_depend_on_the_batch_size(report: dict, run: Path, data: Path):
     model = mgc_jax.load(str(run))
-    model.config["compute"]["evaluation_batch_size"] = 8
+    model.config = recipes.changed(model.config, {"compute.evaluation_batch_size": 8}, origin="the test")
     again = model.evaluate(str(data), "test")
     for key in ("map_macro", "jaccard", "bce"):
         assert again[key] == pytest.approx(report[key], rel=1e-5)
@@ -79,7 +80,7 @@ def test_stored_features_and_the_encoder_in_the_step_agree(report: dict, run: Pa
     model = mgc_jax.load(str(run))
     with pytest.raises(InputError, match=r"lyrics\.input=tokens"):
         model.evaluate(str(tmp_path / "data"), "test")
-    model.config["lyrics"]["input"] = "tokens"
+    model.config = recipes.changed(model.config, {"lyrics.input": "tokens"}, origin="the test")
     data = PreparedData(tmp_path / "data")
     for key in ("bce", "map_macro", "jaccard"):
         assert model.evaluate(data, "test")[key] == pytest.approx(report[key], rel=2e-3)  # float16 against float32
@@ -278,10 +279,10 @@ def test_an_address_without_a_model_is_named(place, said, capsys):
 def test_a_run_is_loaded_on_other_devices_than_it_was_trained_on(
     run: Path, model: mgc_jax.Model, song: Path, data: Path, report: dict, tmp_path: Path
 ):
-    """Settings for three devices to a copy of the model, and a batch that eight devices cannot share."""
+    """A copy of the model with settings for three devices."""
     folder = shutil.copytree(run, tmp_path / "run")
     settings = json.loads((folder / "config.json").read_text())
-    settings["compute"] |= {"model_parallel": 3, "evaluation_batch_size": 12}
+    settings["compute"]["model_parallel"] = 3
     (folder / "config.json").write_text(json.dumps(settings))
     other = mgc_jax.load(folder)
     assert other.predict(song, "la la").predicted == model.predict(song, "la la").predicted

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -68,17 +70,25 @@ def untrained(run: Path, **settings: str | bool | int) -> Model:
     return Model(loaded.folder, config, loaded.vocabulary, network, state, loaded.encoder)
 
 
+def compiled(model: Model, function: Callable[[Any, dict], Any]) -> Callable[[dict], Any]:
+    """``function`` of the whole model and a batch, without any step of the project."""
+    run = jax.jit(lambda state, frozen, batch: function(model.network.merge(state, frozen), batch))
+    return lambda batch: jax.device_get(run(model.state, model.network.frozen, batch))
+
+
 def ask(model: Model, clips: list[np.ndarray], texts: list[str | None]) -> np.ndarray:
-    """Logits (B, G) by one call of the whole model, without any step of the project."""
+    """Logits (B, G) of the whole model, four rows at a time: one program, however many rows there are."""
     tokens = [model.tokens(text) for text in texts]
     rows = np.stack([np.pad(ids.astype(np.int32), (0, model.config.lyrics.max_tokens - len(ids))) for ids in tokens])
     batch = {
-        "spectrogram": jnp.asarray(np.stack(clips)),
-        "tokens": jnp.asarray(rows),
-        "num_tokens": jnp.asarray([len(ids) for ids in tokens], jnp.int32),
+        "spectrogram": np.stack(clips),
+        "tokens": rows,
+        "num_tokens": np.array([len(ids) for ids in tokens], np.int32),
     }
-    network = model.network.merge(model.state, model.network.frozen)
-    return np.asarray(jax.jit(lambda given: network(given, train=False).logits)(batch), np.float64)
+    logits = compiled(model, lambda network, part: network(part, train=False).logits)
+    fours = [np.arange(start, start + 4) % len(clips) for start in range(0, len(clips), 4)]
+    found = [logits({name: values[four] for name, values in batch.items()}) for four in fours]
+    return np.concatenate(found)[: len(clips)].astype(np.float64)
 
 
 def columns(model: Model, explanation: Explanation) -> list[int]:
@@ -153,10 +163,10 @@ def test_attention_comes_back_to_seconds_and_words(model: Model, explained: Expl
     np.testing.assert_allclose(found.to_seconds.sum(1), 1.0, atol=1e-6)
     assert found.words.tolist() == [*range(9)][: len(found.words)]
     clip = list(model.clips(song(7.0), RATE))[1][1]
-    network = model.network.merge(model.state, model.network.frozen)
     ids = model.tokens(LYRICS)
     batch = {"spectrogram": clip[None], "tokens": ids[None].astype(np.int32), "num_tokens": np.array([len(ids)])}
-    heard, read = network.cross_attention.weights(*network.represent(batch, train=False))
+    weights = compiled(model, lambda network, b: network.cross_attention.weights(*network.represent(b, train=False)))
+    heard, read = weights(batch)
     own = [model.tokens(word)[1:-1] for word in LYRICS.split()]  # the pieces of each word by itself
     place = 1
     for word, pieces in enumerate(own[:6]):
@@ -187,7 +197,8 @@ def test_the_graph_is_what_the_formula_gives_with_and_without_edges(model: Model
         "tokens": np.tile(ids.astype(np.int32), (3, 1)),
         "num_tokens": np.full(3, len(ids)),
     }
-    fused = np.asarray(network.fuse(*network.represent(batch, train=False), train=False, key=None), np.float64).mean(0)
+    fuse = compiled(model, lambda net, b: net.fuse(*net.represent(b, train=False), train=False, key=None))
+    fused = fuse(batch).astype(np.float64).mean(0)
 
     def logit(adjacency: np.ndarray, genre: int) -> float:
         hidden = adjacency @ nodes @ weights[0]
@@ -228,14 +239,14 @@ def test_every_kind_of_model_is_explained(run: Path, settings: dict):
     assert set(found.genres) == set(genres)
     here = columns(model, found)
     (_, first), (_, second) = model.clips(song(4.0), RATE)
-    whole = ask(model, [first, second], [LYRICS] * 2)[:, here]
-    np.testing.assert_allclose(found.logits, whole.mean(0), atol=5e-5)
     # The last span of the second window, the first word.
     span = int(np.flatnonzero(found.segments[:, 0] >= 1.0)[-1])
     silenced = second.copy()
     silenced[round((found.segments[span, 0] - 1.0) * RATE / 512 + 0.5) :] = 0
     masked = MASKED["Dancing"]
-    one, other, third = ask(model, [silenced, first, second], [LYRICS, masked, masked])[:, here]
+    logits = ask(model, [first, second, silenced, first, second], [LYRICS, LYRICS, LYRICS, masked, masked])[:, here]
+    whole, (one, other, third) = logits[:2], logits[2:]
+    np.testing.assert_allclose(found.logits, whole.mean(0), atol=5e-5)
     np.testing.assert_allclose(found.segment_effect[span], whole[1] - one, atol=5e-5)
     np.testing.assert_allclose(found.base + found.sound_part + found.words_part, found.logits, atol=1e-9)
     hears, reads = (

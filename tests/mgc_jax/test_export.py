@@ -34,8 +34,8 @@ from mgc_jax.export.card import card
 from mgc_jax.export.folder import export
 from mgc_jax.export.subject import Subject
 from mgc_jax.runs import weights_file
-from tests.conftest import QUICK_XLA
-from tests.mgc_jax import exporting
+from tests.support import tiny_model
+from tests.support.xla import QUICK_XLA
 
 ROOT = Path(__file__).parents[2]
 LYRICS = "dancing all night under neon light"
@@ -116,7 +116,7 @@ def test_nothing_else_is_needed_to_load_it(exported, tmp_path, monkeypatch):
 
 def test_no_path_of_this_machine_is_told(workdir, exported, tmp_path):
     """A pushed folder is read by everybody."""
-    model = exporting.model(tmp_path / "run", encoder=str(tmp_path / "encoders" / "my-bert"))
+    model = tiny_model.model(tmp_path / "run", encoder=str(tmp_path / "encoders" / "my-bert"))
     export(model, tmp_path / "model")
     settings = json.loads((tmp_path / "model" / "config.json").read_text())
     assert settings["lyrics"]["encoder"] == "./my-bert"
@@ -196,10 +196,10 @@ assert not [name for name in sys.modules if name.split(".")[0] in blocked and sy
 
 def check_program(model: api.Model, folder: Path, tmp_path: Path) -> None:
     """The program, with nothing but jax, says what the live model says."""
-    given = exporting.batch(model, rows=3)
+    given = tiny_model.batch(model, rows=3)
     np.savez(tmp_path / "given.npz", **given)
     python(ALONE, str(folder / "model.stablehlo"), str(tmp_path / "given.npz"), folder=tmp_path)
-    live = exporting.logits(model, given)
+    live = tiny_model.logits(model, given)
     for rows in (1, 3):
         out = np.load(tmp_path / f"{rows}.npz")
         assert (out["logits"].shape, out["logits"].dtype) == ((rows, model.vocabulary.size), np.float32)
@@ -231,12 +231,12 @@ VARIANTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_kind_of_model(variant, tmp_path, capsys):
-    model = exporting.model(tmp_path / "run", VARIANTS[variant])
+    model = tiny_model.model(tmp_path / "run", VARIANTS[variant])
     remarks = export(model, tmp_path / "model")
     assert len(remarks) == 3  # no thresholds, no figures, no licence
     again = mgc_jax.load(tmp_path / "model")
-    given = exporting.batch(model, rows=3)
-    np.testing.assert_array_equal(exporting.logits(model, given), exporting.logits(again, given))
+    given = tiny_model.batch(model, rows=3)
+    np.testing.assert_array_equal(tiny_model.logits(model, given), tiny_model.logits(again, given))
     if variant == "bfloat16":  # the program computes in float32 with the same weights
         settings = json.loads((tmp_path / "model" / "config.json").read_text())
         settings["compute"]["dtype"] = "float32"
@@ -279,7 +279,7 @@ def test_the_twin_of_an_exported_folder(workdir, exported, data):
     given = {name: given[name] for name in ("spectrogram", "tokens", "num_tokens")}
     with torch.no_grad():
         theirs = twin(*(torch.as_tensor(np.asarray(value)) for value in given.values())).logits.numpy()
-    np.testing.assert_allclose(theirs, exporting.logits(mgc_jax.load(workdir), given), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(theirs, tiny_model.logits(mgc_jax.load(workdir), given), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -290,13 +290,13 @@ def test_onnx(variant, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     from mgc_jax.torch_reference import onnx_file
 
-    model = exporting.model(tmp_path / "run", VARIANTS[variant])
+    model = tiny_model.model(tmp_path / "run", VARIANTS[variant])
     export(model, tmp_path / "model", write_onnx=onnx_file.write)
     session = onnxruntime.InferenceSession(tmp_path / "model" / "model.onnx")
     for rows in (1, 3, 5):
-        given = exporting.batch(model, rows)
+        given = tiny_model.batch(model, rows)
         scores, logits = session.run(["scores", "logits"], given)
-        live = exporting.logits(model, given)
+        live = tiny_model.logits(model, given)
         np.testing.assert_allclose(logits, live, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(scores, jax.nn.sigmoid(live), atol=1e-5)
     assert "model.onnx" in (tmp_path / "model" / "README.md").read_text()
@@ -351,7 +351,7 @@ def test_tokens_by_the_tokenizers_library_alone(exported):
 
 def test_an_encoder_without_a_tokenizer_file_stays_cased(tmp_path):
     """Whether vocab.txt is meant for lower case, the name of its folder tells, and that changes."""
-    model = exporting.model(tmp_path / "run-uncased")
+    model = tiny_model.model(tmp_path / "run-uncased")
     assert model.encoder.name.endswith("encoder")
     assert not (model.encoder / "tokenizer.json").exists()
     (model.encoder / "tokenizer_config.json").write_text("{}")
@@ -435,7 +435,7 @@ def test_the_card_says_what_was_not_measured(workdir, tmp_path):
      (f"{RIVAL}pandeya model.fusion=audio", True, True, False)],
 )  # fmt: skip
 def test_the_limits_are_those_of_what_the_model_takes(variant, hears, reads, pretrained, tmp_path):
-    text = card(Subject(exporting.model(tmp_path / "run", variant), "model", {}, "unknown", onnx=False))
+    text = card(Subject(tiny_model.model(tmp_path / "run", variant), "model", {}, "unknown", onnx=False))
     assert ("It hears" in text) == hears
     assert ("whole lyrics" in text) == (hears and reads)
     assert ("It reads the first" in text) == reads
@@ -496,7 +496,7 @@ def no_file_over(size: int):
 @pytest.mark.parametrize("size", [1 << 10, 1 << 15, 1 << 17])
 def test_no_room_leaves_nothing(size, tmp_path):
     """The encoder, the weights and the program are too large, one after the other."""
-    model = exporting.model(tmp_path / "run")
+    model = tiny_model.model(tmp_path / "run")
     with no_file_over(size), pytest.raises((InputError, OSError)) as error:
         export(model, tmp_path / "model")
     assert "too large" in str(error.value)
@@ -516,7 +516,7 @@ def test_the_place_may_be_empty_or_half_written(workdir, tmp_path):
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An exported model that is quickly loaded."""
     folder = tmp_path_factory.mktemp("small")
-    export(exporting.model(folder / "run"), folder / "model")
+    export(tiny_model.model(folder / "run"), folder / "model")
     return folder / "model"
 
 
@@ -561,8 +561,8 @@ def test_it_is_read_from_a_bucket(small, tmp_path, monkeypatch):
     assert there.folder.path.is_relative_to(tmp_path)
     assert there.encoder == there.folder.path / "encoder"
     assert not (there.folder.path / "model.stablehlo").exists()  # for those who go without this program
-    given = exporting.batch(there, rows=2)
-    np.testing.assert_array_equal(exporting.logits(there, given), exporting.logits(mgc_jax.load(small), given))
+    given = tiny_model.batch(there, rows=2)
+    np.testing.assert_array_equal(tiny_model.logits(there, given), tiny_model.logits(mgc_jax.load(small), given))
 
 
 def test_weights_that_are_cut(small):

@@ -13,17 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import load
 from mgc_jax.cli import main
 from mgc_jax.runs.workdir import Workdir
-from mgc_jax.runtime import sharding
-from tests.conftest import CONFIG, QUICK_XLA, TINY
-from tests.mgc_jax.test_train import command, lines, parameters
+from tests.support.recipe import CONFIG, TINY
+from tests.support.training import command, lines, parameters
+from tests.support.xla import QUICK_XLA
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +48,7 @@ def interrupt(at: list[dict[str, Any]], arguments: list[str], cache: Path) -> li
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    program = [sys.executable, "-m", "tests.interrupted", json.dumps(at), *arguments]
+    program = [sys.executable, "-m", "tests.support.interrupted", json.dumps(at), *arguments]
     done = subprocess.run(program, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=800)
     runs = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(runs) == len(at) + 1
@@ -148,19 +146,3 @@ def test_a_shard_with_a_flipped_byte_is_named(data: Path, tmp_path: Path, capsys
     message = capsys.readouterr().err.splitlines()[-1]
     assert f"{shard} is broken (" in message
     assert "hash mismatch" in message
-
-
-@pytest.mark.slow
-def test_what_eight_devices_learned_scores_the_same_on_fewer(run: Path, data: Path, monkeypatch):
-    reports = []
-    for devices in (8, 4, 2, 1):
-        mesh = sharding.make_mesh(devices=jax.devices()[:devices])
-        with monkeypatch.context() as patch:
-            patch.setattr(sharding, "make_mesh", lambda model_parallel, mesh=mesh: mesh)
-            report = load(str(run)).evaluate(data, "test")
-        # Scores are the same to rounding; what is made of them is the same.
-        rounded = [report.pop("bce"), *(genre.pop("threshold") for genre in report["genres"])]
-        reports.append((report, rounded))
-    for report, rounded in reports[1:]:
-        assert report == reports[0][0]
-        assert rounded == pytest.approx(reports[0][1], rel=1e-5)

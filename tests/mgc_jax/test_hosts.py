@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,24 +18,11 @@ from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
 from mgc_jax.runtime import fatal_errors
 from mgc_jax.runtime.processes import Hosts
-from tests.conftest import CONFIG, TINY
-from tests.mgc_jax.test_train import command, lines, spawn
+from tests.support.recipe import CONFIG, TINY
+from tests.support.training import command, free_port, lines, outputs, spawn, spawn_all
+from tests.support.xla import with_devices
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
-
-
-def spawn_all(arguments: list[str], processes: int, *, timeout: int = 120) -> list[subprocess.Popen]:
-    """The command on so many processes with eight devices together."""
-    where = ["--coordinator", f"localhost:{free_port()}", "--processes", str(processes), "--timeout", str(timeout)]
-    return [spawn([*arguments, *where, "--process", str(i)], 8 // processes) for i in range(processes)]
-
-
-def outputs(processes: list[subprocess.Popen]) -> list[str]:
-    return [process.communicate(timeout=300)[0] for process in processes]
+pytestmark = pytest.mark.eight_devices
 
 
 def wait_for(process: subprocess.Popen, text: str) -> None:
@@ -74,7 +60,7 @@ sys.exit(processes.run(processes.Hosts(coordinator, 2, int(process), 60), work))
 def test_each_process_reads_its_own_share_of_every_batch(data: Path, tmp_path: Path):
     where = f"localhost:{free_port()}"
     given = [[str(tmp_path / i), str(data), CONFIG, where, i] for i in ("0", "1")]
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    environment = os.environ | with_devices(4)
     running = [subprocess.Popen([sys.executable, "-c", READ, *words], env=environment) for words in given]
     assert [process.wait(timeout=120) for process in running] == [0, 0]
     first, second = (np.array(json.loads((tmp_path / i).read_text())) for i in ("0", "1"))
@@ -113,14 +99,15 @@ def test_training_does_not_depend_on_the_number_of_devices_and_processes(data: P
 
 
 @pytest.mark.slow
-def test_a_run_of_eight_devices_goes_on_and_ends_on_two_processes(run: Path, data: Path, tmp_path: Path):
-    workdir = tmp_path / "run"
-    shutil.copytree(run, workdir)
+def test_a_run_of_eight_devices_goes_on_and_ends_on_two_processes(run_of_eight: Path, data: Path, tmp_path: Path):
+    here, workdir = tmp_path / "here", tmp_path / "run"
+    for copy in (here, workdir):
+        shutil.copytree(run_of_eight, copy)
 
     # The checkpoint of one process scores the same on two.
     evaluate = ["evaluate", "--data", str(data), "--split", "test", "--workdir"]
-    assert main([*evaluate, str(run)]) == 0
-    expected = json.loads((run / "evaluation_test.json").read_text())
+    assert main([*evaluate, str(here)]) == 0
+    expected = json.loads((here / "evaluation_test.json").read_text())
     running = spawn_all([*evaluate, str(workdir)], 2)
     told = outputs(running)
     assert [p.returncode for p in running] == [0, 0], told

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from mgc_jax.export.folder import export
-from tests import hub_server
-from tests.mgc_jax import exporting
+from tests.support import hub_server, tiny_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +61,7 @@ def refusal(answer: dict[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hub") / "model"
-    export(exporting.model(folder.parent / "run"), folder)
+    export(tiny_model.model(folder.parent / "run"), folder)
     return folder
 
 
@@ -70,9 +69,9 @@ PUSH = ["push", "--repo", "user/name", "--folder"]
 PREDICT = ["predict", "--workdir", "hf://user/name", "song.mp3"]
 LOAD = """
 import sys, numpy as np, mgc_jax
-from tests.mgc_jax import exporting
+from tests.support import tiny_model
 model = mgc_jax.load(sys.argv[1])
-np.save(sys.argv[2], exporting.logits(model, exporting.batch(model, rows=3)))
+np.save(sys.argv[2], tiny_model.logits(model, tiny_model.batch(model, rows=3)))
 print(model.folder.path)
 """
 
@@ -117,8 +116,8 @@ def test_a_model_goes_to_the_hub_and_comes_back(exported, tmp_path):
         model = mgc_jax.load(exported)
         import numpy as np
 
-        given = exporting.batch(model, rows=3)
-        np.testing.assert_allclose(np.load(out), exporting.logits(model, given), rtol=1e-5, atol=1e-5)
+        given = tiny_model.batch(model, rows=3)
+        np.testing.assert_allclose(np.load(out), tiny_model.logits(model, given), rtol=1e-5, atol=1e-5)
         assert not (folder / "model.stablehlo").exists()  # for those who go without this program
         assert (folder / "encoder" / "model.safetensors").exists()
 

@@ -11,7 +11,7 @@ from mgc_jax.cli import main
 from mgc_jax.runtime import sharding
 from mgc_jax.training import memory
 from mgc_jax.training.batches import StreamedBatch
-from tests.conftest import CONFIG, TINY
+from tests.support.recipe import CONFIG, TINY
 
 MULTIPLE = 2
 
@@ -52,5 +52,5 @@ def test_training_that_does_not_fit_is_refused(data: Path, tmp_path: Path, monke
     assert main([*arguments, "--data", str(data), "--workdir", str(tmp_path)]) == 2
     said = capsys.readouterr()
     assert "A batch of 16 (train.batch_size) does not fit" in said.err
-    assert "not even one of 8 does." in said.err
+    assert "not even one of 1 does." in said.err
     assert ("its batches are streamed" in said.out) == (placement == "device")

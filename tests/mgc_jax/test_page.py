@@ -29,7 +29,7 @@ from mgc_jax import api
 from mgc_jax.cli import main
 from mgc_jax.web import result, server
 from mgc_jax.web.queue import SongQueue
-from tests.browser import browser, page  # noqa: F401
+from tests.support.browser import browser, page  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = "dancing all night\nunder <b>the</b> lights"

@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 
 from mgc_jax.cli import main
 from mgc_jax.report.mistakes import locate
-from tests.browser import problems
+from tests.support.browser import problems
 
 SECTIONS = (
     *("results", "training", "genres", "precision", "calibration", "maps", "confusions", "retrieval", "mistakes"),

@@ -28,7 +28,7 @@ from mgc_jax.paper.reproduce import (
     slug,
 )
 from mgc_jax.paper.sweeps import FULL, SWEEPS, Row, Sweep
-from tests.conftest import CONFIG, TINY
+from tests.support.recipe import CONFIG, TINY
 
 SETTINGS = [item.removeprefix("--config.") for item in TINY] + ["train.epochs=1", "train.batch_size=8"]
 

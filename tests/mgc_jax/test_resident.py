@@ -13,7 +13,9 @@ from mgc_jax.cli import main
 from mgc_jax.runtime import sharding
 from mgc_jax.training import memory
 from mgc_jax.training.batches import ResidentBatch
-from tests.conftest import CONFIG, TINY
+from tests.support.recipe import CONFIG, TINY
+
+pytestmark = pytest.mark.eight_devices
 
 
 @pytest.mark.parametrize("devices", [1, 8])
@@ -42,7 +44,9 @@ def validation_and_losses(workdir: Path) -> list[float]:
 
 
 @pytest.mark.slow
-def test_training_is_the_same_from_the_devices_memory(run: Path, data: Path, tmp_path: Path, monkeypatch, capsys):
+def test_training_is_the_same_from_the_devices_memory(
+    run_of_eight: Path, data: Path, tmp_path: Path, monkeypatch, capsys
+):
     needs: list[float] = []
 
     def needed(step, real=memory.needed):
@@ -52,7 +56,7 @@ def test_training_is_the_same_from_the_devices_memory(run: Path, data: Path, tmp
     monkeypatch.setattr(memory, "needed", needed)
     arguments = ["train", "--config", CONFIG, *TINY, "--config.train.epochs=2", "--config.compute.placement=device"]
     assert main([*arguments, "--data", str(data), "--workdir", str(tmp_path / "resident")]) == 0
-    streamed = validation_and_losses(run)
+    streamed = validation_and_losses(run_of_eight)
     assert len(set(streamed)) == 8
     np.testing.assert_allclose(validation_and_losses(tmp_path / "resident"), streamed, rtol=1e-5)
     assert "its batches are streamed" not in capsys.readouterr().out

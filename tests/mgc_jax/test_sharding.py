@@ -16,6 +16,7 @@ from mgc_jax.training import steps
 from mgc_jax.training.batches import StreamedBatch
 from mgc_jax.training.objective import make_optimiser, step_recipe
 
+pytestmark = pytest.mark.eight_devices
 ENCODER = BertConfig(101, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
 SETTINGS = (
     "audio.seconds=1.5 lyrics.max_tokens=8 model.width=16 model.heads=2 model.gcn_hidden=16 train.batch_size=8 "

@@ -14,7 +14,7 @@ from mgc_jax.config import recipes
 from mgc_jax.evaluation.steps import make_evaluation_step
 from mgc_jax.network import build, state
 from mgc_jax.runtime import sharding
-from tests.conftest import CONFIG, TINY
+from tests.support.recipe import CONFIG, TINY
 
 LONG = [*TINY, "--config.lyrics.max_tokens=200", "--config.data.max_genres=6"]
 BUCKETS = ["--config.train.lyrics_bucket=32", "--config.train.batch_size=8", "--config.train.log_every_steps=1"]

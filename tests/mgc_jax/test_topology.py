@@ -19,6 +19,7 @@ from mgc_jax.runtime import sharding
 from mgc_jax.training import state as train_state
 from mgc_jax.training.objective import make_optimiser
 
+pytestmark = pytest.mark.eight_devices
 GOLDEN = Path(__file__).with_name("collectives_v5e_2x2.json")
 SMALL = (
     "audio.seconds=1.5 lyrics.max_tokens=8 model.width=16 model.heads=2 model.gcn_hidden=16 train.batch_size=32"

@@ -23,10 +23,10 @@ from mgc_jax.training import steps
 from mgc_jax.training.batches import StreamedBatch
 from mgc_jax.training.objective import make_optimiser, step_recipe
 from mgc_jax.training.state import begin
-from tests.conftest import CONFIG
-from tests.conftest import TINY as CORPUS
-from tests.mgc_jax import QUICK
-from tests.tiny_bert import TINY, save_encoder
+from tests.support.recipe import CONFIG
+from tests.support.recipe import TINY as CORPUS
+from tests.support.tiny_bert import TINY, save_encoder
+from tests.support.xla import QUICK
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

@@ -26,9 +26,8 @@ from mgc_jax.runs.logs import Ending, JsonLines
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.trackers import delivery
 from mgc_jax.training.step_by_length import StepByLength
-from tests.mgc_jax.test_hosts import outputs, spawn_all
-from tests.mgc_jax.test_train import command, lines
-from tests.mgc_jax.tracker_servers import WandbServer, mlflow_answers, serving
+from tests.support.tracker_servers import WandbServer, mlflow_answers, serving
+from tests.support.training import command, lines, outputs, spawn_all
 
 wandb = pytest.importorskip("wandb")
 mlflow = pytest.importorskip("mlflow")
@@ -437,7 +436,7 @@ def test_a_training_that_is_killed_then_stopped_then_broken_has_one_run(data, tm
     more = ["--config.train.checkpoint_every_steps=2", *EVERY_STEP, "--config.log.tracker=mlflow"]
     arguments = command(data, workdir, "--config.train.epochs=1", *more)
     killed = [{"place": "step", "count": 4, "delay": 0, "signal": int(signal.SIGKILL)}]
-    program = [sys.executable, "-m", "tests.interrupted", json.dumps(killed), *arguments]
+    program = [sys.executable, "-m", "tests.support.interrupted", json.dumps(killed), *arguments]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert [json.loads(line)["code"] for line in done.stdout.splitlines()] == [-signal.SIGKILL, 0], done.stderr
     run = run_of(workdir)

@@ -2,73 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from data_pipeline.lyrics import locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData, example_fields
 from data_pipeline.reading.records import Records
 from mgc_jax.cli import main
-from mgc_jax.network.state import ModelState, abstract
+from mgc_jax.network.state import ModelState
 from mgc_jax.runs import checkpoint
-from mgc_jax.runs.workdir import Workdir
-from mgc_jax.runtime import sharding
 from mgc_jax.training import optimisers
-from mgc_jax.training.objective import make_optimiser
-from mgc_jax.training.state import shapes
-from tests.conftest import CONFIG, QUICK_XLA, TINY
-
-EIGHT = [*TINY, "--config.train.batch_size=8"]
-
-
-def command(data: Path, workdir: Path, *more: str) -> list[str]:
-    return ["train", "--config", CONFIG, *EIGHT, "--data", str(data), "--workdir", str(workdir), *more]
-
-
-def spawn(arguments: list[str], devices: int, **options) -> subprocess.Popen:
-    environment = os.environ | {
-        "PYTHONUNBUFFERED": "1",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {QUICK_XLA}",
-    }
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen([sys.executable, "-m", "mgc_jax", *arguments], env=environment, **pipes, **options)
-
-
-def lines(workdir: Path) -> list[dict]:
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def newest(workdir: Path, kind: str) -> Any:
-    """The newest state to resume from (``latest``), or the best model's (``best``), on one device."""
-    folder = Workdir(workdir)
-    config = folder.config()
-    mesh = sharding.make_mesh(devices=jax.devices()[:1])
-    encoder = locate_encoder(config.lyrics.encoder)
-    network, target = abstract(config, folder.vocabulary().size, encoder, mesh)
-    store: Any = checkpoint.best(workdir)
-    if kind == "latest":
-        store.close()
-        store, target = checkpoint.latest(workdir), shapes(network, target, make_optimiser(config, 1))
-    restored = store.restore(target)
-    store.close()
-    assert restored is not None
-    return restored[0]
-
-
-def parameters(workdir: Path) -> dict[str, np.ndarray]:
-    """Every array of the newest checkpoint, by path."""
-    leaves = jax.tree_util.tree_flatten_with_path(newest(workdir, "latest"))[0]
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+from tests.support.recipe import CONFIG, TINY
+from tests.support.training import command, lines, newest, parameters, spawn
 
 
 def test_what_is_scored_and_kept_is_the_average_of_the_weights(data: Path, tmp_path: Path):
@@ -213,8 +163,3 @@ def test_other_settings_or_genres_do_not_touch_a_run(run: Path, data: Path, caps
     assert main([*arguments, "--config.model.width=32"]) == 2
     assert "model.width" in capsys.readouterr().err
     assert (run / "config.json").read_bytes() == before
-
-
-def test_a_batch_must_divide_over_the_devices(data: Path, tmp_path: Path, capsys):
-    assert main(command(data, tmp_path / "run", "--config.train.batch_size=9")) == 2
-    assert "use a multiple of 8" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 A program for ``test_faults.py``: every run is a fork of this process, which has imported everything, for that is most
 of a start. Nothing but the moment of the signal is arranged; the signal is real, and the run ends by it.
 
-    python -m tests.interrupted MOMENTS COMMAND...
+    python -m tests.support.interrupted MOMENTS COMMAND...
 
 MOMENTS is JSON, [{"place": ..., "count": ..., "delay": ..., "signal": ...}, ...]: the signal is sent ``delay`` seconds
 after the ``count``-th time that the place is reached. Prints a line of JSON for each run: its exit code, or minus the

@@ -13,7 +13,7 @@ from mgc_jax.config import recipes
 from mgc_jax.network.state import initialise
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import sharding
-from tests import tiny_bert
+from tests.support import tiny_bert
 
 NAMES = ("rock", "pop", "r&b", "zouk", "jazz | blues", "hard rock")
 SMALL = (
