@@ -256,7 +256,7 @@ def _over_batch(run: Callable[..., Any], rule: str, *arguments: jax.Array) -> An
     ``rule`` names the axes of arguments and results as XLA's partitioner wants them; ``b`` is the batch, first.
     """
     given, made = (side.split(", ") for side in rule.split(" -> "))
-    whole = sorted(set(rule.replace(",", "").replace("->", "").split()) - {"b"})
+    axes = dict.fromkeys(rule.replace(",", "").replace("->", "").split())  # in their order, as it must be
 
     def partition(mesh: Any, arguments: Any, results: Any) -> Any:
         batch = P(*arguments[0].sharding.spec[:1])
@@ -268,5 +268,5 @@ def _over_batch(run: Callable[..., Any], rule: str, *arguments: jax.Array) -> An
         return mesh, run, results, places(given)
 
     call = custom_partitioning(run)
-    call.def_partition(partition, sharding_rule=rule, need_replication_factors=tuple(whole))
+    call.def_partition(partition, sharding_rule=rule, need_replication_factors=tuple(axis for axis in axes if axis != "b"))
     return call(*arguments)
