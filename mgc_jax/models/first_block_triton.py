@@ -65,23 +65,33 @@ class Work:
 
     @property
     def tiles(self) -> int:
-        """Of each program."""
-        return math.ceil(self.windows / (self.tiling.windows * self.tiling.parts))
+        """Of the whole track; the last one may be short of windows."""
+        return math.ceil(self.windows / self.tiling.windows)
+
+    @property
+    def share(self) -> int:
+        """The tiles of each program, but for the last one."""
+        return math.ceil(self.tiles / self.tiling.parts)
 
     @property
     def parts(self) -> int:
         """The programs of the track."""
-        return math.ceil(self.windows / (self.tiling.windows * self.tiles))
+        return math.ceil(self.tiles / self.share)
 
     @property
     def slots(self) -> int:
         """A, filled up."""
         return _filled_up((self.pool[0] + 2) * (self.pool[1] + 2))
 
+    def loop(self, body: Callable[[Any, Any], Any], start: Any) -> Any:
+        """``body(tile, carry)`` for all tiles of this program."""
+        first = pl.program_id(1) * self.share
+        return lax.fori_loop(first, jnp.minimum(first + self.share, self.tiles), body, start)
+
     def tile(self, number: Any) -> tuple[jax.Array, jax.Array | None]:
-        """The windows of a tile of the track, and which of them there are, or None for all."""
+        """The windows of a tile, and which of them there are, or None for all; one too many repeats the last."""
         window = number * self.tiling.windows + jnp.arange(self.tiling.windows)
-        if self.parts * self.tiles * self.tiling.windows == self.windows:
+        if self.windows % self.tiling.windows == 0:
             return window, None
         return jnp.minimum(window, self.windows - 1), window < self.windows
 
@@ -115,8 +125,7 @@ def _moments_kernel(x_ref: Any, sums_ref: Any, products_ref: Any, *, work: Work)
         return so_far[0] + slots.astype(jnp.float32).sum(1), so_far[1] + products
 
     zeros = jnp.zeros(work.slots), jnp.zeros((work.slots, work.slots))
-    first = pl.program_id(1) * work.tiles
-    sums_ref[...], products_ref[...] = lax.fori_loop(first, first + work.tiles, add, zeros)
+    sums_ref[...], products_ref[...] = work.loop(add, zeros)
 
 
 def pooled(x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool) -> tuple[jax.Array, None]:
@@ -136,13 +145,14 @@ def _pooled_kernel(x_ref: Any, w_ref: Any, a_ref: Any, b_ref: Any, out_ref: Any,
     a, b = a_ref[...][:, None], b_ref[...][:, None]
 
     def write(number: Any, nothing: None) -> None:
-        window, _ = work.tile(number)  # one too many writes the last one's values again
+        window, _ = work.tile(number)
         slots = work.read(x_ref, window)
         best = functools.reduce(jnp.maximum, (triton.dot(w, slots) for w in places))
-        out_ref[_of_windows(out_ref, window, len(a))] = jnp.maximum(best * a + b, 0.0).astype(out_ref.dtype)
+        z = best * a + b
+        # Triton's maximum would make 0 of what is not a number.
+        out_ref[_of_windows(out_ref, window, len(a))] = jnp.where(z < 0, 0.0, z).astype(out_ref.dtype)
 
-    first = pl.program_id(1) * work.tiles
-    lax.fori_loop(first, first + work.tiles, write, None)
+    work.loop(write, None)
 
 
 def winners(
@@ -153,12 +163,12 @@ def winners(
 
     def run(x: jax.Array, g: jax.Array, *weights: jax.Array) -> Any:
         filled = len(weights[-1])
-        out = _parts(x, work, (places, filled, work.slots), (filled,))
+        out = _parts(x, work, (places, filled, work.slots), (filled, 16))
         return _call(_winners_kernel, work, [x, g], weights, out)
 
     given = _bordered(x), g.reshape(len(g), work.windows, channels), *_weights(w, a, b)
-    by_place, alone = _over_batch(run, "b t m, b n f, k c a, d, e -> b p g h i, b q j", *given)
-    return by_place.sum((0, 1))[:, :channels, :slots].swapaxes(1, 2), alone.sum((0, 1))[:channels]
+    by_place, alone = _over_batch(run, "b t m, b n f, k c a, d, e -> b p g h i, b q j l", *given)
+    return by_place.sum((0, 1))[:, :channels, :slots].swapaxes(1, 2), alone[..., 0].sum((0, 1))[:channels]
 
 
 def _winners_kernel(
@@ -167,35 +177,45 @@ def _winners_kernel(
     places = [w_ref[k] for k in range(w_ref.shape[0])]
     a, b = a_ref[...][:, None], b_ref[...][:, None]
 
-    def add(number: Any, so_far: tuple[tuple[jax.Array, ...], jax.Array]) -> tuple[tuple[jax.Array, ...], jax.Array]:
+    def add(number: Any, so_far: list[jax.Array]) -> list[jax.Array]:
         window, there = work.tile(number)
         slots = work.read(x_ref, window)
-        best = triton.dot(places[0], slots)
-        place = jnp.zeros(best.shape, jnp.int32)
-        for k, w in enumerate(places[1:], 1):
-            y = triton.dot(w, slots)
-            place = jnp.where(y > best, k, place)
-            best = jnp.maximum(best, y)
+        best, divide = _first_best([triton.dot(w, slots) for w in places])
         g = g_ref[_of_windows(g_ref, window, len(a))]
-        wins = best * a + b > 0 if there is None else (best * a + b > 0) & there[None]
-        g = jnp.where(wins, g, jnp.zeros_like(g))
-        by_place = (
-            total + triton.dot(jnp.where(place == k, g, jnp.zeros_like(g)), slots, trans_b=True)
-            for k, total in enumerate(so_far[0])
-        )
-        return tuple(by_place), so_far[1] + g.astype(jnp.float32).sum(1)
+        open_ = best * a + b > 0 if there is None else (best * a + b > 0) & there[None]
+        g = jnp.where(open_, g, jnp.zeros_like(g))
+        shares = [triton.dot(share, slots, trans_b=True) for share in divide(g)]
+        # A product with ones: a sum over the registers of many threads costs more.
+        alone = triton.dot(g, jnp.ones((len(window), 16), g.dtype), precision=lax.Precision.HIGHEST)
+        return [total + new for total, new in zip(so_far, [*shares, alone], strict=True)]
 
-    zeros = (jnp.zeros(places[0].shape),) * len(places), jnp.zeros(len(a))
-    first = pl.program_id(1) * work.tiles
-    by_place, alone_ref[...] = lax.fori_loop(first, first + work.tiles, add, zeros)
+    zeros = [jnp.zeros(places[0].shape)] * len(places) + [jnp.zeros((len(a), 16))]
+    *by_place, alone = work.loop(add, zeros)
     for k, total in enumerate(by_place):
         by_place_ref[k] = total
+    alone_ref[...] = alone
+
+
+def _first_best(y: list[jax.Array]) -> tuple[jax.Array, Callable[[jax.Array], list[jax.Array]]]:
+    """The largest of some arrays, and what gives each its share of a gradient: of equal ones the first has it all."""
+    if len(y) == 1:
+        return y[0], lambda g: [g]
+    (left, among_left), (right, among_right) = (_first_best(half) for half in (y[: len(y) // 2], y[len(y) // 2 :]))
+    first = left >= right
+
+    def divide(g: jax.Array) -> list[jax.Array]:
+        zero = jnp.zeros_like(g)
+        return [*among_left(jnp.where(first, g, zero)), *among_right(jnp.where(first, zero, g))]
+
+    return jnp.maximum(left, right), divide
 
 
 def _of_windows(ref: Any, window: jax.Array, channels: int) -> tuple[jax.Array, jax.Array]:
     """Where the values (channels, windows) of a track are; channels too many repeat the last."""
     shape = (channels, len(window))
-    channel = jnp.minimum(jnp.arange(channels), ref.shape[-1] - 1)
+    channel = jnp.arange(channels)
+    if channels > ref.shape[-1]:
+        channel = jnp.minimum(channel, ref.shape[-1] - 1)
     return jnp.broadcast_to(window[None], shape), jnp.broadcast_to(channel[:, None], shape)
 
 
