@@ -19,6 +19,7 @@ from data_pipeline.options import PrepareOptions
 from mgc_jax import kernels, sharding
 from mgc_jax.config import Config
 from mgc_jax.models import genre_graph
+from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.baselines import Pandeya, Santana
 from mgc_jax.models.bert import Bert, BertConfig, load_bert, mean_pool
 from mgc_jax.models.classifier import GenreClassifier
@@ -91,6 +92,15 @@ def attention_kernel(config: Config, encoder: BertConfig) -> str:
     """XLA's or cuDNN's attention, for the lyrics encoder and for the fusion."""
     channels = (encoder.hidden_size // encoder.num_attention_heads, config.model.width // config.model.heads)
     return kernels.attention_kernel(config.compute.attention, channels, compute_dtype(config))
+
+
+def first_block_form(config: Config) -> str:
+    """How the audio encoder's first block is computed."""
+    preset = PRESETS[config.model.audio_preset]
+    if "patch" in preset:
+        return "convolution"
+    channels, pool = preset["widths"][0], preset["pools"][0]
+    return kernels.first_block_form(config.compute.first_block, channels, pool, compute_dtype(config))
 
 
 def lyrics_encoder(config: Config) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -177,6 +187,7 @@ def classifier(
             normalise=m.contrastive_normalise,
             kernel=kernel,
             rematerialise=config.compute.rematerialise,
+            first_block=first_block_form(config),
             **common,
         )
     except ValueError as error:

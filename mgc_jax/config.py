@@ -134,6 +134,7 @@ def defaults() -> Config:
             "compute": {
                 "dtype": "auto",  # float32 | bfloat16 | auto (bfloat16 on TPU and GPU)
                 "attention": "auto",  # xla | cudnn | auto (cudnn for bfloat16 on NVIDIA GPUs, where it works)
+                "first_block": "auto",  # convolution | windows | triton | auto (triton on NVIDIA GPUs, where it works)
                 "rematerialise": False,  # compute the audio CNN's blocks again in the backward pass: larger batches fit
                 "fsdp": False,  # shard parameters and optimiser over "data"
                 "model_parallel": 1,  # size of the mesh axis "model"
@@ -211,6 +212,7 @@ def validate(config: Config) -> Config:
         "loss.reduction": ("sum", "mean"),
         "compute.placement": ("stream", "device"),
         "compute.attention": ("auto", "xla", "cudnn"),
+        "compute.first_block": ("auto", "convolution", "windows", "triton"),
         "compute.dtype": ("auto", "float32", "bfloat16"),
         "log.tracker": ("none", "wandb", "mlflow"),
     }

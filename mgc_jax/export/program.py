@@ -33,6 +33,7 @@ def program(model: Model) -> bytes:
     """
     config = Config.of(model.config)
     config.compute.update(dtype="float32", attention="xla", rematerialise=False, model_parallel=1, fsdp=False)
+    config.compute["first_block"] = "convolution"  # for any machine
     one_device = sharding.make_mesh(devices=jax.local_devices()[:1])
     network, _ = abstract(config, model.vocabulary.size, model.encoder, optax.identity(), one_device)
     state = model.state

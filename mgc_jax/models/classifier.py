@@ -44,7 +44,8 @@ class GenreClassifier(nnx.Module):
     - ``fusion``: ``scma`` | ``concat`` (pooled tokens, no attention) | ``audio`` | ``lyrics`` (one modality).
     - ``head``: ``graph`` (GCEM) | ``linear`` (no genre vectors from a graph).
     - ``bert=None``: batches carry ``lyrics_features``, the frozen encoder's outputs computed earlier.
-    - ``kernel`` and ``rematerialise`` change speed and memory alone, see :func:`attention` and :class:`AudioCNN`.
+    - ``kernel``, ``rematerialise`` and ``first_block`` change speed and memory alone, see :func:`attention` and
+      :class:`AudioCNN`.
 
     Departures, each to be switched off: attention has ``heads`` and ``residual_norm`` and pools its tokens
     (``heads=1, residual_norm=False, pooling="flatten"`` is literal); every genre has a bias, starting at
@@ -83,6 +84,7 @@ class GenreClassifier(nnx.Module):
         dropout: float = 0.0,
         kernel: str = "xla",
         rematerialise: bool = False,
+        first_block: str = "convolution",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -95,6 +97,7 @@ class GenreClassifier(nnx.Module):
             **PRESETS[audio_preset],
             tokens=audio_tokens,
             rematerialise=rematerialise,
+            first_block=first_block,
             dtype=dtype,
             rngs=rngs,
         )
