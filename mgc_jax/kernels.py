@@ -88,9 +88,10 @@ def _why_not_triton(channels: int, pool: Pool, dtype: jnp.dtype) -> str | None:
         return [a.astype(jnp.float32) for a in (out, *moments, *back(pull_))]
 
     try:
-        with jax.core.eval_context(), jax.default_matmul_precision("highest"):  # not while folding: kernels are traced
+        # Not by ensure_compile_time_eval, which would run what a kernel is traced of.
+        with jax.core.eval_context(), jax.default_matmul_precision("highest"):
             found = run(lambda *given: first_block(*given, pool, 1e-5, "triton"), dtype)
-            plain = run(lambda *given: written(*given, pool, 1e-5), jnp.dtype("float32"))
+            plain = run(functools.partial(written, pool=pool, epsilon=1e-5), jnp.dtype("float32"))
             pairs = list(zip(jax.device_get(found), jax.device_get(plain), strict=True))
     except Exception as error:  # as above
         return _cannot(error)

@@ -85,7 +85,10 @@ class FirstBlock(ConvBlock):
         norm = self.norm
         assert norm.scale is not None
         assert norm.bias is not None
-        weights, options = (self.conv.kernel[...], norm.scale[...], norm.bias[...]), (norm.pool, norm.epsilon, self.form)
+        weights, options = (
+            (self.conv.kernel[...], norm.scale[...], norm.bias[...]),
+            (norm.pool, norm.epsilon, self.form),
+        )
         if not train:
             return first_block_by(x[..., 0], *weights, norm.mean[...], norm.var[...], *options)
         pooled, mean, variance = first_block(x[..., 0], *weights, *options)
@@ -137,9 +140,7 @@ class AudioCNN(nnx.Module):
         self.out_bands = bands
         self.out_features = widths[-1] * (bands if tokens == "time" else 1)
         self.blocks = nnx.List(
-            FirstBlock(after, p, first_block, dtype, rngs)
-            if before == 1
-            else ConvBlock(before, after, p, dtype, rngs)
+            FirstBlock(after, p, first_block, dtype, rngs) if before == 1 else ConvBlock(before, after, p, dtype, rngs)
             for before, after, p in zip((patch[0] * patch[1], *widths[:-1]), widths, self.pools, strict=True)
         )
 

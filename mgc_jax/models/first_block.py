@@ -168,7 +168,7 @@ def _forward_by(*given: Any) -> tuple[jax.Array, Any]:
 
 
 def _backward_by(pool: Pool, epsilon: float, form: str, given: Any, gradient: jax.Array) -> tuple[jax.Array, ...]:
-    return jax.vjp(lambda *given: written_by(*given, pool, epsilon), *given)[1](gradient)
+    return jax.vjp(functools.partial(written_by, pool=pool, epsilon=epsilon), *given)[1](gradient)
 
 
 first_block_by.defvjp(_forward_by, _backward_by)
@@ -177,9 +177,7 @@ first_block_by.defvjp(_forward_by, _backward_by)
 def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """y (B, T, M, C) of x (B, T, M)."""
     numbers = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(
-        x[..., None], kernel.astype(x.dtype), (1, 1), "SAME", dimension_numbers=numbers
-    )
+    return lax.conv_general_dilated(x[..., None], kernel.astype(x.dtype), (1, 1), "SAME", dimension_numbers=numbers)
 
 
 def written(

@@ -288,5 +288,7 @@ def _over_batch(run: Callable[..., Any], rule: str, *arguments: jax.Array) -> An
         return mesh, run, results, places(given)
 
     call = custom_partitioning(run)
-    call.def_partition(partition, sharding_rule=rule, need_replication_factors=tuple(axis for axis in axes if axis != "b"))
+    call.def_partition(
+        partition, sharding_rule=rule, need_replication_factors=tuple(axis for axis in axes if axis != "b")
+    )
     return call(*arguments)
