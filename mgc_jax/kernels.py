@@ -57,8 +57,8 @@ def _why_not_cudnn(channels: int, dtype: jnp.dtype) -> str | None:
 def first_block_form(wanted: str, channels: int, pool: Pool, dtype: jnp.dtype) -> str:
     """The form in which the audio encoder's first block, of ``channels`` and ``pool``, is computed.
 
-    ``auto`` is ``triton`` on a GPU and ``convolution`` elsewhere. Where Triton's kernels cannot be used, or do not agree
-    with the plain formulation on a small example, forward and backward, a line says so and it is ``convolution``.
+    ``auto`` is ``triton`` on a GPU and ``convolution`` elsewhere. Where Triton's kernels cannot be used, or do not
+    agree with the plain formulation on a small example, forward and backward, a line says so and it is ``convolution``.
     """
     if wanted == "auto":
         wanted = "triton" if jax.default_backend() == "gpu" else "convolution"
