@@ -32,7 +32,13 @@ def program(model: Model) -> bytes:
     lyrics encoder is in it, also where the run was trained on its stored outputs.
     """
     compute = dataclasses.replace(
-        model.config.compute, dtype="float32", attention="xla", rematerialise=False, model_parallel=1, fsdp=False
+        model.config.compute,
+        dtype="float32",
+        attention="xla",
+        first_block="convolution",  # for any machine
+        rematerialise=False,
+        model_parallel=1,
+        fsdp=False,
     )
     config = dataclasses.replace(model.config, compute=compute)
     one_device = sharding.make_mesh(devices=jax.local_devices()[:1])

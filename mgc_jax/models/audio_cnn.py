@@ -15,6 +15,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mgc_jax.models.config import AudioPreset, AudioTokens
+from mgc_jax.models.first_block import first_block, first_block_by
 from mgc_jax.models.norm_relu_pool import NormReluPool
 
 PRESETS: dict[AudioPreset, dict[str, Any]] = {
@@ -69,6 +70,33 @@ class ConvBlock(nnx.Module):
         return self.norm(self.conv(x), train=train)
 
 
+class FirstBlock(ConvBlock):
+    """The block of one input channel, whose convolution's output is not written: see :mod:`first_block`.
+
+    ``form`` is one of its ``FORMS``; ``convolution`` computes as any block does.
+    """
+
+    def __init__(self, features: int, pool: tuple[int, int], form: str, dtype: DTypeLike, rngs: nnx.Rngs):
+        super().__init__(1, features, pool, dtype, rngs)
+        self.form = form
+
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        if self.form == "convolution":
+            return super().__call__(x, train=train)
+        norm = self.norm
+        assert norm.scale is not None
+        assert norm.bias is not None
+        weights, options = (
+            (self.conv.kernel[...], norm.scale[...], norm.bias[...]),
+            (norm.pool, norm.epsilon, self.form),
+        )
+        if not train:
+            return first_block_by(x[..., 0], *weights, norm.mean[...], norm.var[...], *options)
+        pooled, mean, variance = first_block(x[..., 0], *weights, *options)
+        norm.take_in(mean, variance)
+        return pooled
+
+
 class AudioCNN(nnx.Module):
     """Five convolutional blocks: spectrogram (B, T, M) in [-1, 1] -> audio tokens (B, S, ``out_features``).
 
@@ -78,6 +106,8 @@ class AudioCNN(nnx.Module):
     ``rematerialise`` keeps of each block only its input for the backward pass and computes the rest again: half the
     memory, so twice the batch, for more traffic. By the compiler for a TPU v5e, whole step, features: 7.28 instead of
     13.21 GiB and 540 instead of 387 MB a track at 128 tracks a chip; 256 fit then (12.52 GiB, 525 MB a track).
+
+    ``first_block`` is the form of a block of one input channel, see :class:`FirstBlock`.
 
     Raises ValueError when the pools leave no mel band (here) or no frame (when called).
     """
@@ -91,6 +121,7 @@ class AudioCNN(nnx.Module):
         patch: tuple[int, int] = (1, 1),
         tokens: AudioTokens,
         rematerialise: bool = False,
+        first_block: str = "convolution",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -108,7 +139,7 @@ class AudioCNN(nnx.Module):
         self.out_bands = bands
         self.out_features = widths[-1] * (bands if tokens == "time" else 1)
         self.blocks = nnx.List(
-            ConvBlock(before, after, p, dtype, rngs)
+            FirstBlock(after, p, first_block, dtype, rngs) if before == 1 else ConvBlock(before, after, p, dtype, rngs)
             for before, after, p in zip((patch[0] * patch[1], *widths[:-1]), widths, self.pools, strict=True)
         )
 

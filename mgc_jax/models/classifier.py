@@ -41,8 +41,8 @@ class GenreClassifier(nnx.Module):
 
     :class:`ModelConfig` says what each part is. With ``bert=None`` batches carry ``lyrics_features``, the frozen
     encoder's outputs computed earlier. ``adjacency`` (G, G) and ``node_features`` (G, F) make the genre graph of
-    ``head="graph"``. ``kernel`` and ``rematerialise`` change speed and memory alone, see :func:`attention` and
-    :class:`AudioCNN`.
+    ``head="graph"``. ``kernel``, ``rematerialise`` and ``first_block`` change speed and memory alone, see
+    :func:`attention` and :class:`AudioCNN`.
 
     Departures, each to be switched off: attention has ``heads`` and ``residual_norm`` and pools its tokens
     (``heads=1, residual_norm=False, pooling="flatten"`` is literal); every genre has a bias, starting at
@@ -70,6 +70,7 @@ class GenreClassifier(nnx.Module):
         prior_logits: jax.Array | np.ndarray | None = None,
         kernel: str = "xla",
         rematerialise: bool = False,
+        first_block: str = "convolution",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -83,6 +84,7 @@ class GenreClassifier(nnx.Module):
             **PRESETS[config.audio_preset],
             tokens=config.audio_tokens,
             rematerialise=rematerialise,
+            first_block=first_block,
             dtype=dtype,
             rngs=rngs,
         )

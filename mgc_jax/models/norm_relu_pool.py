@@ -11,6 +11,10 @@ Three optimisation barriers hold the compiler to that: those before the windows 
 from storing y in float32 for all its uses at once (484 MB), the one after dy from spreading the pooled values over
 memory before the sum (393 MB).
 
+Edges that fill no window have no winner but a gradient. A GPU computes dy in one pass over a dz that is padded with
+zeros: joining dy from its parts moves all of it once more (H100, 64 tracks: 1.2 of 19.3 ms). A TPU's compiler joins
+without moving, and would write dz.
+
 Axis letters: B batch, T frames, M mel bands, C channels; N = B T M.
 """
 
@@ -45,9 +49,13 @@ class NormReluPool(nnx.BatchNorm):
         assert self.scale is not None
         assert self.bias is not None
         pooled, mean, variance = norm_relu_pool(x, self.scale[...], self.bias[...], self.pool, self.epsilon)
+        self.take_in(mean, variance)
+        return pooled
+
+    def take_in(self, mean: jax.Array, variance: jax.Array) -> None:
+        """A batch's statistics (C,) into the running ones."""
         for running, value in ((self.mean, mean), (self.var, variance)):
             running[...] = self.momentum * running[...] + (1 - self.momentum) * value
-        return pooled
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
@@ -98,17 +106,24 @@ def _backward(pool: Pool, epsilon: float, kept: Any, gradients: Any) -> tuple[ja
 
     def d_y(y: jax.Array, dz: jax.Array) -> jax.Array:
         x = (y.astype(jnp.float32) - mean) * inverse
-        return ((inverse * scale) * (dz - d_bias / size - x * (d_scale / size))).astype(y.dtype)
+        return ((inverse * scale) * (dz.astype(jnp.float32) - d_bias / size - x * (d_scale / size))).astype(y.dtype)
 
-    dz = jnp.where(_places(pool) == _over_windows(place), _over_windows(gradient.astype(y.dtype)), 0)
-    dy = lax.optimization_barrier(d_y(_windows(y, pool), dz.astype(jnp.float32)))
     t, m = frames // pool[0] * pool[0], mels // pool[1] * pool[1]
-    dy = dy.reshape(batch, t, m, channels)
-    if m < mels:
-        dy = jnp.concatenate([dy, d_y(y[:, :t, m:], jnp.float32(0.0))], axis=2)
-    if t < frames:
-        dy = jnp.concatenate([dy, d_y(y[:, t:], jnp.float32(0.0))], axis=1)
-    return dy, d_scale, d_bias
+    dz = jnp.where(_places(pool) == _over_windows(place), _over_windows(gradient.astype(y.dtype)), 0)
+
+    def joined(y: jax.Array, dz: jax.Array) -> jax.Array:
+        dy = lax.optimization_barrier(d_y(_windows(y, pool), dz)).reshape(batch, t, m, channels)
+        if m < mels:
+            dy = jnp.concatenate([dy, d_y(y[:, :t, m:], jnp.float32(0.0))], axis=2)
+        if t < frames:
+            dy = jnp.concatenate([dy, d_y(y[:, t:], jnp.float32(0.0))], axis=1)
+        return dy
+
+    def padded(y: jax.Array, dz: jax.Array) -> jax.Array:
+        dz = jnp.pad(dz.reshape(batch, t, m, channels), ((0, 0), (0, frames - t), (0, mels - m), (0, 0)))
+        return lax.optimization_barrier(d_y(y, dz))
+
+    return lax.platform_dependent(y, dz, cuda=padded, rocm=padded, default=joined), d_scale, d_bias
 
 
 norm_relu_pool.defvjp(_forward, _backward)

@@ -16,6 +16,7 @@ from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
 from mgc_jax.config import Config
 from mgc_jax.models import genre_graph
+from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.baselines import Pandeya, Santana
 from mgc_jax.models.bert import Bert, BertConfig, load_bert, mean_pool
 from mgc_jax.models.classifier import GenreClassifier
@@ -92,6 +93,15 @@ def attention_kernel(config: Config, encoder: BertConfig) -> str:
     return kernels.attention_kernel(config.compute.attention, channels, compute_dtype(config))
 
 
+def first_block_form(config: Config) -> str:
+    """How the audio encoder's first block is computed."""
+    preset = PRESETS[config.model.audio_preset]
+    if "patch" in preset:
+        return "convolution"
+    channels, pool = preset["widths"][0], preset["pools"][0]
+    return kernels.first_block_form(config.compute.first_block, channels, pool, compute_dtype(config))
+
+
 def lyrics_encoder(config: Config) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """What ``prepare`` stores of the lyrics: tokens (B, L), num_tokens (B,) -> the encoder's outputs (B, L, H).
 
@@ -159,6 +169,7 @@ def classifier(
             node_features=node_features,
             kernel=kernel,
             rematerialise=config.compute.rematerialise,
+            first_block=first_block_form(config),
             **common,
         )
     except ValueError as error:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mgc_jax.models.attention import attention
+from mgc_jax.models.first_block import first_block, written
+from mgc_jax.models.norm_relu_pool import Pool
 
 CLOSE = 0.03
 """How far results in bfloat16 may lie apart; they are of the order of 1."""
@@ -47,5 +50,59 @@ def _why_not_cudnn(channels: int, dtype: jnp.dtype) -> str | None:
         with jax.ensure_compile_time_eval():  # a model may be built while a program is traced
             pairs = list(zip(*(jax.device_get(run(kernel)) for kernel in ("cudnn", "xla")), strict=True))
     except Exception as error:  # of the version, the device, the shapes or the compiler: whatever it is, there is XLA
-        return f"cannot be used here ({str(error).strip().splitlines()[0]})"
+        return _cannot(error)
     return None if all(np.allclose(a, b, rtol=CLOSE, atol=CLOSE) for a, b in pairs) else "gives other values"
+
+
+def first_block_form(wanted: str, channels: int, pool: Pool, dtype: jnp.dtype) -> str:
+    """The form in which the audio encoder's first block, of ``channels`` and ``pool``, is computed.
+
+    ``auto`` is ``triton`` on a GPU and ``convolution`` elsewhere. Where Triton's kernels cannot be used, or do not
+    agree with the plain formulation on a small example, forward and backward, a line says so and it is ``convolution``.
+    """
+    if wanted == "auto":
+        wanted = "triton" if jax.default_backend() == "gpu" else "convolution"
+    if wanted == "triton" and (reason := _why_not_triton(channels, pool, dtype)):
+        print(
+            f"the first block's convolution is written out: Triton's kernels, for {channels} channels in {dtype}, "
+            f"{reason}",
+            flush=True,
+        )
+        return "convolution"
+    return wanted
+
+
+@functools.cache
+def _why_not_triton(channels: int, pool: Pool, dtype: jnp.dtype) -> str | None:
+    """None, or what is wrong with them."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (4, 5 * pool[0] + 1, 9 * pool[1] + 1)).astype(dtype)
+    kernel = (rng.standard_normal((3, 3, 1, channels)) / 2).astype(dtype)
+    scale, bias = rng.standard_normal((2, channels), np.float32)
+    pull = rng.standard_normal((4, 5, 9, channels)).astype(dtype)
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def run(block: Callable[..., Any], dtype: jnp.dtype) -> list[jax.Array]:
+        x_, kernel_, pull_ = (jnp.asarray(a, dtype) for a in (x, kernel, pull))
+        out, back, moments = jax.vjp(lambda *w: _pooled_first(block(x_, *w)), kernel_, scale, bias, has_aux=True)
+        return [a.astype(jnp.float32) for a in (out, *moments, *back(pull_))]
+
+    try:
+        # Not by ensure_compile_time_eval, which would run what a kernel is traced of.
+        with jax.core.eval_context(), jax.default_matmul_precision("highest"):
+            found = run(lambda *given: first_block(*given, pool, 1e-5, "triton"), dtype)
+            plain = run(functools.partial(written, pool=pool, epsilon=1e-5), jnp.dtype("float32"))
+            pairs = list(zip(jax.device_get(found), jax.device_get(plain), strict=True))
+    except Exception as error:  # as above
+        return _cannot(error)
+    apart = max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in pairs)
+    return None if apart < CLOSE else "give other values"
+
+
+def _pooled_first(results: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    pooled, mean, variance = results
+    return pooled, (mean, variance)
+
+
+def _cannot(error: Exception) -> str:
+    return f"cannot be used here ({str(error).strip().splitlines()[0]})"

@@ -1,4 +1,4 @@
-"""cuDNN's attention is taken where it works; a fault of it costs a line of the log, not the run."""
+"""Special kernels are taken where they work; a fault of them costs a line of the log, not the run."""
 
 import functools
 
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mgc_jax.models import first_block_triton
 from mgc_jax.models.attention import attention
 from mgc_jax.network import kernels
 
@@ -16,9 +17,12 @@ REAL = jax.nn.dot_product_attention
 
 @pytest.fixture(autouse=True)
 def forget():
-    kernels._why_not_cudnn.cache_clear()
+    tried = kernels._why_not_cudnn, kernels._why_not_triton
+    for kernel in tried:
+        kernel.cache_clear()
     yield
-    kernels._why_not_cudnn.cache_clear()
+    for kernel in tried:
+        kernel.cache_clear()
 
 
 def stand_in(q, k, v, *, implementation=None, scale=1.0, **more):
@@ -60,3 +64,29 @@ def test_lengths_say_what_the_mask_says(monkeypatch):
     q, k, v = (jnp.asarray(rng.standard_normal((3, n, 2, 8)), jnp.float32) for n in (5, 7, 7))
     mask = jnp.arange(7) < jnp.array([7, 1, 4])[:, None]
     np.testing.assert_allclose(attention(q, k, v, mask, "cudnn"), attention(q, k, v, mask), rtol=1e-5, atol=1e-6)
+
+
+def test_a_device_without_triton_writes_the_first_block_out_with_a_line(capsys):
+    assert kernels.first_block_form("auto", 64, (2, 2), BF16) == "convolution"  # a CPU: nobody asked
+    assert kernels.first_block_form("windows", 64, (2, 2), BF16) == "windows"
+    assert capsys.readouterr().out == ""
+    assert kernels.first_block_form("triton", 64, (2, 2), BF16) == "convolution"
+    line = capsys.readouterr().out
+    assert line.startswith(
+        "the first block's convolution is written out: Triton's kernels, for 64 channels in bfloat16, cannot be used "
+        "here ("
+    )
+    assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_first_block_must_agree_with_the_plain_one_also_while_a_program_is_traced(monkeypatch, capsys, right):
+    monkeypatch.setattr(first_block_triton, "INTERPRET", True)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    if not right:
+        pooled = first_block_triton.pooled
+        monkeypatch.setattr(first_block_triton, "pooled", lambda x, w, a, b, pool: pooled(x, w, 1.1 * a, b, pool))
+    chosen = []
+    jax.jit(lambda x: chosen.append(kernels.first_block_form("auto", 8, (2, 2), BF16)) or x)(1.0)
+    assert chosen == ["triton" if right else "convolution"]
+    assert ("give other values" in capsys.readouterr().out) != right

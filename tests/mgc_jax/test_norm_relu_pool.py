@@ -52,6 +52,19 @@ def test_values_and_gradients_are_those_of_the_three(pool, frames, mels, channel
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(2, 7, 6, 3), (2, 6, 7, 3), (2, 7, 9, 3)])
+def test_edges_without_a_window_are_padded_on_a_gpu_and_joined_elsewhere(monkeypatch, shape):
+    given_ = arguments(shape, 2)
+    joined = gradients(norm_relu_pool, (2, 2), *given_)
+    gradient = jax.jit(jax.grad(lambda *g: norm_relu_pool(*g, (2, 2))[0].sum()))
+    for platform, concatenates in (("cuda", False), ("tpu", True)):
+        text = gradient.trace(*given_).lower(lowering_platforms=(platform,)).as_text()
+        assert ("stablehlo.concatenate" in text) == concatenates
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *arguments, cuda, **others: cuda(*arguments))
+    for ours, theirs in zip(gradients(norm_relu_pool, (2, 2), *given_), joined, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
 def test_bfloat16_stays_within_its_rounding():
     given_ = arguments((8, 24, 16, 8), 0, jnp.bfloat16)
     pool = (2, 2)
