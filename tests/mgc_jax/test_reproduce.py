@@ -43,7 +43,7 @@ def test_every_row_is_a_valid_recipe_and_no_two_are_the_same(name: str, data: Pa
     assert len(runs) == 2 * len(SWEEPS[name].rows)
     assert len({run.folder for run in runs}) == len(runs)
     trained = [run for run in runs if not run.parts]
-    assert len({json.dumps(run.config) for run in trained}) == len(trained)
+    assert len({json.dumps(recipes.as_json(run.config)) for run in trained}) == len(trained)
     assert {run.config.train.seed for run in runs} == {0, 1}
     if name != "figure2":
         full = next(run for run in runs if run.row.name == SWEEPS[name].reference)
