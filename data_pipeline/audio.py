@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from annotated_types import Interval
 from numpy.typing import ArrayLike
 
 from data_pipeline import mel
@@ -31,7 +30,7 @@ _SILENCE = 1e-4  # -80 dB of full scale: what lossy coders leave of digital sile
 _LOUDEST = 1e12  # float files hold full scale as 1, or as 2**31 at most; the power of far more overflows
 _MIN_SECONDS = 1.0
 _RATES = 1_000, 1_000_000  # Hz; a second of a broken header's 1 Hz would be resampled from one sample
-_Count = Annotated[int, Interval(ge=1, le=1 << 20)]  # Hz, samples or bands
+_Count = Annotated[int, {"ge": 1, "le": 1 << 20}]  # Hz, samples or bands
 _FRAMES_AT_ONCE = 64  # keeps the FFT's work set inside the L2 cache
 _MAGIC = {
     b"\x89PNG": "a PNG image",
@@ -70,7 +69,7 @@ class AudioSpec:
     """Samples from one window to the next."""
     n_mels: _Count = 128
     """Mel bands M."""
-    seconds: Annotated[float, Interval(ge=_MIN_SECONDS, le=3600.0)] = 30.0
+    seconds: Annotated[float, {"ge": _MIN_SECONDS, "le": 3600.0}] = 30.0
     """Length of one clip."""
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Holds the fields of a dataclass to their annotations, such as ``seconds: Annotated[float, Interval(ge=1, le=3600)]``.
+"""Holds the fields of a dataclass to their annotations, such as ``seconds: Annotated[float, {"ge": 1, "le": 3600}]``.
 
 An annotation is the one place that says what a field may hold: its type, the choices of a ``Literal``, a range. Known
-are bool, int, float, str, Literal, tuple and Mapping, and of ``annotated_types`` Gt, Ge and Interval.
+are bool, int, float, str, Literal, tuple and Mapping, and of ranges the limits ``gt``, ``ge``, ``lt`` and ``le``.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import operator
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Interval
-
 from data_pipeline.errors import InputError
 
+Limits = Mapping[str, float]
+"""``gt``, ``ge``, ``lt`` and ``le``: what a number is greater than, at least, and so on."""
+_KEEPS = {"gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le}
 _WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -26,18 +28,13 @@ def field_types(kind: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
-def split(annotation: Any) -> tuple[Any, Interval | None]:
-    """The bare type of an annotation, and its range where it has one."""
+def split(annotation: Any) -> tuple[Any, Limits]:
+    """The bare type of an annotation, and the limits of its range, of which it may have none."""
     if get_origin(annotation) is not Annotated:
-        return annotation, None
-    kind, limit = get_args(annotation)
-    match limit:
-        case Gt():
-            return kind, Interval(gt=limit.gt)
-        case Ge():
-            return kind, Interval(ge=limit.ge)
-    assert isinstance(limit, Interval)
-    return kind, limit
+        return annotation, {}
+    kind, limits = get_args(annotation)
+    assert limits.keys() <= _KEEPS.keys()
+    return kind, limits
 
 
 def check(instance: Any, prefix: str = "") -> None:
@@ -109,27 +106,22 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _within(value: Any, limits: Interval) -> bool:
-    return (
-        (limits.gt is None or value > limits.gt)
-        and (limits.ge is None or value >= limits.ge)
-        and (limits.lt is None or value < limits.lt)
-        and (limits.le is None or value <= limits.le)
-    )
+def _within(value: Any, limits: Limits) -> bool:
+    return all(_KEEPS[name](value, limit) for name, limit in limits.items())
 
 
-def _in_words(limits: Interval) -> str:
-    if limits.lt is None and limits.le is None:
-        if limits.ge is None:
-            return f"be greater than {limits.gt}"
-        return f"be at least {limits.ge}" if limits.ge else "not be negative"
-    return f"lie in {interval(limits)}"
+def _in_words(limits: Limits) -> str:
+    if len(limits) > 1:
+        return f"lie in {interval(limits)}"
+    if "gt" in limits:
+        return f"be greater than {limits['gt']}"
+    return f"be at least {limits['ge']}" if limits["ge"] else "not be negative"
 
 
-def interval(limits: Interval) -> str:
+def interval(limits: Limits) -> str:
     """A range with two ends as mathematics writes it, such as ``[0, 1)``."""
-    low = f"({limits.gt}" if limits.ge is None else f"[{limits.ge}"
-    return f"{low}, {limits.lt})" if limits.le is None else f"{low}, {limits.le}]"
+    low = f"[{limits['ge']}" if "ge" in limits else f"({limits['gt']}"
+    return f"{low}, {limits['le']}]" if "le" in limits else f"{low}, {limits['lt']})"
 
 
 def _shown(value: Any) -> str:

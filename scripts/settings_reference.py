@@ -12,8 +12,6 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from annotated_types import Interval
-
 from data_pipeline import validation
 from mgc_jax.config import Config
 
@@ -62,9 +60,9 @@ def allowed(annotation: Any) -> str:
     return f"{KINDS[kind]} {_range(limits)}" if limits else KINDS[kind]
 
 
-def _range(limits: Interval) -> str:
-    if limits.lt is None and limits.le is None:
-        return f"> {limits.gt}" if limits.ge is None else f"≥ {limits.ge}"
+def _range(limits: validation.Limits) -> str:
+    if len(limits) == 1:
+        return f"> {limits['gt']}" if "gt" in limits else f"≥ {limits['ge']}"
     return f"in {validation.interval(limits)}"
 
 

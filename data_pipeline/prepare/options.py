@@ -6,14 +6,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt
-
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from data_pipeline.schema import LyricsInput, SplitKind
 from data_pipeline.validation import check
 
-_Share = Annotated[float, Gt(0)]
+_Share = Annotated[float, {"gt": 0}]
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage, how much of it is done, and how much there is."""
@@ -27,9 +25,9 @@ class DataConfig:
     """Keep only tracks in these languages, by code: `["en"]`; an empty list keeps all."""
     require_lyrics: bool = False
     """Drop tracks without lyrics, as the paper does; otherwise they are masked."""
-    min_genre_tracks: Annotated[int, Gt(0)] = 100
+    min_genre_tracks: Annotated[int, {"gt": 0}] = 100
     """Genres with fewer tracks leave the vocabulary."""
-    max_genres: Annotated[int, Ge(0)] = 0
+    max_genres: Annotated[int, {"ge": 0}] = 0
     """Keep at most so many genres, the most frequent ones; 0 is no limit."""
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Other spellings of genres: `{"hiphop": "hip hop"}`."""
@@ -52,7 +50,7 @@ class LyricsConfig:
 
     encoder: str = "google-bert/bert-base-uncased"
     """The pretrained lyrics encoder: `minilm`, a folder, or a name on the Hugging Face hub."""
-    max_tokens: Annotated[int, Ge(3)] = 512
+    max_tokens: Annotated[int, {"ge": 3}] = 512
     """Word pieces L that are read of a track's lyrics, [CLS] and [SEP] among them."""
     input: LyricsInput = "tokens"
     """`tokens` runs the encoder in every step; `features` stores a frozen encoder's outputs with the data set."""

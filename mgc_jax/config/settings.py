@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Interval
-
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from data_pipeline.prepare.options import DataConfig, LyricsConfig
@@ -22,7 +20,7 @@ from mgc_jax.models.config import ModelConfig
 class LossConfig:
     """What is minimised."""
 
-    contrastive_weight: Annotated[float, Interval(ge=0, lt=1)] = 0.3
+    contrastive_weight: Annotated[float, {"ge": 0, "lt": 1}] = 0.3
     """Lambda of equation (7), the weight of the A-L loss; at 1 the classifier would not be trained."""
     kind: Literal["bce", "focal", "asymmetric"] = "bce"
     """The loss of the genres: cross-entropy, focal, or asymmetric."""
@@ -36,15 +34,15 @@ class LossConfig:
 class AugmentConfig:
     """What is done to training batches, on the device; all off, as in the paper."""
 
-    time_masks: Annotated[int, Ge(0)] = 0
+    time_masks: Annotated[int, {"ge": 0}] = 0
     """SpecAugment: masks in time of each clip."""
-    time_share: Annotated[float, Interval(ge=0, le=1)] = 0.15
+    time_share: Annotated[float, {"ge": 0, "le": 1}] = 0.15
     """The widest of them, as a share of the frames."""
-    mel_masks: Annotated[int, Ge(0)] = 0
+    mel_masks: Annotated[int, {"ge": 0}] = 0
     """SpecAugment: masks in frequency of each clip."""
-    mel_share: Annotated[float, Interval(ge=0, le=1)] = 0.15
+    mel_share: Annotated[float, {"ge": 0, "le": 1}] = 0.15
     """The widest of them, as a share of the mel bands."""
-    mixup: Annotated[float, Ge(0)] = 0.0
+    mixup: Annotated[float, {"ge": 0}] = 0.0
     """Alpha of mixup's Beta distribution; needs `lyrics.input=features`; 0 is off."""
 
 
@@ -52,37 +50,37 @@ class AugmentConfig:
 class TrainConfig:
     """How long, how fast and by what the model is trained."""
 
-    batch_size: Annotated[int, Gt(0)] = 16
+    batch_size: Annotated[int, {"gt": 0}] = 16
     """Tracks of a step, over all devices."""
-    lyrics_bucket: Annotated[int, Ge(0)] = 0
+    lyrics_bucket: Annotated[int, {"ge": 0}] = 0
     """Lyrics of like length share a batch, cut to a multiple of so many tokens; 0 is off."""
-    epochs: Annotated[int, Gt(0)] = 100
+    epochs: Annotated[int, {"gt": 0}] = 100
     """Passes over the training tracks."""
     optimiser: Literal["adamw", "lamb"] = "adamw"
     """`lamb` makes steps as long as each weight, for batches of thousands."""
-    learning_rate: Annotated[float, Gt(0)] = 1e-4
+    learning_rate: Annotated[float, {"gt": 0}] = 1e-4
     """The highest, after the warm-up."""
-    encoder_rate: Annotated[float, Ge(0)] = 0.0
+    encoder_rate: Annotated[float, {"ge": 0}] = 0.0
     """The lyrics encoder's learning rate as a share of the others'; 0 keeps it frozen, as in the paper."""
-    warmup_steps: Annotated[int, Ge(0)] = 200
+    warmup_steps: Annotated[int, {"ge": 0}] = 200
     """Steps in which the learning rate rises from 0."""
-    halve_every_epochs: Annotated[int, Gt(0)] = 50
+    halve_every_epochs: Annotated[int, {"gt": 0}] = 50
     """After so many epochs the learning rate is halved, again and again."""
-    weight_decay: Annotated[float, Ge(0)] = 1e-4
+    weight_decay: Annotated[float, {"ge": 0}] = 1e-4
     """Decoupled weight decay."""
-    clip_norm: Annotated[float, Ge(0)] = 1.0
+    clip_norm: Annotated[float, {"ge": 0}] = 1.0
     """The gradient's largest norm; 0 does not clip."""
-    average_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    average_decay: Annotated[float, {"ge": 0, "lt": 1}] = 0.0
     """Decay of the moving average of the weights that is evaluated, such as 0.999; 0 takes none."""
-    patience: Annotated[int, Ge(0)] = 15
+    patience: Annotated[int, {"ge": 0}] = 15
     """Stop after so many evaluations without a better validation score; 0 never stops early."""
-    evaluate_every_epochs: Annotated[int, Gt(0)] = 1
+    evaluate_every_epochs: Annotated[int, {"gt": 0}] = 1
     """Epochs from one evaluation on the validation tracks to the next."""
-    checkpoint_every_steps: Annotated[int, Gt(0)] = 1000
+    checkpoint_every_steps: Annotated[int, {"gt": 0}] = 1000
     """Steps from one checkpoint to the next, besides one at every evaluation."""
-    log_every_steps: Annotated[int, Gt(0)] = 20
+    log_every_steps: Annotated[int, {"gt": 0}] = 20
     """Steps from one line of the log to the next."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, {"ge": 0}] = 0
     """Seed of the weights, the order of the tracks, dropout and augmentation."""
 
 
@@ -101,13 +99,13 @@ class ComputeConfig:
     """Compute the audio CNN's blocks again in the backward pass: larger batches fit, and a step takes longer."""
     fsdp: bool = False
     """Shard parameters and optimiser state over the data-parallel devices too."""
-    model_parallel: Annotated[int, Gt(0)] = 1
+    model_parallel: Annotated[int, {"gt": 0}] = 1
     """Devices that share a model, the mesh's axis "model"."""
-    evaluation_batch_size: Annotated[int, Gt(0)] = 64
+    evaluation_batch_size: Annotated[int, {"gt": 0}] = 64
     """Tracks of an evaluation step, over all devices."""
     placement: Literal["stream", "device"] = "stream"
     """Whether training tracks are read for each step, or sent to the devices' memory once."""
-    prefetch: Annotated[int, Gt(0)] = 2
+    prefetch: Annotated[int, {"gt": 0}] = 2
     """Batches that are placed on the devices ahead of the step."""
 
 

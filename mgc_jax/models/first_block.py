@@ -13,8 +13,8 @@ pooled values (0 where the ReLU was shut) and p* the patch of a window's winner,
     d w_c     = scale_c / deviation_c (D_c - d bias_c mu - d scale_c / deviation_c S w_c).
 
 So a *form* of the block needs three operations that read the spectrogram and never hold y: the moments of patches,
-the pooled values, and D with the sum of g. ``docs/first-block.md`` derives this. In a :class:`Form` they work on windows:
-of pool (2, 2) the 4 patches of a window lie in the 4 x 4 numbers under and around it, its A *slots*, row by row.
+the pooled values, and D with the sum of g. ``docs/first-block.md`` derives this. In a :class:`Form` they work on
+windows: of pool (2, 2) the 4 patches of a window lie in the 4 x 4 numbers under and around it, its A *slots*, row by row.
 
 Axis letters: B batch, T frames, M mel bands, C channels, K places of a window (time * mel), A slots of a window
 ((time + 2) (mel + 2)).
