@@ -13,13 +13,15 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Interval
 from numpy.typing import ArrayLike
 
 from data_pipeline import mel
 from data_pipeline.errors import InputError
+from data_pipeline.validation import check
 
 RANGE_DB = 80
 """What the 255 steps of a stored spectrogram span, in dB under the clip's maximum."""
@@ -28,7 +30,7 @@ _SILENCE = 1e-4  # -80 dB of full scale: what lossy coders leave of digital sile
 _LOUDEST = 1e12  # float files hold full scale as 1, or as 2**31 at most; the power of far more overflows
 _MIN_SECONDS = 1.0
 _RATES = 1_000, 1_000_000  # Hz; a second of a broken header's 1 Hz would be resampled from one sample
-_LARGEST = 1 << 20  # Hz, samples or bands
+_Count = Annotated[int, Interval(ge=1, le=1 << 20)]  # Hz, samples or bands
 _FRAMES_AT_ONCE = 64  # keeps the FFT's work set inside the L2 cache
 _MAGIC = {
     b"\x89PNG": "a PNG image",
@@ -53,25 +55,25 @@ class AudioError(InputError):
 
 @dataclasses.dataclass(frozen=True)
 class AudioSpec:
-    """How clips are cut and analysed: rate in Hz, window and hop in samples, length in s.
+    """How clips are cut and analysed.
 
     >>> AudioSpec().num_frames  # the paper's 30 s
     1292
     """
 
-    sample_rate: int = 22050
-    n_fft: int = 2048
-    hop_length: int = 512
-    n_mels: int = 128
-    seconds: float = 30.0
+    sample_rate: _Count = 22_050
+    """Hz, to which every recording is resampled."""
+    n_fft: _Count = 2048
+    """Samples of the Hann window."""
+    hop_length: _Count = 512
+    """Samples from one window to the next."""
+    n_mels: _Count = 128
+    """Mel bands M."""
+    seconds: Annotated[float, Interval(ge=_MIN_SECONDS, le=3600.0)] = 30.0
+    """Length of one clip."""
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "n_fft", "hop_length", "n_mels"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LARGEST:
-                raise InputError(f"audio.{name} must be an integer from 1 to {_LARGEST}, not {value!r}.")
-        if not isinstance(self.seconds, int | float) or not _MIN_SECONDS <= self.seconds <= 3600:
-            raise InputError(f"audio.seconds must lie between 1 and 3600 s, not {self.seconds!r}.")
+        check(self, "audio.")
 
     @property
     def num_samples(self) -> int:

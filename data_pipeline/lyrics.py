@@ -96,7 +96,7 @@ class Pieces(NamedTuple):
 class LyricsTokenizer:
     """The word-piece tokenizer of a BERT-shaped encoder, cut at ``max_tokens`` with [CLS] and [SEP] kept."""
 
-    def __init__(self, folder: Path, max_tokens: int = 512) -> None:
+    def __init__(self, folder: Path, max_tokens: int) -> None:
         if max_tokens < 3:
             raise InputError(f"max_tokens must be at least 3, not {max_tokens}.")
         self.max_tokens = max_tokens

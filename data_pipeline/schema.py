@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -27,8 +27,11 @@ Batch = dict[str, np.ndarray]
 BATCH_KEYS = ("spectrogram", "tokens", "num_tokens", "labels", "index", "weight")
 LYRICS = ("tokens", "lyrics_features")
 """What of a batch has the axis L."""
-LYRICS_INPUTS = ("tokens", "features")
+LyricsInput = Literal["tokens", "features"]
 """Whether the lyrics encoder runs in every step, or ran once and for all when the data set was prepared."""
+LYRICS_INPUTS: tuple[str, ...] = get_args(LyricsInput)
+SplitKind = Literal["random", "artist"]
+"""Whether tracks are split, or whole artists."""
 _LONGEST_ID = 4096  # bytes; an id may be made of a file's path
 SPLITS = ("train", "validation", "test")
 

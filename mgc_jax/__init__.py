@@ -18,7 +18,7 @@ True
 Why: what each stretch of sound and each word does for a genre's log-odds, and a picture of it:
 
 >>> why = model.explain("song.mp3", lyrics, genres=[song.ranked[0][0]])
->>> why.span_effect.shape == (len(why.spans), 1)
+>>> why.segment_effect.shape == (len(why.segments), 1)
 True
 >>> mgc_jax.draw(why).savefig("why.png")
 

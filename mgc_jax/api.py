@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -13,7 +14,8 @@ import jax
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import encoder_digest
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import config as configs
+from mgc_jax import recipes
+from mgc_jax.config import ComputeConfig
 from mgc_jax.evaluation.evaluate import evaluate, score
 from mgc_jax.evaluation.scored import Scored
 from mgc_jax.explain.explainer import explain, occlusion_of
@@ -38,13 +40,10 @@ def load(place: str | Path, progress: Callable[[int, int], None] | None = None, 
     folder = Workdir(addresses.local(place, progress))
     config, vocabulary = folder.config(), folder.vocabulary()
     if dtype is not None:
-        config = configs.load(base=config, overrides=[f"compute.dtype={dtype}"])
+        config = recipes.load(base=config, overrides=[f"compute.dtype={dtype}"])
     encoder = folder.encoder(config)
-    compute = config.compute
-    compute["model_parallel"] = math.gcd(compute.model_parallel, jax.local_device_count())
-    mesh = sharding.make_mesh(compute.model_parallel)
-    shards = mesh.shape["data"]
-    compute["evaluation_batch_size"] = -(-compute.evaluation_batch_size // shards) * shards
+    mesh = sharding.make_mesh(math.gcd(config.compute.model_parallel, jax.local_device_count()))
+    config = dataclasses.replace(config, compute=_shared_by(mesh, config.compute))
     network, target = abstract(config, vocabulary.size, encoder, mesh)
     file = folder.path / weights_file.NAME
     if file.is_file():
@@ -52,6 +51,13 @@ def load(place: str | Path, progress: Callable[[int, int], None] | None = None, 
     else:
         state = _best_checkpoint(folder.path, target)
     return Model(folder, config, vocabulary, network, state, encoder)
+
+
+def _shared_by(mesh: jax.sharding.Mesh, compute: ComputeConfig) -> ComputeConfig:
+    """For the devices of the mesh, which share an evaluation batch evenly."""
+    shards, per_model = mesh.shape["data"], mesh.shape["model"]
+    rounded = -(-compute.evaluation_batch_size // shards) * shards
+    return dataclasses.replace(compute, model_parallel=per_model, evaluation_batch_size=rounded)
 
 
 def _best_checkpoint(workdir: Path, target: ModelState) -> ModelState:

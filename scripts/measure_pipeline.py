@@ -25,7 +25,7 @@ import numpy as np
 from data_pipeline.audio import AudioSpec
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.prepare import builder
-from data_pipeline.prepare.options import PrepareOptions
+from data_pipeline.prepare.options import DataConfig, LyricsConfig, PrepareOptions
 from data_pipeline.prepare.pipeline import prepare
 from data_pipeline.prepare.shards import Shape
 from data_pipeline.reading.prepared_data import PreparedData
@@ -33,6 +33,7 @@ from data_pipeline.sources import generated, read_corpus
 
 NUM_TOKENS, NUM_GENRES = 512, 87
 BATCH_SIZE = 256
+OPTIONS = PrepareOptions(DataConfig(min_genre_tracks=1), lyrics=LyricsConfig(encoder="minilm"))
 ROUNDS = 7
 READY = 8  # batches; more than any reader keeps
 CORES = len(os.sched_getaffinity(0))
@@ -42,7 +43,7 @@ def prepare_rate(folder: Path, tracks: int) -> float:
     """Tracks/s of a whole ``prepare`` of ``tracks`` generated MP3s; making them is not counted."""
     generated.write_corpus(folder / "corpus", tracks=tracks, seed=0, seconds=30.0)
     start = time.perf_counter()
-    prepare(read_corpus(folder / "corpus"), folder / "data", PrepareOptions(min_genre_tracks=1))
+    prepare(read_corpus(folder / "corpus"), folder / "data", OPTIONS)
     return tracks / (time.perf_counter() - start)
 
 

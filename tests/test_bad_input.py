@@ -12,8 +12,9 @@ import pytest
 from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.schema import SPLITS
+from mgc_jax import recipes
 from mgc_jax.cli import main
-from mgc_jax.config import defaults
+from mgc_jax.config import Config
 from tests import bad_files, tiny_bert
 from tests.bad_files import SETTINGS
 
@@ -161,7 +162,9 @@ class Place:
     def run(self, genres: str | None = None, config: str | None = None) -> Path:
         """A folder that looks like a run: its settings, and the data set's genres."""
         workdir = self.empty("run")
-        (workdir / "config.json").write_text(json.dumps(defaults()) if config is None else config, "utf-8")
+        (workdir / "config.json").write_text(
+            json.dumps(recipes.as_json(Config())) if config is None else config, "utf-8"
+        )
         (workdir / "genres.json").write_text((self.data / "genres.json").read_text() if genres is None else genres)
         return workdir
 
@@ -219,10 +222,10 @@ WRONG = {
     "unknown setting": (lambda p: p.setting("train.epoch=5"), "did you mean train.epochs?"),
     "unknown group": (lambda p: p.setting("tarin.epochs=5"), "there is no setting tarin; "),
     "group as value": (lambda p: p.setting("train=5"), "train is a group of settings (batch_size, "),
-    "text for a number": (lambda p: p.setting("train.epochs=many"), "train.epochs must be int like"),
-    "fraction for a count": (lambda p: p.setting("train.epochs=1.5"), "train.epochs must be int"),
-    "unhashable literal": (lambda p: p.setting("train.epochs={[]:1}"), "train.epochs must be int"),
-    "endless literal": (lambda p: p.setting("train.epochs=" + "-" * 100_000), "train.epochs must be int"),
+    "text for a number": (lambda p: p.setting("train.epochs=many"), "train.epochs must be a whole number, not 'many'"),
+    "fraction for a count": (lambda p: p.setting("train.epochs=1.5"), "train.epochs must be a whole number"),
+    "unhashable literal": (lambda p: p.setting("train.epochs={[]:1}"), "train.epochs must be a whole number"),
+    "endless literal": (lambda p: p.setting("train.epochs=" + "-" * 100_000), "train.epochs must be a whole number"),
     "setting without value": (lambda p: p.setting("train.epochs"), "has no value: write --config.train.epochs=VALUE"),
     "not positive": (lambda p: p.setting("train.epochs=0"), "train.epochs is 0, but must be greater than 0"),
     "infinite": (lambda p: p.setting("train.learning_rate=1e999"), "train.learning_rate is inf"),
@@ -239,8 +242,8 @@ WRONG = {
         lambda p: p.train(more=("--config.lyrics.input=tokens",)),
         "was prepared with lyrics.input=features, but the settings want tokens",
     ),
-    "clip too short": (lambda p: p.setting("audio.seconds=0.1"), "must lie between 1 and 3600 s"),
-    "fractions": (lambda p: p.setting("data.fractions=[0.5,0.1,0.1]"), "three shares over 0 that add up to 1"),
+    "clip too short": (lambda p: p.setting("audio.seconds=0.1"), "audio.seconds is 0.1, but must lie in [1.0, 3600.0]"),
+    "fractions": (lambda p: p.setting("data.fractions=[0.5,0.1,0.1]"), "three shares that add up to 1"),
     "heads and width": (lambda p: p.setting("model.heads=3"), "is not a multiple of model.heads 3"),
     "languages of numbers": (lambda p: p.setting("data.languages=[5]"), "data.languages"),
     "alias to a number": (lambda p: p.setting("data.aliases={'hiphop': 5}"), "data.aliases"),

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from data_pipeline.errors import InputError
-from mgc_jax import cli, config
+from mgc_jax import cli, recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"
@@ -56,7 +56,7 @@ def check_training(words: list[str], data: str, workdir: str) -> None:
     assert options.coordinator == "auto"
     assert options.command == "train"
     assert (str(options.data), str(options.workdir)) == (data, workdir)
-    assert config.load(str(ROOT / options.config)).train.batch_size == 4096
+    assert recipes.load(options.config).train.batch_size == 4096
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -255,7 +255,7 @@ def test_the_flag_of_several_hosts_can_be_taken_away(script, tmp_path):
 
 @pytest.mark.parametrize("batch", [16, 512, 4096])
 def test_the_pods_learning_rate_grows_with_the_root_of_the_batch_and_warm_up_is_five_epochs(batch):
-    settings = config.load(f"{ROOT / 'configs' / 'pod.py'}:{batch}")
+    settings = recipes.load(f"pod:{batch}")
     assert settings.train.batch_size == batch
     assert settings.train.learning_rate == pytest.approx(1e-4 * math.sqrt(batch / 16))
     assert settings.train.warmup_steps == pytest.approx(5 * 30_555 / batch, abs=1)
@@ -266,4 +266,4 @@ def test_the_pods_learning_rate_grows_with_the_root_of_the_batch_and_warm_up_is_
 @pytest.mark.parametrize("argument", ["many", "0", "-16", "1e3"])
 def test_a_batch_that_is_none_is_one_sentence(argument):
     with pytest.raises(InputError, match="is not a usable recipe"):
-        config.load(f"{ROOT / 'configs' / 'pod.py'}:{argument}")
+        recipes.load(f"pod:{argument}")

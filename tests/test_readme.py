@@ -19,7 +19,7 @@ import pytest
 
 from data_pipeline.sources import manifest, read_corpus, world
 from data_pipeline.storage import user_cache
-from mgc_jax import cli, config
+from mgc_jax import cli, recipes
 from tests.tiny_bert import save_encoder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -276,7 +276,7 @@ def test_recipes_and_settings_are_there():
     names = first_column(section("Settings"))
     assert {ROOT / name for name in names} == set((ROOT / "configs").glob("*.py"))
     for text in re.findall(r"--config\.([\w.]+=[^\s`]+)", README.replace("--config.key=value", "")):
-        config.load(None, [text])
+        recipes.load(None, [text])
 
 
 def test_the_parser_has_no_other_commands():

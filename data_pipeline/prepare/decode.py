@@ -69,7 +69,7 @@ def decode(tracks: Sequence[Track], work: Path, options: PrepareOptions, run: Ru
 
     ``run`` has the workers, which must see ``work`` and the corpus. ``progress`` is called with the stage "decode".
     """
-    plan = sha256([[t.row() for t in tracks], dataclasses.asdict(options.audio), options.require_lyrics, _CHUNK])
+    plan = sha256([[t.row() for t in tracks], dataclasses.asdict(options.audio), options.data.require_lyrics, _CHUNK])
     plan_file = work / "plan"
     if not plan_file.is_file() or plan_file.read_text(encoding="ascii") != plan:
         shutil.rmtree(work, ignore_errors=True)
@@ -151,7 +151,7 @@ def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, np.nda
     except lyrics.LyricsError as error:
         return Outcome(track.id, str(track.lyrics_file or track.audio), -1, str(error), True, None), None
     audio = str(track.audio)
-    if options.require_lyrics and text is None:
+    if options.data.require_lyrics and text is None:
         return Outcome(track.id, audio, -1, NO_LYRICS, False, None), None
     try:
         spectrogram = log_mel(load_clip(track.audio, options.audio), options.audio)

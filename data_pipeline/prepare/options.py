@@ -1,38 +1,73 @@
-"""What a preparation is asked for."""
+"""What a preparation is asked for: the settings that decide what is in a data set."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt
 
 from data_pipeline.audio import AudioSpec
+from data_pipeline.errors import InputError
+from data_pipeline.schema import LyricsInput, SplitKind
+from data_pipeline.validation import check
+
+_Share = Annotated[float, Gt(0)]
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage, how much of it is done, and how much there is."""
 
 
 @dataclasses.dataclass(frozen=True)
-class PrepareOptions:
-    """What to keep, how to split it and how to analyse it.
-
-    ``languages``: empty keeps all. ``max_genres``: 0 keeps all genres with ``min_genre_tracks`` tracks.
-    ``lyrics_input``: ``tokens``, or ``features`` to store the frozen encoder's outputs with them.
-    ``workers``: 0 means one per core.
-    """
+class DataConfig:
+    """Which tracks and genres are kept, and how the tracks are split."""
 
     languages: tuple[str, ...] = ()
+    """Keep only tracks with lyrics in these languages, by code: `["en"]`; an empty list keeps all."""
     require_lyrics: bool = False
-    min_genre_tracks: int = 100
-    max_genres: int = 0
+    """Drop tracks without lyrics, as the paper does; otherwise they are masked."""
+    min_genre_tracks: Annotated[int, Gt(0)] = 100
+    """Genres with fewer tracks leave the vocabulary."""
+    max_genres: Annotated[int, Ge(0)] = 0
+    """Keep at most so many genres, the most frequent ones; 0 is no limit."""
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    split: str = "random"
-    fractions: tuple[float, ...] = (0.7, 0.1, 0.2)
-    seed: int = 0
+    """Other spellings of genres: `{"hiphop": "hip hop"}`."""
+    split: SplitKind = "random"
+    """`artist` keeps all tracks of an artist on one side."""
+    fractions: tuple[_Share, _Share, _Share] = (0.7, 0.1, 0.2)
+    """Shares of train, validation and test, which add up to 1."""
+    split_seed: int = 0
+    """Seed of the split."""
+
+    def __post_init__(self) -> None:
+        check(self, "data.")
+        if abs(sum(self.fractions) - 1) > 1e-6:
+            raise InputError(f"data.fractions is {list(self.fractions)}, but must be three shares that add up to 1.")
+
+
+@dataclasses.dataclass(frozen=True)
+class LyricsConfig:
+    """How lyrics become numbers."""
+
+    encoder: str = "google-bert/bert-base-uncased"
+    """The pretrained lyrics encoder: `minilm`, a folder, or a name on the Hugging Face hub."""
+    max_tokens: Annotated[int, Ge(3)] = 512
+    """Word pieces L that are read of a track's lyrics, [CLS] and [SEP] among them."""
+    input: LyricsInput = "tokens"
+    """`tokens` runs the encoder in every step; `features` stores a frozen encoder's outputs with the data set."""
+
+    def __post_init__(self) -> None:
+        check(self, "lyrics.")
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareOptions:
+    """What to keep, how to split it and how to analyse it; ``workers`` 0 means one per core."""
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
     audio: AudioSpec = dataclasses.field(default_factory=AudioSpec)
-    encoder: str = "minilm"
-    max_tokens: int = 512
-    lyrics_input: str = "tokens"
+    lyrics: LyricsConfig = dataclasses.field(default_factory=LyricsConfig)
     workers: int = 0
 
     def content(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 from data_pipeline import extras, lyrics
 from data_pipeline.audio import RANGE_DB
 from data_pipeline.errors import InputError
-from data_pipeline.prepare import examples, selection, splits
+from data_pipeline.prepare import examples, selection
 from data_pipeline.prepare import report as reports
 from data_pipeline.prepare.decode import Decoded, decode
 from data_pipeline.prepare.examples import Examples
@@ -30,7 +30,7 @@ from data_pipeline.prepare.selection import Kept, Selection
 from data_pipeline.prepare.shards import Part, Shape
 from data_pipeline.prepare.workers import Processes, Run
 from data_pipeline.reading.prepared_data import FORMAT
-from data_pipeline.schema import LYRICS_INPUTS, SPLITS, Corpus
+from data_pipeline.schema import SPLITS, Corpus
 from data_pipeline.storage import bucket
 from data_pipeline.storage.bucket import Bucket
 from data_pipeline.storage.files import sha256, write_json, write_tsv
@@ -51,7 +51,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Writes the data set of ``corpus`` to ``out``, a folder or an address like ``gs://bucket/folder``.
 
-    ``encode`` is the lyrics encoder, wanted where ``options.lyrics_input`` is ``features``.
+    ``encode`` is the lyrics encoder, wanted where ``options.lyrics.input`` is ``features``.
     ``run`` has the workers: without it, processes of this machine.
     ``progress(stage, done, total)`` is called with the stages "decode", "lyrics", "encode", "write" and "upload". A
     complete data set of the same corpus and options is left alone. Returns the data set's report. Raises InputError
@@ -84,23 +84,21 @@ def _prepare_for_bucket(
 def _prepare(
     corpus: Corpus, out: Path, options: PrepareOptions, encode: Encode | None, run: Run | None, progress: Progress
 ) -> dict[str, Any]:
-    if options.lyrics_input not in LYRICS_INPUTS or (encode is None) != (options.lyrics_input == "tokens"):
-        raise ValueError(f"lyrics_input {options.lyrics_input!r} and encode do not fit each other")
+    if (encode is None) != (options.lyrics.input == "tokens"):
+        raise ValueError(f"lyrics.input {options.lyrics.input!r} and encode do not fit each other")
     started = time.monotonic()
     digest = _digest(corpus, options)
     complete = _claim(out, digest)
     if complete is not None:
         return complete
-    if options.split not in splits.KINDS:
-        raise InputError(f"The split must be one of {', '.join(splits.KINDS)}, not {options.split!r}.")
-    encoder = lyrics.locate_encoder(options.encoder)
-    tokenizer = lyrics.LyricsTokenizer(encoder, options.max_tokens)
+    encoder = lyrics.locate_encoder(options.lyrics.encoder)
+    tokenizer = lyrics.LyricsTokenizer(encoder, options.lyrics.max_tokens)
 
-    tracks, filtered = selection.candidates(corpus, options)
+    tracks, filtered = selection.candidates(corpus, options.data)
     decoding = time.monotonic()
     decoded = decode(tracks, out / "work", options, run or Processes(options.workers), progress)
     decode_seconds = time.monotonic() - decoding
-    chosen = selection.select(corpus, tracks, filtered, decoded.outcomes, options)
+    chosen = selection.select(corpus, tracks, filtered, decoded.outcomes, options.data)
 
     tokens = {name: _tokenise(chosen.members[name], tokenizer, progress) for name in SPLITS}
     features = None
@@ -109,7 +107,7 @@ def _prepare(
         features = LyricFeatures(
             out / "work" / "features",
             everyones,
-            options.max_tokens,
+            options.lyrics.max_tokens,
             encode,
             identity=lyrics.encoder_digest(encoder),
             progress=functools.partial(progress, "encode"),
@@ -138,16 +136,16 @@ def _prepare(
         "reference": "clip maximum",
         "range_db": RANGE_DB,
         "lyrics": {
-            "encoder": options.encoder,
+            "encoder": options.lyrics.encoder,
             "sha256": lyrics.encoder_digest(encoder),
-            "max_tokens": options.max_tokens,
-            "input": options.lyrics_input,
+            "max_tokens": options.lyrics.max_tokens,
+            "input": options.lyrics.input,
             "width": features.width if features else 0,
         },
         "source": corpus.source,
         "num_genres": chosen.vocabulary.size,
-        "split_kind": options.split,
-        "split_seed": options.seed,
+        "split_kind": options.data.split,
+        "split_seed": options.data.split_seed,
         "splits": {name: len(chosen.members[name]) for name in SPLITS},
         "shards": shards,
         "options": options.content(),
@@ -228,7 +226,7 @@ def _write_shards(
     first = 0
     for name in SPLITS:
         members, last = chosen.members[name], first + len(chosen.members[name])
-        ids, num_tokens = padded(tokens[name], options.max_tokens)
+        ids, num_tokens = padded(tokens[name], options.lyrics.max_tokens)
         examples.save(
             work / name,
             {
@@ -245,7 +243,7 @@ def _write_shards(
     shutil.rmtree(out / _SHARDS, ignore_errors=True)
     shards = builder.write(
         out / _SHARDS,
-        shape=Shape(audio.num_frames, audio.n_mels, options.max_tokens, chosen.vocabulary.size, width),
+        shape=Shape(audio.num_frames, audio.n_mels, options.lyrics.max_tokens, chosen.vocabulary.size, width),
         splits=parts,
         run=run,
         progress=functools.partial(progress, "write"),

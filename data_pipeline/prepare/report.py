@@ -26,7 +26,7 @@ def counts(
         "tracks_read": len(corpus.tracks) + len(corpus.rejected),
         "tracks_kept": len(per_track),
         "splits": {name: len(members[name]) for name in SPLITS},
-        "split_kind": options.split,
+        "split_kind": options.data.split,
         "rejected": dict(Counter(kind(r.reason) for r in selection.quarantine).most_common()),
         "filtered": dict(Counter(r.reason for r in selection.filtered).most_common()),
         "labels": {
@@ -39,7 +39,7 @@ def counts(
             "without": len(lengths) - len(sung),
             "coverage": round(len(sung) / len(lengths), 4),
             "median_tokens": float(np.median(sung)) if len(sung) else 0.0,
-            "at_max_tokens": int((lengths == options.max_tokens).sum()),
+            "at_max_tokens": int((lengths == options.lyrics.max_tokens).sum()),
         },
         "artists": {name: len({item.track.artist for item in members[name]} - {None}) for name in SPLITS},
         "genres": [

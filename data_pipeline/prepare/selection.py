@@ -11,7 +11,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.prepare import splits
 from data_pipeline.prepare.decode import NO_LYRICS, Outcome
-from data_pipeline.prepare.options import PrepareOptions
+from data_pipeline.prepare.options import DataConfig
 from data_pipeline.schema import SPLITS, Corpus, Rejected, Track
 
 
@@ -37,9 +37,9 @@ class Selection:
     filtered: tuple[Rejected, ...]
 
 
-def candidates(corpus: Corpus, options: PrepareOptions) -> tuple[list[Track], list[Rejected]]:
+def candidates(corpus: Corpus, wanted: DataConfig) -> tuple[list[Track], list[Rejected]]:
     """The tracks worth decoding, by the tables alone, and the others with the reason."""
-    languages = {language.casefold() for language in options.languages}
+    languages = {language.casefold() for language in wanted.languages}
     filtered: list[Rejected] = []
     passed: list[Track] = []
     seen: set[str] = set()
@@ -48,8 +48,8 @@ def candidates(corpus: Corpus, options: PrepareOptions) -> tuple[list[Track], li
         if track.id in seen:
             reason = "the id occurs twice"
         elif languages and (track.language or "").casefold() not in languages:
-            reason = f"language {track.language or 'unknown'} is not among {', '.join(options.languages)}"
-        elif options.require_lyrics and track.lyrics_file is None and not lyrics.clean(track.lyrics_text):
+            reason = f"language {track.language or 'unknown'} is not among {', '.join(wanted.languages)}"
+        elif wanted.require_lyrics and track.lyrics_file is None and not lyrics.clean(track.lyrics_text):
             reason = NO_LYRICS
         elif not track.genres:
             reason = "no genre"
@@ -61,13 +61,13 @@ def candidates(corpus: Corpus, options: PrepareOptions) -> tuple[list[Track], li
     if not passed:
         raise InputError(_nothing_left(corpus.rejected, filtered))
     # Counts only fall from here on, so a track without a frequent genre can be spared the decoding.
-    frequent = genres.build([track.genres for track in passed], options.min_genre_tracks, 0, options.aliases)
+    frequent = genres.build([track.genres for track in passed], wanted.min_genre_tracks, 0, wanted.aliases)
     worth: list[Track] = []
     for track in passed:
         if frequent.encode(track.genres).any():
             worth.append(track)
         else:
-            filtered.append(Rejected(track.id, str(track.audio), _rare(options)))
+            filtered.append(Rejected(track.id, str(track.audio), _rare(wanted)))
     return worth, filtered
 
 
@@ -76,7 +76,7 @@ def select(
     tracks: Sequence[Track],
     filtered: Sequence[Rejected],
     outcomes: Sequence[Outcome],
-    options: PrepareOptions,
+    wanted: DataConfig,
 ) -> Selection:
     """What ``candidates`` gave, after it was decoded.
 
@@ -93,30 +93,30 @@ def select(
     if not kept:
         raise InputError(_nothing_left(quarantine, filtered))
     vocabulary = genres.build(
-        [item.track.genres for item in kept], options.min_genre_tracks, options.max_genres, options.aliases
+        [item.track.genres for item in kept], wanted.min_genre_tracks, wanted.max_genres, wanted.aliases
     )
     labelled = []
     for item in kept:
         if vocabulary.encode(item.track.genres).any():
             labelled.append(item)
         else:
-            filtered.append(Rejected(item.track.id, str(item.track.audio), _rare(options)))
+            filtered.append(Rejected(item.track.id, str(item.track.audio), _rare(wanted)))
     sides = splits.assign(
         [item.track.id for item in labelled],
         [item.track.artist for item in labelled],
         vocabulary.encode_all([item.track.genres for item in labelled]),
-        kind=options.split,
-        fractions=options.fractions,
-        seed=options.seed,
+        kind=wanted.split,
+        fractions=wanted.fractions,
+        seed=wanted.split_seed,
     )
     members = {name: [item for item, side in zip(labelled, sides, strict=True) if side == name] for name in SPLITS}
     vocabulary = vocabulary.with_statistics([item.track.genres for item in members["train"]])
     return Selection(vocabulary, members, tuple(quarantine), tuple(filtered))
 
 
-def _rare(options: PrepareOptions) -> str:
-    among = f" among the {options.max_genres} most frequent" if options.max_genres else ""
-    return f"no genre with at least {options.min_genre_tracks} tracks{among}"
+def _rare(wanted: DataConfig) -> str:
+    among = f" among the {wanted.max_genres} most frequent" if wanted.max_genres else ""
+    return f"no genre with at least {wanted.min_genre_tracks} tracks{among}"
 
 
 def _nothing_left(rejected: Sequence[Rejected], filtered: Sequence[Rejected]) -> str:

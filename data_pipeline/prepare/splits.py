@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_pipeline.errors import InputError
-from data_pipeline.schema import SPLITS
-
-KINDS = ("random", "artist")
+from data_pipeline.schema import SPLITS, SplitKind
 
 
 def assign(
@@ -17,9 +15,9 @@ def assign(
     artists: Sequence[str | None],
     labels: np.ndarray,
     *,
-    kind: str = "random",
-    fractions: Sequence[float] = (0.7, 0.1, 0.2),
-    seed: int = 0,
+    kind: SplitKind,
+    fractions: Sequence[float],
+    seed: int,
 ) -> np.ndarray:
     """The split's name of every track, (N,) str, a function of the arguments alone.
 
@@ -27,11 +25,7 @@ def assign(
     artist on one side and weighs artists by their tracks (a track without artist is an artist of its own).
     Raises InputError when a split would be empty.
     """
-    if kind not in KINDS:
-        raise InputError(f"The split must be one of {', '.join(KINDS)}, not {kind!r}.")
     shares = np.asarray(fractions, np.float64)
-    if shares.shape != (3,) or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
-        raise InputError(f"The fractions of {', '.join(SPLITS)} must be positive and sum to 1, not {tuple(fractions)}.")
     labels = np.asarray(labels, bool)
     if kind == "random":
         groups = np.arange(len(track_ids))

@@ -13,7 +13,6 @@ import math
 from mgc_jax.config import Config
 from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.bert import BertConfig
-from mgc_jax.network import build
 
 FROZEN, TRAINED = 1, 3
 
@@ -21,7 +20,7 @@ FROZEN, TRAINED = 1, 3
 def training(config: Config, encoder: BertConfig, num_genres: int, tokens: int) -> dict[str, float]:
     """FLOPs of one training step for one track with lyrics of ``tokens``, by part of the paper's full model."""
     m = config.model
-    spec = build.audio_spec(config)
+    spec = config.audio
     frames, mels, width = spec.num_frames, spec.n_mels, m.width
     preset = PRESETS[m.audio_preset]
     patch = preset.get("patch", (1, 1))

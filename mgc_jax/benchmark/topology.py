@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import re
@@ -75,7 +76,7 @@ def compile_for(
     load = workload.make(size, lyrics_input, spec, overrides, batches=0, devices=len(there))
     config = load.config
     if config.compute.dtype == "auto":
-        config.compute["dtype"] = "bfloat16"
+        config = dataclasses.replace(config, compute=dataclasses.replace(config.compute, dtype="bfloat16"))
     mesh = sharding.make_mesh(config.compute.model_parallel, there)
     sharding.check_batch_size(config.train.batch_size, mesh, "train.batch_size")
     optimiser = make_optimiser(config, steps_per_epoch=1000)

@@ -15,12 +15,11 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.reading.order import TrainingOrder
 from data_pipeline.schema import LYRICS, Batch
-from mgc_jax import config
+from mgc_jax import recipes
 from mgc_jax.benchmark import flops
 from mgc_jax.benchmark.sizes import SIZES
 from mgc_jax.config import Config
 from mgc_jax.models.bert import BertConfig
-from mgc_jax.network import build
 
 ENCODERS = {
     "minilm": BertConfig(30522, 384, 6, 12, 1536),
@@ -75,9 +74,8 @@ class Workload:
 
     def in_buckets(self, tokens: int) -> Workload:
         """The same examples with ``train.lyrics_bucket``."""
-        settings = Config.of(self.config)
-        settings.train["lyrics_bucket"] = tokens
-        return dataclasses.replace(self, config=settings)
+        train = dataclasses.replace(self.config.train, lyrics_bucket=tokens)
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, train=train))
 
 
 def make(
@@ -96,8 +94,9 @@ def make(
         InputError: they make no valid settings, or name an encoder whose shapes are not known.
     """
     chosen = SIZES[size]
-    base = {**chosen.settings, "train": {"batch_size": chosen.device_batch * (devices or jax.device_count())}}
-    settings = config.load(spec, [*overrides, f"lyrics.input={lyrics_input}"], base=base)
+    batch_size = chosen.device_batch * (devices or jax.device_count())
+    base = recipes.load(chosen.recipe, [f"train.batch_size={batch_size}"])
+    settings = recipes.load(spec, [*overrides, f"lyrics.input={lyrics_input}"], base=base)
     if settings.model.architecture != "ru":
         raise InputError(
             f"The benchmark is for the paper's own model, not model.architecture={settings.model.architecture}."
@@ -113,7 +112,7 @@ def _examples(settings: Config, encoder: BertConfig, num_genres: int, batches: i
     count, length = batches * settings.train.batch_size, settings.lyrics.max_tokens
     num_tokens = rng.integers(length // 4, length + 1, count).astype(np.int32)
     real = np.arange(length) < num_tokens[:, None]
-    spec = build.audio_spec(settings)
+    spec = settings.audio
     examples = {
         "spectrogram": rng.integers(0, 256, (count, spec.num_frames, spec.n_mels), np.uint8),
         "tokens": np.where(real, rng.integers(1, encoder.vocab_size, (count, length)), 0).astype(np.int32),

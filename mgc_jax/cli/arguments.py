@@ -62,8 +62,8 @@ def _named(text: str) -> str:
 
 def add_config(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """``--config``, with which a command takes ``--config.key=value`` too."""
-    text = "a recipe, e.g. configs/demo.py; change a setting with --config.train.epochs=5"
-    parser.add_argument("--config", required=required, metavar="FILE[:ARG]", help=text)
+    text = "a recipe by name or file, e.g. demo; change a setting with --config.train.epochs=5"
+    parser.add_argument("--config", required=required, metavar="RECIPE[:ARG]", help=text)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from mgc_jax.explain.text import summary
-    from mgc_jax.plots.explanations import draw
     from mgc_jax.runs.workdir import write_json
 
     lyrics = read_lyrics(options.lyrics)
@@ -31,6 +30,8 @@ def _run(options: argparse.Namespace) -> None:
     if options.json:
         write_json(options.json, explanation.to_json())
     if options.out:
+        from mgc_jax.plots.explanations import draw  # needs matplotlib
+
         draw(explanation).savefig(options.out, dpi=120)
         print(f"\n{options.out} shows it")
 

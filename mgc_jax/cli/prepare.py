@@ -25,20 +25,21 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from data_pipeline.prepare.options import PrepareOptions
     from data_pipeline.prepare.pipeline import prepare
     from data_pipeline.sources import read_corpus
-    from mgc_jax import config
+    from mgc_jax import recipes
     from mgc_jax.network import build
     from mgc_jax.runtime.progress import Counter
 
-    settings = config.load(options.config, options.overrides)
+    settings = recipes.load(options.config, options.overrides)
     workers = _beam(options.beam) if options.beam is not None else None
     encode = build.lyrics_encoder(settings) if settings.lyrics.input == "features" else None
     with Counter("tracks", upload="files") as counter:
         report = prepare(
             read_corpus(options.source),
             options.out,
-            build.prepare_options(settings, workers=options.workers),
+            PrepareOptions(settings.data, settings.audio, settings.lyrics, options.workers),
             encode=encode,
             run=workers,
             progress=counter,
@@ -58,7 +59,7 @@ def _beam(pipeline_options: str) -> Run:
 COMMAND = Command(
     "prepare",
     help="decode, check and split a corpus and write the sharded data set",
-    example="mgc-jax prepare --config configs/manifest.py --source my_songs.csv --out data",
+    example="mgc-jax prepare --config manifest --source my_songs.csv --out data",
     add_arguments=_add_arguments,
     run=_run,
 )

@@ -25,14 +25,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from mgc_jax import config
+    from mgc_jax import recipes
     from mgc_jax.paper import tables
     from mgc_jax.paper.reproduce import reproduce, select
     from mgc_jax.runs.workdir import write_json
 
     sweep = SWEEPS[options.sweep]
     only = select(sweep, options.rows) if options.rows else None
-    settings, data = config.load(options.config, options.overrides), open_data(options.data)
+    settings, data = recipes.load(options.config, options.overrides), open_data(options.data)
     options.workdir.mkdir(parents=True, exist_ok=True)
 
     name = options.sweep if options.split == "test" else f"{options.sweep}_{options.split}"
@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> None:
 COMMAND = Command(
     "reproduce",
     help="train the rows of a table of the paper and set the results beside the paper's",
-    example="mgc-jax reproduce --sweep table2 --config configs/demo.py --data data --workdir runs/table2 --seeds 3",
+    example="mgc-jax reproduce --sweep table2 --config demo --data data --workdir runs/table2 --seeds 3",
     add_arguments=_add_arguments,
     run=_run,
     on_devices=True,

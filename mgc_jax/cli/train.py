@@ -17,17 +17,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from mgc_jax import config
+    from mgc_jax import recipes
     from mgc_jax.training.loop import train
 
-    settings, data = config.load(options.config, options.overrides), open_data(options.data)
+    settings, data = recipes.load(options.config, options.overrides), open_data(options.data)
     train(settings, data, options.workdir)
 
 
 COMMAND = Command(
     "train",
     help="train a model; resumes by itself when the workdir holds a checkpoint",
-    example="mgc-jax train --config configs/demo.py --data data --workdir run --config.train.epochs=5",
+    example="mgc-jax train --config demo --data data --workdir run --config.train.epochs=5",
     add_arguments=_add_arguments,
     run=_run,
     on_devices=True,

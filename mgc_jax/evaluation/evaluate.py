@@ -15,7 +15,6 @@ from mgc_jax.config import Config
 from mgc_jax.evaluation import metrics, steps
 from mgc_jax.evaluation.retrieval import AT, retrieval
 from mgc_jax.evaluation.scored import Kept, Scored
-from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, Network
 from mgc_jax.runtime import sharding
 from mgc_jax.runtime.progress import Progress
@@ -57,7 +56,7 @@ def score_split(
 
 def check_prepared_for(config: Config, data: PreparedData) -> None:
     """Raise InputError where settings and the prepared data set disagree."""
-    wanted = build.audio_spec(config)
+    wanted = config.audio
     if data.audio != wanted:
         raise InputError(f"{data.path} was prepared with {data.audio}, but the settings want {wanted}.")
     if data.max_tokens != config.lyrics.max_tokens:

@@ -1,6 +1,6 @@
 """How much each second, each word, either modality and each related genre moves a genre's logit.
 
-Axis letters: K windows, T frames, M mel bands, N spans, W words, Q groups of words, S audio tokens, L lyric tokens,
+Axis letters: K windows, T frames, M mel bands, N segments, W words, Q groups of words, S audio tokens, L lyric tokens,
 E explained genres, G genres.
 """
 
@@ -35,24 +35,24 @@ def explain(
 ) -> Explanation:
     """Explain the ``genres`` of a song, or those that are predicted, by the :func:`occlusion_of` the model.
 
-    The paper's model encodes each window once for each of its spans, about a dozen, and the lyrics at most 64 times;
+    The paper's model encodes each window once for each of its segments, about a dozen, and the lyrics at most 64 times;
     the rivals see the lyrics' variants once for each window.
     """
     names = model.vocabulary.names
-    wanted = None if genres is None else _places(genres, names)
+    targets = None if genres is None else _indices(genres, names)
     prediction = model.predict(audio, lyrics, rate=rate)
-    wanted = _places(prediction.predicted, names) if wanted is None else wanted
+    targets = _indices(prediction.predicted, names) if targets is None else targets
     scores = dict(prediction.ranked)
-    wanted.sort(key=lambda place: -scores[names[place]])
+    targets.sort(key=lambda index: -scores[names[index]])
 
-    hears, reads = build.modalities(model.config)
+    uses_audio, uses_lyrics = build.modalities(model.config)
     clock = _clock(model)
     windows = list(model.clips(audio, rate))
-    starts, ends, clips = _chosen(windows, clock)
+    starts, ends, clips = _evenly_chosen(windows, clock)
     text = model.text(lyrics) or ""
     pieces = model.tokenizer.pieces(text)
     words = find_words(text, pieces)
-    groups = words.groups(MAX_GROUPS) if reads else np.full(len(words.spans), -1)
+    groups = words.groups(MAX_GROUPS) if uses_lyrics else np.full(len(words.spans), -1)
 
     # The queries: every window with and without the words, silence with and without them, every window with each of
     # its spans silenced, every window with each group of words masked.
@@ -71,8 +71,8 @@ def explain(
         *(_pairs(each, nothing + 1 + group) for group in range(len(masked))),
     ]
     songs = occlusion.songs(sounds, texts, np.concatenate(queries))
-    logits = occlusion.logits(songs)[:, wanted]
-    both, sound_only, words_only, neither, without_span, *without_words = np.split(
+    logits = occlusion.logits(songs)[:, targets]
+    both, sound_only, words_only, neither, without_segment, *without_words = np.split(
         logits, np.cumsum([len(pairs) for pairs in queries])[:-1]
     )
 
@@ -80,17 +80,17 @@ def explain(
     sound_part, words_part = shapley(*means)
     graph, related = None, None
     if isinstance(occlusion, PaperOcclusion) and model.config.model.head == "graph":
-        graph, related = occlusion.graph(songs._replace(pairs=queries[0]), wanted)
+        graph, related = occlusion.graph(songs._replace(pairs=queries[0]), targets)
     attention = None
     if isinstance(occlusion, PaperOcclusion) and model.config.model.fusion == "scma" and text:
         attention = _attention(*occlusion.attention(songs._replace(pairs=queries[0])), words, clock, starts)
-    by_group = np.array([(both - values).mean(0) for values in without_words]).reshape(-1, len(wanted))
-    word_effect = np.full((len(words.spans), len(wanted)), np.nan)
+    by_group = np.array([(both - values).mean(0) for values in without_words]).reshape(-1, len(targets))
+    word_effect = np.full((len(words.spans), len(targets)), np.nan)
     word_effect[groups >= 0] = by_group[groups[groups >= 0]]
-    thresholds = np.clip(model.thresholds[wanted], 1e-6, 1 - 1e-6)
+    thresholds = np.clip(model.thresholds[targets], 1e-6, 1 - 1e-6)
     return Explanation(
         prediction=prediction,
-        genres=tuple(names[place] for place in wanted),
+        genres=tuple(names[index] for index in targets),
         logits=means[0],
         thresholds=np.log(thresholds / (1 - thresholds)),
         base=means[3],
@@ -100,16 +100,16 @@ def explain(
         related=related,
         seconds=float(ends[-1]),
         windows=np.stack([starts, ends], axis=1),
-        spans=np.minimum(starts[window, None] + clock.seconds(frames), ends[window, None]),
-        span_effect=both[window] - without_span,
+        segments=np.minimum(starts[window, None] + clock.seconds(frames), ends[window, None]),
+        segment_effect=both[window] - without_segment,
         words=words,
         groups=groups,
         word_effect=word_effect,
         attention=attention,
         spectrogram=_spectrogram(windows, model.spec),
         names=names,
-        hears=hears,
-        reads=reads,
+        uses_audio=uses_audio,
+        uses_lyrics=uses_lyrics,
     )
 
 
@@ -120,20 +120,20 @@ def shapley(
     return ((both - words) + (sound - neither)) / 2, ((both - sound) + (words - neither)) / 2
 
 
-def _places(genres: Sequence[str], names: Sequence[str]) -> list[int]:
+def _indices(genres: Sequence[str], names: Sequence[str]) -> list[int]:
     """Where these genres are among the model's ``names``, each once."""
     if isinstance(genres, str):
         genres = [genres]
     if not genres:
         raise InputError("There is no genre to explain: name some, or leave them out for the predicted ones.")
-    places = []
+    indices = []
     for genre in genres:
         name = normalise(genre)
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-            raise InputError(f"The model knows no genre {genre!r}; did you mean {near[0]}?")
-        places.append(names.index(name))
-    return list(dict.fromkeys(places))
+            nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+            raise InputError(f"The model knows no genre {genre!r}; did you mean {nearest[0]}?")
+        indices.append(names.index(name))
+    return list(dict.fromkeys(indices))
 
 
 def occlusion_of(model: Predictor) -> Occlusion:
@@ -149,13 +149,13 @@ def _clock(model: Predictor) -> Clock:
     return Clock(model.spec, stride(encoder.pools, encoder.patch))
 
 
-def _chosen(
+def _evenly_chosen(
     windows: Sequence[tuple[float, np.ndarray]], clock: Clock
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """At most ``MAX_WINDOWS`` of a song's windows, the first and the last among them: their starts and ends (K,) in s,
     and themselves (T, M)."""
-    places = np.linspace(0, len(windows) - 1, min(len(windows), MAX_WINDOWS)).round().astype(int)
-    starts, clips = np.array([windows[i][0] for i in places]), [windows[i][1] for i in places]
+    indices = np.linspace(0, len(windows) - 1, min(len(windows), MAX_WINDOWS)).round().astype(int)
+    starts, clips = np.array([windows[i][0] for i in indices]), [windows[i][1] for i in indices]
     ends = starts + clock.spec.seconds
     if len(windows) == 1:  # a song may be shorter than a clip, which is filled up with silence
         sounding = 1 + np.flatnonzero(clips[0].any(axis=1)).max(initial=0)
@@ -170,15 +170,15 @@ def _pairs(sounds: Sequence[int] | np.ndarray, text: int) -> np.ndarray:
 def _silenced(
     clips: Sequence[np.ndarray], clock: Clock, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Each span of each window: its window's number (N,), its frames (N, 2), and the window (T, M) without it."""
+    """Each segment of each window: its window's number (N,), its frames (N, 2), and the window (T, M) without it."""
     window, frames, silenced = [], [], []
-    for place, clip in enumerate(clips):
-        for span, (start, _) in zip(clock.spans(), clock.seconds(clock.spans()), strict=True):
-            if start < lengths[place]:
-                window.append(place)
-                frames.append(span)
+    for index, clip in enumerate(clips):
+        for segment, (start, _) in zip(clock.segments(), clock.seconds(clock.segments()), strict=True):
+            if start < lengths[index]:
+                window.append(index)
+                frames.append(segment)
                 silenced.append(clip.copy())
-                silenced[-1][span[0] : span[1]] = 0
+                silenced[-1][segment[0] : segment[1]] = 0
     return np.array(window), np.array(frames), silenced
 
 
@@ -193,20 +193,20 @@ def _attention(
 ) -> Attention:
     """From audio tokens and word pieces, (K, S, L) and (K, L, S), to seconds and words."""
     owner, tokens = words.owner, clock.tokens()
-    read = np.flatnonzero(words.read)
-    column = np.where(owner >= 0, np.searchsorted(read, owner), len(read))
-    piece_of = (column[:, None] == np.arange(len(read) + 1)).astype(np.float64)  # (L, R + 1)
+    read_words = np.flatnonzero(words.read)
+    column = np.where(owner >= 0, np.searchsorted(read_words, owner), len(read_words))
+    piece_of = (column[:, None] == np.arange(len(read_words) + 1)).astype(np.float64)  # (L, R + 1)
     # Where the bands of a frame are tokens of their own, they lie behind each other.
     windows, bands = len(starts), to_lyrics.shape[1] // len(tokens)
-    heard = to_lyrics[:, :, : len(owner)].reshape(windows * len(tokens), bands, -1).mean(1)
-    looked = to_audio[:, : len(owner)].reshape(windows, len(owner), len(tokens), bands).sum(3)
+    audio_attention = to_lyrics[:, :, : len(owner)].reshape(windows * len(tokens), bands, -1).mean(1)
+    lyrics_attention = to_audio[:, : len(owner)].reshape(windows, len(owner), len(tokens), bands).sum(3)
     pieces = np.maximum(piece_of.sum(0), 1.0)[:, None, None]  # [CLS] and [SEP] are always there
-    back = np.einsum("lr,kls->rks", piece_of, looked) / pieces / windows
+    back = np.einsum("lr,kls->rks", piece_of, lyrics_attention) / pieces / windows
     return Attention(
         seconds=(starts[:, None, None] + clock.seconds(tokens)).reshape(-1, 2),
-        words=read,
-        to_words=heard @ piece_of,
-        to_seconds=back.reshape(len(read) + 1, -1),
+        words=read_words,
+        to_words=audio_attention @ piece_of,
+        to_seconds=back.reshape(len(read_words) + 1, -1),
     )
 
 
@@ -217,8 +217,8 @@ def _spectrogram(windows: Sequence[tuple[float, np.ndarray]], spec: AudioSpec) -
     columns = int((windows[-1][0] + spec.seconds) / step) + 1
     total, count = np.zeros((columns, spec.n_mels)), np.zeros(columns)
     for start, clip in windows:
-        place = ((start + np.arange(len(clip)) * hop) / step + 1e-6).astype(int).clip(max=columns - 1)
-        np.add.at(total, place, clip)
-        np.add.at(count, place, 1)
+        index = ((start + np.arange(len(clip)) * hop) / step + 1e-6).astype(int).clip(max=columns - 1)
+        np.add.at(total, index, clip)
+        np.add.at(count, index, 1)
     levels = total / np.maximum(count, 1)[:, None]
     return Spectrogram(levels.round().astype(np.uint8), step, mel_frequencies(spec))

@@ -1,6 +1,6 @@
 """What in a song speaks for a genre and what against it, as numbers; :mod:`mgc_jax.explain.explainer` finds them.
 
-Axis letters: K windows, M mel bands, N spans, W words, R words that are read, S stretches of seconds, E explained
+Axis letters: K windows, M mel bands, N segments, W words, R words that are read, S stretches of seconds, E explained
 genres, G genres.
 """
 
@@ -46,9 +46,9 @@ class Explanation:
     Effects are found by occlusion: something is taken away, the model is asked again, and what the logit loses is the
     effect, so that a positive one speaks for the genre. Effects overlap and need not add up to the logit.
 
-    - ``spans`` (N, 2) s, ``span_effect`` (N, E): stretches of the log-mel spectrogram set to silence (80 dB under the
-      window's maximum), each about a twelfth of a window long, or 0.7 s. The effect is on the logit of the
-      span's own window. Silence is what sound is compared with: a pause is an event too, and from a stretch that is
+    - ``segments`` (N, 2) s, ``segment_effect`` (N, E): stretches of the log-mel spectrogram set to silence (80 dB under
+      the window's maximum), each about a twelfth of a window long, or 0.7 s. The effect is on the logit of the
+      segment's own window. Silence is what sound is compared with: a pause is an event too, and from a stretch that is
       quiet already little can be taken away.
     - ``words``, and ``word_effect`` (W, E): each word with all its word pieces replaced by the tokenizer's mask, mean
       over the windows; NaN for words that the model does not read, which stand behind its ``max_tokens`` or are nothing
@@ -69,7 +69,7 @@ class Explanation:
     ``prediction.windows``; the song is ``seconds`` long. ``thresholds`` (E,) are logits too; what decides is the mean
     score of all windows, which is not that of the mean logit, and where no genre reaches its threshold the best one is
     predicted all the same. ``names`` (G,) are all genres.
-    ``hears`` and ``reads`` say which of the two modalities the model takes at all.
+    ``uses_audio`` and ``uses_lyrics`` say which of the two modalities the model takes at all.
     """
 
     prediction: Prediction
@@ -83,16 +83,16 @@ class Explanation:
     related: np.ndarray | None
     seconds: float
     windows: np.ndarray
-    spans: np.ndarray
-    span_effect: np.ndarray
+    segments: np.ndarray
+    segment_effect: np.ndarray
     words: Words
     groups: np.ndarray
     word_effect: np.ndarray
     attention: Attention | None
     spectrogram: Spectrogram
     names: tuple[str, ...]
-    hears: bool
-    reads: bool
+    uses_audio: bool
+    uses_lyrics: bool
 
     @property
     def words_not_read(self) -> int:
@@ -133,20 +133,20 @@ class Explanation:
                 self.words.words, self.words.lines, self.groups, self.word_effect, strict=True
             )
         ]
-        spans = [
+        segments = [
             {"start": float(start), "end": float(end), "effect": by_genre(effect)}
-            for (start, end), effect in zip(self.spans, self.span_effect, strict=True)
+            for (start, end), effect in zip(self.segments, self.segment_effect, strict=True)
         ]
         attention = None
         if self.attention is not None:
             attention = {name: value.tolist() for name, value in self.attention._asdict().items()}
         return {
             "prediction": self.prediction.to_json(),
-            "hears": self.hears,
-            "reads": self.reads,
+            "uses_audio": self.uses_audio,
+            "uses_lyrics": self.uses_lyrics,
             "windows": self.windows.tolist(),
             "genres": genres,
-            "spans": spans,
+            "segments": segments,
             "words": words,
             "words_not_read": self.words_not_read,
             "attention": attention,

@@ -33,18 +33,20 @@ class AlteredSongs(NamedTuple):
 class Occlusion:
     """Logits of altered songs, by a model that takes sound and words together: one of the paper's rivals.
 
-    ``hears`` and ``reads`` say which of the two the model takes at all; of the other one the first alone is
+    ``uses_audio`` and ``uses_lyrics`` say which of the two the model takes at all; of the other one the first alone is
     asked about.
     """
 
-    def __init__(self, network: Network, state: ModelState, max_tokens: int, hears: bool = True, reads: bool = True):
+    def __init__(
+        self, network: Network, state: ModelState, max_tokens: int, uses_audio: bool = True, uses_lyrics: bool = True
+    ):
         self.network, self.state, self.max_tokens = network, state, max_tokens
-        self._taken = np.array([hears, reads], np.int64)
+        self._modalities = np.array([uses_audio, uses_lyrics], np.int64)
 
     def songs(self, sounds: Sequence[np.ndarray], texts: Sequence[np.ndarray], pairs: np.ndarray) -> AlteredSongs:
         """From spectrograms (T, M) uint8 and word-piece ids (n,), of which an empty one is a song without lyrics."""
-        hears, reads = self._taken
-        sounds, texts = sounds if hears else sounds[:1], texts if reads else texts[:1]
+        uses_audio, uses_lyrics = self._modalities
+        sounds, texts = sounds if uses_audio else sounds[:1], texts if uses_lyrics else texts[:1]
         ids = np.zeros((len(texts), self.max_tokens), np.int32)
         for row, text in zip(ids, texts, strict=True):
             row[: len(text)] = text
@@ -52,12 +54,12 @@ class Occlusion:
 
     def logits(self, songs: AlteredSongs) -> np.ndarray:
         """(P, G) float64 of the pairs."""
-        asked, place = np.unique(songs.pairs * self._taken, axis=0, return_inverse=True)
-        return self._over(self._judge, songs._replace(pairs=asked))["logits"].astype(np.float64)[place.ravel()]
+        unique, inverse = np.unique(songs.pairs * self._modalities, axis=0, return_inverse=True)
+        return self._over(self._classify, songs._replace(pairs=unique))["logits"].astype(np.float64)[inverse.ravel()]
 
     def _over(self, step: Any, songs: AlteredSongs) -> dict[str, np.ndarray]:
         """``step`` over the pairs, in full batches; its results are each (P, ...)."""
-        sound, text = (songs.pairs * self._taken).T
+        sound, text = (songs.pairs * self._modalities).T
         shards = self.network.mesh.shape["data"]
         size = -(-AT_ONCE // shards) * shards
         parts = []
@@ -78,12 +80,12 @@ class Occlusion:
         return jax.jit(step, in_shardings=given, out_shardings=whole)
 
     @cached_property
-    def _judge(self) -> Any:
-        def judge(model: Any, batch: Any) -> dict[str, jax.Array]:
+    def _classify(self) -> Any:
+        def classify(model: Any, batch: Any) -> dict[str, jax.Array]:
             given = {"spectrogram": batch["sound"], "tokens": batch["text"], "num_tokens": batch["num_tokens"]}
             return {"logits": model(given, train=False).logits}
 
-        return self._compiled(judge)
+        return self._compiled(classify)
 
 
 class PaperOcclusion(Occlusion):
@@ -95,14 +97,14 @@ class PaperOcclusion(Occlusion):
         raw = super().songs(sounds, texts, pairs)
         a, v = len(raw.sounds), len(raw.texts)
         numbers = np.arange(max(a, v))
-        every = np.stack([np.minimum(numbers, a - 1), np.minimum(numbers, v - 1)], axis=1)
-        heard = self._over(self._hear, raw._replace(pairs=every[:a]))["sound"]
-        read = self._over(self._read, raw._replace(pairs=every[:v]))["text"]
-        return AlteredSongs(heard, read, raw.lengths, raw.pairs)
+        every_pair = np.stack([np.minimum(numbers, a - 1), np.minimum(numbers, v - 1)], axis=1)
+        audio = self._over(self._encode_audio, raw._replace(pairs=every_pair[:a]))["sound"]
+        lyrics = self._over(self._encode_lyrics, raw._replace(pairs=every_pair[:v]))["text"]
+        return AlteredSongs(audio, lyrics, raw.lengths, raw.pairs)
 
     def attention(self, songs: AlteredSongs) -> tuple[np.ndarray, np.ndarray]:
         """Where audio looks in the lyrics (P, S, L) and where lyrics look in the audio (P, L, S), means over heads."""
-        out = self._over(self._look, songs)
+        out = self._over(self._attend, songs)
         return out["audio"], out["lyrics"]
 
     def graph(self, songs: AlteredSongs, genres: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -122,25 +124,25 @@ class PaperOcclusion(Occlusion):
         return np.array(every, np.float64), np.array(one, np.float64)
 
     @cached_property
-    def _hear(self) -> Any:
-        def hear(model: Any, batch: Any) -> dict[str, jax.Array]:
+    def _encode_audio(self) -> Any:
+        def encode_audio(model: Any, batch: Any) -> dict[str, jax.Array]:
             return {"sound": _represent(model, batch)[0].astype(jnp.float32)}  # XLA leaves the lyrics encoder out
 
-        return self._compiled(hear)
+        return self._compiled(encode_audio)
 
     @cached_property
-    def _read(self) -> Any:
-        def read(model: Any, batch: Any) -> dict[str, jax.Array]:
+    def _encode_lyrics(self) -> Any:
+        def encode_lyrics(model: Any, batch: Any) -> dict[str, jax.Array]:
             return {"text": _represent(model, batch)[1].astype(jnp.float32)}  # XLA leaves the audio encoder out
 
-        return self._compiled(read)
+        return self._compiled(encode_lyrics)
 
     @cached_property
-    def _judge(self) -> Any:
-        def judge(model: Any, batch: Any) -> dict[str, jax.Array]:
+    def _classify(self) -> Any:
+        def classify(model: Any, batch: Any) -> dict[str, jax.Array]:
             return {"logits": model.classify(_fused(model, batch))}
 
-        return self._compiled(judge)
+        return self._compiled(classify)
 
     @cached_property
     def _fuse(self) -> Any:
@@ -150,12 +152,12 @@ class PaperOcclusion(Occlusion):
         return self._compiled(fuse)
 
     @cached_property
-    def _look(self) -> Any:
-        def look(model: Any, batch: Any) -> dict[str, jax.Array]:
+    def _attend(self) -> Any:
+        def attend(model: Any, batch: Any) -> dict[str, jax.Array]:
             audio, lyrics = model.cross_attention.weights(*_tokens(model, batch))
             return {"audio": audio.mean(1), "lyrics": lyrics.mean(1)}
 
-        return self._compiled(look)
+        return self._compiled(attend)
 
     @cached_property
     def _edges(self) -> Any:

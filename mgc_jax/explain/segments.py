@@ -1,6 +1,6 @@
 """Which seconds of a song the frames of a clip and the audio tokens of the model are.
 
-Axis letters: T frames, S audio tokens, N spans.
+Axis letters: T frames, S audio tokens, N segments.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from data_pipeline.audio import AudioSpec
 
 PER_CLIP, SHORTEST = 12, 0.7
-"""About how many spans a clip is cut into, and about how long each is at least in s."""
+"""About how many segments a clip is cut into, and about how long each is at least in s."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Clock:
         times = (np.asarray(frames, np.float64) - 0.5) * self.spec.hop_length / self.spec.sample_rate
         return np.clip(times, 0.0, self.spec.seconds)
 
-    def spans(self) -> np.ndarray:
+    def segments(self) -> np.ndarray:
         """(N, 2) stretches of frames [first, behind) that cut a clip into about a dozen pieces.
 
         They are multiples or halves, quarters and so on of ``stride``, so that no more audio tokens than needed share

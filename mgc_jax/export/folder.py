@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,12 +11,12 @@ from data_pipeline.errors import InputError
 from data_pipeline.lyrics import copy_encoder, encoder_digest, public_name
 from data_pipeline.storage.json_file import read_json
 from mgc_jax.api import Model
-from mgc_jax.config import Config
 from mgc_jax.evaluation.results import evaluations
 from mgc_jax.export import program
 from mgc_jax.export.card import card
 from mgc_jax.export.preprocessing import preprocessing
 from mgc_jax.export.subject import Subject
+from mgc_jax.recipes import as_json
 from mgc_jax.runs import weights_file
 from mgc_jax.runs.workdir import write_json
 
@@ -75,10 +76,13 @@ def export(
 
 def _write_without_paths(model: Model, splits: Iterable[str], target: Path) -> None:
     """The settings and the evaluations without what they tell of this machine, its folders and devices."""
-    config = Config.of(model.config)
-    config.lyrics["encoder"] = public_name(config.lyrics.encoder)
-    config.compute.update(model_parallel=1, fsdp=False)
-    write_json(target / "config.json", config)
+    config = model.config
+    config = dataclasses.replace(
+        config,
+        lyrics=dataclasses.replace(config.lyrics, encoder=public_name(config.lyrics.encoder)),
+        compute=dataclasses.replace(config.compute, model_parallel=1, fsdp=False),
+    )
+    write_json(target / "config.json", as_json(config))
     for split in splits:
         report = read_json(model.folder.evaluation(split))
         report.pop("data", None)

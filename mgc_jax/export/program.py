@@ -5,14 +5,14 @@ Axis letters: B batch, T frames, M mel bands, L lyric tokens, G genres.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import export
 
 from mgc_jax.api import Model
-from mgc_jax.config import Config
-from mgc_jax.network import build
 from mgc_jax.network.state import abstract
 from mgc_jax.runtime import sharding
 
@@ -31,8 +31,10 @@ def program(model: Model) -> bytes:
     logits (B, G) in float32. Everything is computed in float32 and by XLA alone, whatever the run was trained with; the
     lyrics encoder is in it, also where the run was trained on its stored outputs.
     """
-    config = Config.of(model.config)
-    config.compute.update(dtype="float32", attention="xla", rematerialise=False, model_parallel=1, fsdp=False)
+    compute = dataclasses.replace(
+        model.config.compute, dtype="float32", attention="xla", rematerialise=False, model_parallel=1, fsdp=False
+    )
+    config = dataclasses.replace(model.config, compute=compute)
     one_device = sharding.make_mesh(devices=jax.local_devices()[:1])
     network, _ = abstract(config, model.vocabulary.size, model.encoder, one_device)
     state = model.state
@@ -43,7 +45,7 @@ def program(model: Model) -> bytes:
         logits = nnx.merge(network.graphdef, *weights)(batch, train=False).logits
         return jax.nn.sigmoid(logits), logits
 
-    spec = build.audio_spec(config)
+    spec = config.audio
     (rows,) = export.symbolic_shape("b")
     shapes = (
         jax.ShapeDtypeStruct((rows, spec.num_frames, spec.n_mels), jnp.uint8),

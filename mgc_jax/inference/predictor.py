@@ -85,7 +85,7 @@ class Predictor:
         self.encoder = encoder
         """The folder of the lyrics encoder."""
         self.tokenizer = LyricsTokenizer(encoder, config.lyrics.max_tokens)
-        self.spec = build.audio_spec(config)
+        self.spec = config.audio
 
     @cached_property
     def evaluation_step(self) -> EvaluationStep:

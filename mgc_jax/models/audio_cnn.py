@@ -14,9 +14,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from mgc_jax.models.config import AudioPreset, AudioTokens
 from mgc_jax.models.norm_relu_pool import NormReluPool
 
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[AudioPreset, dict[str, Any]] = {
     # The paper gives "five blocks" only; pooling by 2 keeps time a sequence, without which (1) has a single key.
     "paper": {"widths": (64, 128, 256, 512, 512), "pools": ((2, 2),) * 5},
     "narrow": {"widths": (8, 16, 32, 64, 128), "pools": ((2, 2),) * 5},
@@ -85,18 +86,16 @@ class AudioCNN(nnx.Module):
         self,
         *,
         num_mels: int,
-        widths: Sequence[int] = PRESETS["paper"]["widths"],
-        pools: Sequence[tuple[int, int]] = PRESETS["paper"]["pools"],
+        widths: Sequence[int],
+        pools: Sequence[tuple[int, int]],
         patch: tuple[int, int] = (1, 1),
-        tokens: str = "time",
+        tokens: AudioTokens,
         rematerialise: bool = False,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         if len(widths) != len(pools):
             raise ValueError(f"{len(widths)} widths but {len(pools)} pools: give one pool (time, mel) per block")
-        if tokens not in ("time", "all"):
-            raise ValueError(f"audio tokens must be 'time' or 'all', not {tokens!r}")
         self.num_mels = num_mels
         self.dtype = dtype
         self.tokens = tokens

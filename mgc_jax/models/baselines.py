@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 
 from mgc_jax.models.audio_cnn import dequantise
 from mgc_jax.models.classifier import Outputs
+from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.cross_attention import dropout
 from mgc_jax.models.hierarchical_attention import HierarchicalAttention
 from mgc_jax.models.inception import Inception, check_picture
@@ -26,7 +27,7 @@ class Santana(nnx.Module):
     """Santana et al. (IWSSIP 2020): the spectrogram as a picture -> Inception-v3 -> two dense layers -> logits.
 
     Audio only. The trunk is averaged over the picture (2048), then come two layers of 2048 ReLU units, each with
-    dropout, and one logit per genre. ``width`` scales channels and units.
+    dropout, and one logit per genre. ``baseline_width`` scales channels and units.
 
     Open in the publication, chosen here: the weights start at random (no ImageNet), the picture has one channel and
     its own size, there is no auxiliary head, and every genre has a bias that starts at ``prior_logits`` (G,) or 0.
@@ -35,26 +36,24 @@ class Santana(nnx.Module):
 
     def __init__(
         self,
+        config: ModelConfig,
         *,
         num_mels: int,
         num_frames: int,
         num_genres: int,
-        width: float = 1.0,
-        genre_bias: bool = True,
         prior_logits: jax.Array | np.ndarray | None = None,
-        dropout: float = 0.0,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         check_picture(num_frames, num_mels)
-        units = _scaled(2048, width)
-        self.dropout, self.dtype = dropout, dtype
-        self.audio_cnn = Inception(width=width, dtype=dtype, rngs=rngs)
+        units = _scaled(2048, config.baseline_width)
+        self.dropout, self.dtype = config.dropout, dtype
+        self.audio_cnn = Inception(width=config.baseline_width, dtype=dtype, rngs=rngs)
         self.dense = nnx.List(
             nnx.Linear(n, units, kernel_init=nnx.initializers.he_normal(), dtype=dtype, rngs=rngs)
             for n in (self.audio_cnn.out_features, units)
         )
-        self.head = GenreHead(units, num_genres, genre_bias, prior_logits, dtype, rngs)
+        self.head = GenreHead(units, num_genres, config.genre_bias, prior_logits, dtype, rngs)
 
     def __call__(self, batch: Mapping[str, jax.Array], *, train: bool, dropout_key: jax.Array | None = None) -> Outputs:
         """Classify a batch: ``spectrogram`` (B, T, M) uint8. Dropout needs its key when training."""
@@ -68,7 +67,7 @@ class Santana(nnx.Module):
 class Pandeya(nnx.Module):
     """Pandeya et al. (ICTC 2021): dense-residual CNN over audio, hierarchical attention over lyrics, concatenated.
 
-    ``width`` scales the channels of both encoders and the FC layer. Open in the publication, chosen here:
+    ``baseline_width`` scales the channels of both encoders and the FC layer. Open in the publication, chosen here:
 
     - the blocks have 16, 32, 64, 128 and 192 channels, which makes the 2 M parameters that are reported;
     - BatchNorm and ReLU follow every convolution but the residual branch's 1x1, and the convolution after a block
@@ -82,24 +81,23 @@ class Pandeya(nnx.Module):
 
     def __init__(
         self,
+        config: ModelConfig,
         *,
         num_mels: int,
         num_frames: int,
         vocab_size: int,
         num_genres: int,
-        width: float = 1.0,
-        genre_bias: bool = True,
         prior_logits: jax.Array | np.ndarray | None = None,
-        dropout: float = 0.0,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         _check_spectrogram(num_frames, num_mels)
-        self.dropout, self.dtype = dropout, dtype
+        width = config.baseline_width
+        self.dropout, self.dtype = config.dropout, dtype
         self.audio_cnn = DenseResidualCNN(width=width, dtype=dtype, rngs=rngs)
         self.lyrics = HierarchicalAttention(vocab_size, width=width, dtype=dtype, rngs=rngs)
         features = self.audio_cnn.out_features + self.lyrics.out_features
-        self.head = GenreHead(features, num_genres, genre_bias, prior_logits, dtype, rngs)
+        self.head = GenreHead(features, num_genres, config.genre_bias, prior_logits, dtype, rngs)
 
     def __call__(self, batch: Mapping[str, jax.Array], *, train: bool, dropout_key: jax.Array | None = None) -> Outputs:
         """Classify a batch: ``spectrogram`` (B, T, M) uint8, ``tokens`` (B, L) int32 and ``num_tokens`` (B,), where 0
@@ -119,7 +117,7 @@ CHANNELS = (16, 32, 64, 128, 192)  # of the five blocks at width 1
 class DenseResidualCNN(nnx.Module):
     """The audio part of Pandeya et al.: spectrogram (B, T, M) -> (B, ``out_features``), 512 at width 1."""
 
-    def __init__(self, *, width: float = 1.0, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+    def __init__(self, *, width: float, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
         sizes = [1, *(_scaled(n, width) for n in CHANNELS)]
         self.blocks = nnx.List(DenseResidualBlock(a, b, dtype, rngs) for a, b in itertools.pairwise(sizes))
         self.out_features = _scaled(512, width)

@@ -17,10 +17,10 @@ from jax.typing import DTypeLike
 
 from mgc_jax.models.audio_cnn import PRESETS, AudioCNN, dequantise
 from mgc_jax.models.bert import Bert, mean_pool
+from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.cross_attention import CrossAttention, dropout
 from mgc_jax.models.genre_graph import GenreGraph
 
-FUSIONS = ("scma", "concat", "audio", "lyrics")
 MAX_LOG_SCALE = math.log(100.0)
 
 
@@ -39,24 +39,25 @@ class Outputs(NamedTuple):
 class GenreClassifier(nnx.Module):
     """Ru et al. (ICASSP 2023), Fig. 1. A batch (see ``__call__``) -> :class:`Outputs`.
 
-    Options by part, the paper's own first:
-
-    - ``fusion``: ``scma`` | ``concat`` (pooled tokens, no attention) | ``audio`` | ``lyrics`` (one modality).
-    - ``head``: ``graph`` (GCEM) | ``linear`` (no genre vectors from a graph).
-    - ``bert=None``: batches carry ``lyrics_features``, the frozen encoder's outputs computed earlier.
-    - ``kernel`` and ``rematerialise`` change speed and memory alone, see :func:`attention` and :class:`AudioCNN`.
+    :class:`ModelConfig` says what each part is. With ``bert=None`` batches carry ``lyrics_features``, the frozen
+    encoder's outputs computed earlier. ``adjacency`` (G, G) and ``node_features`` (G, F) make the genre graph of
+    ``head="graph"``. ``kernel`` and ``rematerialise`` change speed and memory alone, see :func:`attention` and
+    :class:`AudioCNN`.
 
     Departures, each to be switched off: attention has ``heads`` and ``residual_norm`` and pools its tokens
     (``heads=1, residual_norm=False, pooling="flatten"`` is literal); every genre has a bias, starting at
     ``prior_logits`` (G,) or 0 (``genre_bias=False`` is literal). Not switchable: logits are divided by sqrt(D), so
     that they start at a moderate size; both encoders' tokens go through one linear layer to D, which the A-L loss
     and the fusion share, so that the loss reaches the fusion although BERT is frozen; a track without lyrics reads
-    one learned null token. s(A, L) is the paper's plain dot product with tau starting at 1; ``normalise=True``
-    makes it a cosine with tau starting at 0.07.
+    one learned null token. s(A, L) is the paper's plain dot product with tau starting at 1;
+    ``contrastive_normalise=True`` makes it a cosine with tau starting at 0.07.
+
+    Raises ValueError for arguments that do not fit each other.
     """
 
     def __init__(
         self,
+        config: ModelConfig,
         *,
         num_mels: int,
         num_frames: int,
@@ -64,36 +65,23 @@ class GenreClassifier(nnx.Module):
         bert: Bert | None,
         lyrics_features: int,
         num_genres: int,
-        width: int = 512,
-        audio_preset: str = "paper",
-        audio_tokens: str = "time",
-        fusion: str = "scma",
-        heads: int = 8,
-        residual_norm: bool = True,
-        pooling: str = "mean",
-        head: str = "graph",
         adjacency: jax.Array | np.ndarray | None = None,
         node_features: jax.Array | np.ndarray | None = None,
-        gcn_hidden: int = 1024,
-        gcn_depth: int = 2,
-        genre_bias: bool = True,
         prior_logits: jax.Array | np.ndarray | None = None,
-        contrastive_width: int = 4,
-        normalise: bool = False,
-        dropout: float = 0.0,
         kernel: str = "xla",
         rematerialise: bool = False,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        _check(bert, lyrics_features, num_genres, audio_preset, fusion, head, adjacency, node_features, prior_logits)
-        self.fusion, self.dropout, self.normalise, self.dtype = fusion, dropout, normalise, dtype
+        _check(config, bert, lyrics_features, num_genres, adjacency, node_features, prior_logits)
+        self.config, self.dtype = config, dtype
+        width = config.width
         self.scale = 1.0 / math.sqrt(width)
         # Music representation.
         self.audio_cnn = AudioCNN(
             num_mels=num_mels,
-            **PRESETS[audio_preset],
-            tokens=audio_tokens,
+            **PRESETS[config.audio_preset],
+            tokens=config.audio_tokens,
             rematerialise=rematerialise,
             dtype=dtype,
             rngs=rngs,
@@ -103,17 +91,17 @@ class GenreClassifier(nnx.Module):
         self.lyrics_projection = nnx.Linear(lyrics_features, width, dtype=dtype, rngs=rngs)
         self.null_token = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (width,), jnp.float32))
         # A-L loss.
-        self.audio_contrastive = nnx.Linear(width, contrastive_width, rngs=rngs)
-        self.lyrics_contrastive = nnx.Linear(width, contrastive_width, rngs=rngs)
-        self.log_scale = nnx.Param(jnp.float32(math.log(1.0 / 0.07) if normalise else 0.0))
+        self.audio_contrastive = nnx.Linear(width, config.contrastive_width, rngs=rngs)
+        self.lyrics_contrastive = nnx.Linear(width, config.contrastive_width, rngs=rngs)
+        self.log_scale = nnx.Param(jnp.float32(math.log(1.0 / 0.07) if config.contrastive_normalise else 0.0))
         # Fusion.
-        if fusion == "scma":
+        if config.fusion == "scma":
             self.cross_attention = CrossAttention(
                 width,
-                heads=heads,
-                residual_norm=residual_norm,
-                pooling=pooling,
-                dropout=dropout,
+                heads=config.heads,
+                residual_norm=config.residual_norm,
+                pooling=config.pooling,
+                dropout=config.dropout,
                 num_audio_tokens=self.audio_cnn.num_tokens(num_frames),
                 max_tokens=max_tokens,
                 kernel=kernel,
@@ -121,24 +109,30 @@ class GenreClassifier(nnx.Module):
                 rngs=rngs,
             )
         else:
-            self.join = nnx.Linear(width * (2 if fusion == "concat" else 1), width, dtype=dtype, rngs=rngs)
+            self.join = nnx.Linear(width * (2 if config.fusion == "concat" else 1), width, dtype=dtype, rngs=rngs)
         # Genre correlations.
-        if head == "graph":
+        if config.head == "graph":
             assert adjacency is not None  # held by _check
             assert node_features is not None
             self.genre_graph: GenreGraph | None = GenreGraph(
-                adjacency, node_features, hidden=gcn_hidden, out=width, depth=gcn_depth, dtype=dtype, rngs=rngs
+                adjacency,
+                node_features,
+                hidden=config.gcn_hidden,
+                out=width,
+                depth=config.gcn_depth,
+                dtype=dtype,
+                rngs=rngs,
             )
         else:
             self.genre_graph = None
             self.genre_vectors = nnx.Linear(width, num_genres, use_bias=False, dtype=dtype, rngs=rngs)
         prior = jnp.zeros(num_genres) if prior_logits is None else jnp.asarray(prior_logits, jnp.float32)
-        self.genre_bias = nnx.Param(prior) if genre_bias else None
+        self.genre_bias = nnx.Param(prior) if config.genre_bias else None
 
     def __call__(self, batch: Mapping[str, jax.Array], *, train: bool, dropout_key: jax.Array | None = None) -> Outputs:
         """Classify a batch: ``spectrogram`` (B, T, M) uint8, ``num_tokens`` (B,), and ``tokens`` (B, L) int32 or
         ``lyrics_features`` (B, L, H). ``num_tokens`` 0 means no lyrics. Dropout needs its key when training."""
-        if train and self.dropout > 0.0 and dropout_key is None:
+        if train and self.config.dropout > 0.0 and dropout_key is None:
             raise ValueError("training with dropout needs a dropout_key")
         audio, lyrics, mask = self.represent(batch, train=train)
         audio_embedding, lyrics_embedding, log_scale = self.contrast(audio, lyrics, mask)
@@ -168,7 +162,7 @@ class GenreClassifier(nnx.Module):
         """g_a(E_a), g_l(E_l) (B, contrastive_width) and log(1 / tau), for equations (5) and (6)."""
         heard = self.audio_contrastive(jnp.mean(audio.astype(jnp.float32), axis=1))
         read = self.lyrics_contrastive(mean_pool(lyrics.astype(jnp.float32), mask))
-        if self.normalise:
+        if self.config.contrastive_normalise:
             heard, read = _unit(heard), _unit(read)
         return heard, read, jnp.minimum(self.log_scale[...], MAX_LOG_SCALE)
 
@@ -177,14 +171,14 @@ class GenreClassifier(nnx.Module):
     ) -> jax.Array:
         """The fused vector (B, D) of both modalities."""
         inner, outer = jax.random.split(key) if train and key is not None else (None, None)
-        if self.fusion == "scma":
+        if self.config.fusion == "scma":
             fused = self.cross_attention(audio, lyrics, mask, train=train, dropout_key=inner)
         else:
             every = jnp.ones(audio.shape[:2], bool)
             pooled = {"audio": mean_pool(audio, every), "lyrics": mean_pool(lyrics, mask)}
-            used = ("audio", "lyrics") if self.fusion == "concat" else (self.fusion,)
+            used = ("audio", "lyrics") if self.config.fusion == "concat" else (self.config.fusion,)
             fused = self.join(jnp.concatenate([pooled[name] for name in used], axis=-1))
-        return dropout(fused, self.dropout, outer)
+        return dropout(fused, self.config.dropout, outer)
 
     def classify(self, fused: jax.Array) -> jax.Array:
         """Logits (B, G) in float32: fused vector . genre vector / sqrt(D), plus the genre's bias."""
@@ -200,17 +194,13 @@ def _unit(x: jax.Array) -> jax.Array:
     return x * jax.lax.rsqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True) + 1e-12)
 
 
-def _check(bert, lyrics_features, num_genres, preset, fusion, head, adjacency, nodes, prior) -> None:
+def _check(
+    config: ModelConfig, bert: Bert | None, lyrics_features: int, num_genres: int, adjacency, nodes, prior
+) -> None:
     """Raise ValueError for arguments that do not fit each other."""
-    if preset not in PRESETS:
-        raise ValueError(f"audio_preset must be one of {', '.join(PRESETS)}, not {preset!r}")
-    if fusion not in FUSIONS:
-        raise ValueError(f"fusion must be one of {', '.join(FUSIONS)}, not {fusion!r}")
-    if head not in ("graph", "linear"):
-        raise ValueError(f"head must be graph or linear, not {head!r}")
     if bert is not None and bert.config.hidden_size != lyrics_features:
         raise ValueError(f"the encoder is {bert.config.hidden_size} wide, lyrics_features says {lyrics_features}")
-    if head == "graph":
+    if config.head == "graph":
         if adjacency is None or nodes is None:
             raise ValueError("head='graph' needs adjacency and node_features")
         if len(nodes) != num_genres:

@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 
 from mgc_jax.models.attention import attention
 from mgc_jax.models.bert import mean_pool
+from mgc_jax.models.config import Pooling
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
@@ -81,18 +82,16 @@ class CrossAttention(nnx.Module):
         self,
         width: int,
         *,
-        heads: int = 8,
-        residual_norm: bool = True,
-        pooling: str = "mean",
-        dropout: float = 0.0,
+        heads: int,
+        residual_norm: bool,
+        pooling: Pooling,
+        dropout: float,
         num_audio_tokens: int | None = None,
         max_tokens: int | None = None,
         kernel: str = "xla",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        if pooling not in ("mean", "flatten"):
-            raise ValueError(f"pooling must be 'mean' or 'flatten', not {pooling!r}")
         positions = 2
         if pooling == "flatten":
             if num_audio_tokens is None or max_tokens is None:

@@ -13,12 +13,14 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
+from mgc_jax.models.config import Adjacency, Direction, Normalisation, Similarity
+
 
 class Constant(nnx.Variable):
     """A value that belongs to the model (and its checkpoints) but is not trained: the graph and its nodes."""
 
 
-def cooccurrence_adjacency(cooccurrence: np.ndarray, direction: str = "given_column") -> np.ndarray:
+def cooccurrence_adjacency(cooccurrence: np.ndarray, direction: Direction) -> np.ndarray:
     """A1 (G, G) of equation (2) from counts (G, G) whose diagonal holds N_j, the tracks of genre j.
 
     ``given_column`` is the printed N_ij / N_j, that is P(i given j); ``given_row`` is N_ij / N_i, what the paper's
@@ -41,7 +43,7 @@ def cooccurrence_adjacency(cooccurrence: np.ndarray, direction: str = "given_col
     return adjacency.astype(np.float32)
 
 
-def similarity_adjacency(features: np.ndarray, kind: str = "raw", *, k: int = 8) -> np.ndarray:
+def similarity_adjacency(features: np.ndarray, kind: Similarity, *, k: int = 8) -> np.ndarray:
     """A2 (G, G) of equation (3): cosines between the name embeddings, features (G, F); the diagonal is 1.
 
     ``raw`` is the paper's. Names are all alike to BERT, so raw cosines drown A1; ``centred`` subtracts the mean
@@ -76,7 +78,7 @@ NEIGHBOURS = 0.2
 """p of Chen et al. (ML-GCN, CVPR 2019), equation (8): the weight of all neighbours, against 1 - p of oneself."""
 
 
-def combine(a1: np.ndarray, a2: np.ndarray, kind: str = "both", normalise: str = "reweight") -> np.ndarray:
+def combine(a1: np.ndarray, a2: np.ndarray, kind: Adjacency, normalise: Normalisation) -> np.ndarray:
     """The graph's A (G, G): (A1 + A2) / 2, or one of its halves, or ``identity``: the same network without edges.
 
     ``normalise``: ``reweight`` leaves every genre 1 - p of itself and shares p = .2 out among its neighbours;
@@ -118,9 +120,9 @@ class GenreGraph(nnx.Module):
         adjacency: jax.Array | np.ndarray,
         node_features: jax.Array | np.ndarray,
         *,
-        hidden: int = 1024,
+        hidden: int,
         out: int,
-        depth: int = 2,
+        depth: int,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):

@@ -26,7 +26,7 @@ class HierarchicalAttention(nnx.Module):
     scratch, not word2vec; a sentence is a run of 16 of them, not what a full stop ends.
     """
 
-    def __init__(self, vocab_size: int, *, width: float = 1.0, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+    def __init__(self, vocab_size: int, *, width: float, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
         word, hidden = (max(1, round(size * width)) for size in (200, 50))
         self.out_features = 2 * hidden
         self.embedding = nnx.Embed(vocab_size, word, dtype=dtype, rngs=rngs)

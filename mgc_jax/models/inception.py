@@ -112,7 +112,7 @@ class Inception(nnx.Module):
     Raises ValueError for a picture with a side under 75 pixels.
     """
 
-    def __init__(self, *, width: float = 1.0, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+    def __init__(self, *, width: float, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
         self.layers = _Chain(PLAN, 1, _Options(width, dtype, rngs))
         self.out_features = self.layers.out_features
         self.dtype = dtype

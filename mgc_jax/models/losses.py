@@ -5,6 +5,8 @@ Axis letters: B batch (global, not one device's share), D embedding width, G gen
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -66,13 +68,15 @@ def asymmetric(
     return positive - (1.0 - labels) * shifted**gamma * jnp.log1p(-shifted)
 
 
-GENRE_LOSSES = {"bce": cross_entropy, "focal": optax.losses.sigmoid_focal_loss, "asymmetric": asymmetric}
+GENRE_LOSSES: dict[str, Callable[..., jax.Array]] = {
+    "bce": cross_entropy,
+    "focal": optax.losses.sigmoid_focal_loss,
+    "asymmetric": asymmetric,
+}
 """Elementwise (B, G), (B, G) -> (B, G); ``focal`` is Lin et al. (ICCV 2017), equation (4), gamma 2, no alpha."""
 
 
-def genre_loss(
-    logits: jax.Array, labels: jax.Array, weight: jax.Array, *, kind: str = "bce", reduction: str = "sum"
-) -> jax.Array:
+def genre_loss(logits: jax.Array, labels: jax.Array, weight: jax.Array, *, kind: str, reduction: str) -> jax.Array:
     """L_BCE of logits (B, G) against labels (B, G), or another loss of ``GENRE_LOSSES`` in its place -> scalar.
 
     The mean over tracks of the ``sum`` or the ``mean`` over genres. The paper does not say which; the sum is the log

@@ -11,11 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
-from data_pipeline.prepare.options import PrepareOptions
 from mgc_jax.config import Config
 from mgc_jax.models import genre_graph
 from mgc_jax.models.baselines import Pandeya, Santana
@@ -58,7 +56,7 @@ def pretrained_bert(folder: Path, config: Config) -> Bert:
             f"lyrics.max_tokens is {wanted}, but the lyrics encoder in {folder} reads {shapes.max_position_embeddings} "
             "at most."
         )
-    if LyricsTokenizer(folder).largest >= shapes.vocab_size:
+    if LyricsTokenizer(folder, wanted).largest >= shapes.vocab_size:
         raise InputError(
             f"The tokenizer in {folder} knows more words than the encoder beside it ({shapes.vocab_size})."
         )
@@ -121,7 +119,6 @@ def lyrics_encoder(config: Config) -> Callable[[np.ndarray, np.ndarray], np.ndar
 def classifier(
     config: Config,
     *,
-    num_frames: int,
     bert_config: BertConfig,
     prior_logits: jax.Array,
     adjacency: jax.Array | None = None,
@@ -131,7 +128,6 @@ def classifier(
     """The model that ``config`` describes, with a randomly initialised lyrics encoder in BERT's place.
 
     Args:
-        num_frames: T of one clip.
         bert_config: of the frozen lyrics encoder; a rival takes no more from it than the size of its vocabulary.
         prior_logits: (G,), the training log-odds of each genre.
         adjacency: (G, G), as propagated by the genre graph; a rival has none.
@@ -140,42 +136,27 @@ def classifier(
     Raises:
         InputError: settings that do not fit each other.
     """
-    dtype = compute_dtype(config)
     kernel = attention_kernel(config, bert_config) if uses_bert(config) else "xla"
-    m = config.model
     common: dict[str, Any] = {
         "num_mels": config.audio.n_mels,
-        "num_frames": num_frames,
+        "num_frames": config.audio.num_frames,
         "num_genres": len(prior_logits),
-        "prior_logits": prior_logits if m.genre_bias else None,
-        "genre_bias": m.genre_bias,
-        "dropout": m.dropout,
-        "dtype": dtype,
+        "prior_logits": prior_logits if config.model.genre_bias else None,
+        "dtype": compute_dtype(config),
         "rngs": rngs,
     }
     try:
-        if m.architecture == "santana":
-            return Santana(width=m.baseline_width, **common)
-        if m.architecture == "pandeya":
-            return Pandeya(vocab_size=bert_config.vocab_size, width=m.baseline_width, **common)
+        if config.model.architecture == "santana":
+            return Santana(config.model, **common)
+        if config.model.architecture == "pandeya":
+            return Pandeya(config.model, vocab_size=bert_config.vocab_size, **common)
         return GenreClassifier(
+            config.model,
             max_tokens=config.lyrics.max_tokens,
             bert=random_bert(bert_config, config, kernel=kernel, rngs=rngs),
             lyrics_features=bert_config.hidden_size,
-            audio_preset=m.audio_preset,
-            audio_tokens=m.audio_tokens,
-            width=m.width,
-            fusion=m.fusion,
-            heads=m.heads,
-            residual_norm=m.residual_norm,
-            pooling=m.pooling,
-            head=m.head,
             adjacency=adjacency,
             node_features=node_features,
-            gcn_hidden=m.gcn_hidden,
-            gcn_depth=m.gcn_depth,
-            contrastive_width=m.contrastive_width,
-            normalise=m.contrastive_normalise,
             kernel=kernel,
             rematerialise=config.compute.rematerialise,
             **common,
@@ -212,28 +193,3 @@ def prior_logits(vocabulary: GenreVocabulary) -> np.ndarray:
     """(G,) log-odds of each genre among the training tracks, with one imaginary track on either side."""
     positive = np.asarray(vocabulary.counts, np.float32) + 1.0
     return np.log(positive / (vocabulary.num_tracks + 2.0 - positive)).astype(np.float32)
-
-
-def audio_spec(config: Config) -> AudioSpec:
-    """The settings of ``config.audio`` as the pipeline wants them."""
-    return AudioSpec(**config.audio)
-
-
-def prepare_options(config: Config, *, workers: int = 0) -> PrepareOptions:
-    """The settings that decide what ``mgc-jax prepare`` writes."""
-    d = config.data
-    return PrepareOptions(
-        languages=tuple(d.languages),
-        require_lyrics=d.require_lyrics,
-        min_genre_tracks=d.min_genre_tracks,
-        max_genres=d.max_genres,
-        aliases=dict(d.aliases),
-        split=d.split,
-        fractions=tuple(d.fractions),
-        seed=d.split_seed,
-        audio=audio_spec(config),
-        encoder=config.lyrics.encoder,
-        max_tokens=config.lyrics.max_tokens,
-        lyrics_input=config.lyrics.input,
-        workers=workers,
-    )

@@ -131,12 +131,9 @@ def _define(
     mesh: Mesh,
     place: Callable[[Any, Any], Any] = jax.device_put,
 ) -> tuple[Network, Any]:
-    num_frames = build.audio_spec(config).num_frames
-
     def split(prior: jax.Array, adjacency: Any = None, features: Any = None) -> tuple[Any, ...]:
         model = build.classifier(
             config,
-            num_frames=num_frames,
             bert_config=bert_config,
             prior_logits=prior,
             adjacency=adjacency,

@@ -15,8 +15,7 @@ from scipy import stats
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.json_file import read_json
-from mgc_jax import api
-from mgc_jax import config as configs
+from mgc_jax import api, recipes
 from mgc_jax.config import Config
 from mgc_jax.evaluation import evaluate as evaluation
 from mgc_jax.evaluation.scored import Scored
@@ -54,7 +53,7 @@ def plan(sweep: Sweep, base: Config, data: PreparedData, workdir: Path, seeds: i
     for seed in range(base.train.seed, base.train.seed + seeds):
         for row in sweep.rows:
             config = settings(base, row, seed)
-            check_fits(configs.validate(config), data)
+            check_fits(config, data)
             if row.mean_of:
                 parts = tuple(run.folder for run in runs if run.seed == seed and run.row.name in row.mean_of)
                 runs.append(Run(row, seed, config, workdir / slug(row.name) / f"seed_{seed}", parts))
@@ -68,11 +67,7 @@ def plan(sweep: Sweep, base: Config, data: PreparedData, workdir: Path, seeds: i
 
 def settings(base: Config, row: Row, seed: int) -> Config:
     """The base recipe with what the row changes."""
-    config = Config.of(base)
-    for key, value in {**row.overrides, "train.seed": seed}.items():
-        section, _, name = key.partition(".")
-        configs.merge(config, {section: {name: value}}, origin=row.name)
-    return config
+    return recipes.changed(base, {**row.overrides, "train.seed": seed}, origin=row.name)
 
 
 def first_name(base: Config, row: Row) -> str:

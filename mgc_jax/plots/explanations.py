@@ -86,7 +86,7 @@ def sound(explanation: Explanation) -> Part:
     note = "red: without these seconds the genre would be less likely, so they speak for it; blue: against it"
     if len(explanation.windows) < explanation.prediction.windows:
         note += "; grey: not explained"
-    if not explanation.hears:
+    if not explanation.uses_audio:
         note = "this model does not listen: it reads the lyrics alone"
     note = _caption(note, explanation)
     high = 0.4 + 1.9 + 0.1 + strips + 0.5 + _down(note)
@@ -107,7 +107,7 @@ def sound(explanation: Explanation) -> Part:
         axes.tick_params(labelbottom=False, labelsize=SMALL)
         _write(panel, wide, high, LEFT + across + 0.1, 0.52, "brighter:\nlouder", size=SMALL, color=QUIET)
 
-        unit = largest(explanation.span_effect[:, : len(genres)])
+        unit = largest(explanation.segment_effect[:, : len(genres)])
         edges, strip = _over_time(explanation, len(genres))
         top = 0.4 + 1.9 + 0.1
         for place, genre in enumerate(genres):
@@ -307,7 +307,7 @@ def _notes(explanation: Explanation, layout: _Layout) -> list[str]:
     """What is to be known about the lyrics as they are drawn."""
     if not len(explanation.words.spans):
         return ["no lyrics were given"]
-    if not explanation.reads:
+    if not explanation.uses_lyrics:
         return ["this model does not read: it listens to the song alone"]
     if not layout.words:
         return ["nothing in these lyrics is a word to the model"]
@@ -323,11 +323,11 @@ def _notes(explanation: Explanation, layout: _Layout) -> list[str]:
 
 
 def _over_time(explanation: Explanation, genres: int) -> tuple[np.ndarray, np.ndarray]:
-    """(n + 1,) edges in s and (n, ``genres``) effects between them, means where spans overlap, masked where none is."""
-    edges = np.unique(np.concatenate([explanation.spans.ravel(), [0.0, explanation.seconds]]))
+    """(n + 1,) edges in s and (n, ``genres``) effects between them: means where segments overlap, masked outside."""
+    edges = np.unique(np.concatenate([explanation.segments.ravel(), [0.0, explanation.seconds]]))
     middle = (edges[1:] + edges[:-1]) / 2
-    inside = (explanation.spans[:, :1] <= middle) & (middle < explanation.spans[:, 1:])  # (N, n)
-    total = inside.T.astype(np.float64) @ explanation.span_effect[:, :genres]
+    inside = (explanation.segments[:, :1] <= middle) & (middle < explanation.segments[:, 1:])  # (N, n)
+    total = inside.T.astype(np.float64) @ explanation.segment_effect[:, :genres]
     count = inside.sum(0)[:, None]
     return edges, np.ma.masked_where(np.repeat(count == 0, genres, axis=1), total / np.maximum(count, 1))
 

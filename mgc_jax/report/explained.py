@@ -16,7 +16,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.lyrics import LyricsError, read_lyrics_file
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.evaluation.scored import Kept, Scored
-from mgc_jax.plots.data_uri import png_address
+from mgc_jax.plots.data_uri import png_data_uri
 from mgc_jax.report import mistakes
 from mgc_jax.report.inputs import Gaps, Run
 from mgc_jax.report.mistakes import Judged
@@ -140,7 +140,7 @@ def _entry(model: Model, kept: Kept, song: Song) -> dict[str, Any]:
         "summary": summary(explanation),
         "genres": explanation.genres,
         "windows": (len(explanation.windows), explanation.prediction.windows),
-        "lyrics_lost": explanation.reads and read and lyrics is None,
+        "lyrics_lost": explanation.uses_lyrics and read and lyrics is None,
         "player": mistakes.player(song.audio),
     }
 
@@ -172,8 +172,8 @@ def _drawn(explanation: Explanation) -> dict[str, str | None]:
     effects = [explanations.sound(explanation), explanations.words(explanation), explanations.shares(explanation)]
     looks = found is not None and len(found.words) > 0
     return {
-        "picture": png_address(explanations.compose(explanation, effects), DPI),
-        "attention": png_address(explanations.compose(explanation, [explanations.attention(explanation)]), DPI)
+        "picture": png_data_uri(explanations.compose(explanation, effects), DPI),
+        "attention": png_data_uri(explanations.compose(explanation, [explanations.attention(explanation)]), DPI)
         if looks
         else None,
     }

@@ -17,7 +17,7 @@ import numpy as np
 from data_pipeline.audio import AudioError, AudioSpec, windows
 from mgc_jax.evaluation import metrics
 from mgc_jax.evaluation.scored import Scored
-from mgc_jax.plots.data_uri import data_address
+from mgc_jax.plots.data_uri import data_uri
 
 WORST = 10
 SECONDS = 10.0
@@ -102,4 +102,4 @@ def clip(path: Path) -> str:
         soundfile.write(written, np.trim_zeros(samples, "b"), spec.sample_rate, format="MP3", subtype="MPEG_LAYER_III")
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:  # a libsndfile without MP3
         raise AudioError(f"cannot be written as MP3: {error}") from None
-    return data_address("audio/mpeg", written.getvalue())
+    return data_uri("audio/mpeg", written.getvalue())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,10 @@ from data_pipeline.audio import AudioError
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.files import written_whole
-from mgc_jax import config as configs
 from mgc_jax.config import Config
 from mgc_jax.evaluation import diagnostics, metrics, retrieval
 from mgc_jax.plots import charts
-from mgc_jax.plots.data_uri import data_address
+from mgc_jax.plots.data_uri import data_uri
 from mgc_jax.report import explained, mistakes
 from mgc_jax.report.data_losses import EXAMPLES, losses
 from mgc_jax.report.inputs import Gaps, Run, gather
@@ -139,7 +139,7 @@ def _charts(run: Run, found: dict[str, retrieval.Retrieval] | None, gaps: Gaps) 
     made: dict[str, str] = {}
 
     def add(name: str, figure: Any) -> None:
-        made[name] = data_address("image/svg+xml", charts.as_svg(figure))
+        made[name] = data_uri("image/svg+xml", charts.as_svg(figure))
 
     names, kept = run.vocabulary.names, run.kept
     if run.log:
@@ -217,10 +217,10 @@ def _mistakes(run: Run, gaps: Gaps, players: bool) -> list[dict[str, Any]]:
 
 def _settings(config: Config) -> list[tuple[str, list[tuple[str, str, bool]]]]:
     """Sections of (setting, value, whether it is not the default)."""
-    usual = configs.defaults()
+    usual, chosen = dataclasses.asdict(Config()), dataclasses.asdict(config)
     return [
         (section, [(name, _shown(value), value != usual[section][name]) for name, value in values.items()])
-        for section, values in config.items()
+        for section, values in chosen.items()
     ]
 
 

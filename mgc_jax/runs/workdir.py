@@ -18,7 +18,7 @@ from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import locate_encoder
 from data_pipeline.storage.files import written_whole
 from data_pipeline.storage.json_file import read_json
-from mgc_jax import config as configs
+from mgc_jax import recipes
 from mgc_jax.config import Config
 
 # Settings that may change when a run is resumed: they do not touch what was learned so far.
@@ -46,7 +46,7 @@ class Workdir:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = self._lock()
             self.check_same(config, vocabulary)
-            self.write_json("config.json", config)
+            self.write_json("config.json", recipes.as_json(config))
             vocabulary.save(self.path / "genres.json")
         except OSError as error:
             raise InputError(f"The workdir {self.path} cannot be written ({error.strerror or error}).") from None
@@ -83,7 +83,7 @@ class Workdir:
             return
         if (self.path / "genres.json").exists() and self.vocabulary() != vocabulary:
             raise InputError(f"{self.path} holds a run with another genre vocabulary; give another --workdir.")
-        if difference := configs.first_difference(self.config(), config, ignore=free):
+        if difference := recipes.first_difference(self.config(), config, ignore=free):
             raise InputError(f"{self.path} holds a run with other settings ({difference}); give another --workdir.")
 
     def config(self) -> Config:
@@ -91,10 +91,7 @@ class Workdir:
         path = self.path / "config.json"
         if not path.exists():
             raise InputError(f"{self.path} holds no run (config.json is missing); train one with mgc-jax train.")
-        stored = configs.from_json(path)
-        config = configs.defaults()
-        configs.merge(config, stored, origin=str(path))
-        return configs.validate(config)
+        return recipes.from_json(path)
 
     def vocabulary(self) -> GenreVocabulary:
         """The genres that the run knows."""

@@ -27,7 +27,6 @@ from mgc_jax.torch_reference.weights import to_torch
 def classifier(
     config: Config,
     *,
-    num_frames: int,
     bert: BertModel,
     adjacency: np.ndarray,
     name_features: np.ndarray,
@@ -36,7 +35,6 @@ def classifier(
     """The twin that ``config`` describes, in float32.
 
     Args:
-        num_frames: T of one clip.
         bert: the lyrics encoder; see :func:`pretrained`.
         adjacency: (G, G), as propagated by the genre graph.
         name_features: (G, H), the encoder's embedding of each genre's name.
@@ -49,27 +47,16 @@ def classifier(
     if m.architecture != "ru":
         raise InputError(f"model.architecture {m.architecture} has no PyTorch twin; only the paper's own model has.")
     return GenreClassifier(
+        m,
         lyrics_encoder=bert,
         lyrics_features=bert.config.hidden_size,
         num_mels=config.audio.n_mels,
-        num_frames=num_frames,
+        num_frames=config.audio.num_frames,
         max_tokens=config.lyrics.max_tokens,
         **PRESETS[m.audio_preset],
         adjacency=torch.tensor(adjacency, dtype=torch.float32),
         name_features=torch.tensor(name_features, dtype=torch.float32),
         prior_logits=torch.tensor(prior_logits, dtype=torch.float32) if m.genre_bias else None,
-        audio_tokens=m.audio_tokens,
-        width=m.width,
-        fusion=m.fusion,
-        heads=m.heads,
-        residual_norm=m.residual_norm,
-        pooling=m.pooling,
-        head=m.head,
-        gcn_hidden=m.gcn_hidden,
-        gcn_depth=m.gcn_depth,
-        contrastive_width=m.contrastive_width,
-        normalise=m.contrastive_normalise,
-        dropout=m.dropout,
         frozen=config.train.encoder_rate == 0,
     )
 
@@ -103,7 +90,6 @@ def untrained(config: Config, num_genres: int, encoder: BertConfig, *, attention
     shapes = transformers.BertConfig(**dataclasses.asdict(encoder), attn_implementation=attention)  # type: ignore[call-arg]
     return classifier(
         config,
-        num_frames=build.audio_spec(config).num_frames,
         bert=BertModel(shapes, add_pooling_layer=False),
         adjacency=np.eye(num_genres),
         name_features=np.random.default_rng(0).normal(size=(num_genres, encoder.hidden_size)),
@@ -152,7 +138,6 @@ def twin_of(run: api.Model) -> GenreClassifier:
     genres = run.vocabulary.size
     twin = classifier(
         run.config,
-        num_frames=build.audio_spec(run.config).num_frames,
         bert=pretrained(run.encoder),
         # The graph and the biases come with the weights.
         adjacency=np.ones((genres, genres)),

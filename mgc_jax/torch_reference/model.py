@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mgc_jax.models.config import ModelConfig
+
 MAX_LOG_SCALE = math.log(100.0)
 
 
@@ -121,7 +123,7 @@ class GenreGraph(nn.Module):
 
 
 class GenreClassifier(nn.Module):
-    """The whole of Fig. 1, with the options and the departures of the JAX model's docstring.
+    """The whole of Fig. 1, with the settings and the departures of the JAX model's.
 
     ``lyrics_encoder`` is a Hugging Face ``BertModel``; unless ``frozen=False`` it is not trained. ``adjacency`` (G, G)
     and ``name_features`` (G, H) make the genre graph; ``prior_logits`` (G,) start the biases, or None for no biases.
@@ -129,6 +131,7 @@ class GenreClassifier(nn.Module):
 
     def __init__(
         self,
+        config: ModelConfig,
         *,
         lyrics_encoder: nn.Module,
         lyrics_features: int,
@@ -141,43 +144,34 @@ class GenreClassifier(nn.Module):
         adjacency: Tensor,
         name_features: Tensor,
         prior_logits: Tensor | None,
-        audio_tokens: str = "time",
-        width: int = 512,
-        fusion: str = "scma",
-        heads: int = 8,
-        residual_norm: bool = True,
-        pooling: str = "mean",
-        head: str = "graph",
-        gcn_hidden: int = 1024,
-        gcn_depth: int = 2,
-        contrastive_width: int = 4,
-        normalise: bool = False,
-        dropout: float = 0.0,
         frozen: bool = True,
     ):
         super().__init__()
         bands = num_mels // math.prod(mel for _, mel in (patch, *pools))
         frames = num_frames // math.prod(time for time, _ in (patch, *pools))
-        self.every_position = audio_tokens == "all"
-        self.width, self.fusion, self.normalise = width, fusion, normalise
+        self.every_position = config.audio_tokens == "all"
+        self.config = config
+        width = config.width
         self.audio_encoder = AudioEncoder(widths, pools, patch)
         self.audio_projection = nn.Linear(widths[-1] * (1 if self.every_position else bands), width)
         self.lyrics_encoder = lyrics_encoder.requires_grad_(not frozen).eval()
         self.frozen = frozen
         self.lyrics_projection = nn.Linear(lyrics_features, width)
         self.null_token = nn.Parameter(torch.randn(width))
-        self.audio_contrastive = nn.Linear(width, contrastive_width)
-        self.lyrics_contrastive = nn.Linear(width, contrastive_width)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07) if normalise else 0.0))
-        if fusion == "scma":
+        self.audio_contrastive = nn.Linear(width, config.contrastive_width)
+        self.lyrics_contrastive = nn.Linear(width, config.contrastive_width)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07) if config.contrastive_normalise else 0.0))
+        if config.fusion == "scma":
             tokens = frames * (bands if self.every_position else 1)
-            positions = tokens + max_tokens if pooling == "flatten" else None
-            self.cross_attention = CrossAttention(width, heads, residual_norm, dropout, positions)
+            positions = tokens + max_tokens if config.pooling == "flatten" else None
+            self.cross_attention = CrossAttention(width, config.heads, config.residual_norm, config.dropout, positions)
         else:
-            self.join = nn.Linear(width * (2 if fusion == "concat" else 1), width)
-        self.dropout = nn.Dropout(dropout)
-        if head == "graph":
-            self.genre_graph: GenreGraph | None = GenreGraph(adjacency, name_features, gcn_hidden, width, gcn_depth)
+            self.join = nn.Linear(width * (2 if config.fusion == "concat" else 1), width)
+        self.dropout = nn.Dropout(config.dropout)
+        if config.head == "graph":
+            self.genre_graph: GenreGraph | None = GenreGraph(
+                adjacency, name_features, config.gcn_hidden, width, config.gcn_depth
+            )
         else:
             self.genre_graph = None
             self.genre_vectors = nn.Linear(width, len(adjacency), bias=False)
@@ -209,14 +203,18 @@ class GenreClassifier(nn.Module):
     def contrast(self, audio: Tensor, lyrics: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """g_a(E_a) and g_l(E_l) of (5) and (6)."""
         heard, read = self.audio_contrastive(audio.mean(1)), self.lyrics_contrastive(masked_mean(lyrics, mask))
-        return (F.normalize(heard, dim=1), F.normalize(read, dim=1)) if self.normalise else (heard, read)
+        return (
+            (F.normalize(heard, dim=1), F.normalize(read, dim=1))
+            if self.config.contrastive_normalise
+            else (heard, read)
+        )
 
     def fuse(self, audio: Tensor, lyrics: Tensor, mask: Tensor) -> Tensor:
         """The fused vector (B, D)."""
-        if self.fusion == "scma":
+        if self.config.fusion == "scma":
             return self.cross_attention(audio, lyrics, mask)
         pooled = {"audio": audio.mean(1), "lyrics": masked_mean(lyrics, mask)}
-        names = ("audio", "lyrics") if self.fusion == "concat" else (self.fusion,)
+        names = ("audio", "lyrics") if self.config.fusion == "concat" else (self.config.fusion,)
         return self.join(torch.cat([pooled[name] for name in names], dim=1))
 
     def classify(self, fused: Tensor) -> Tensor:
@@ -224,7 +222,7 @@ class GenreClassifier(nn.Module):
         if self.genre_graph is None:
             logits = self.genre_vectors(fused)
         else:
-            logits = fused @ self.genre_graph().T / math.sqrt(self.width)
+            logits = fused @ self.genre_graph().T / math.sqrt(self.config.width)
         return logits if self.genre_bias is None else logits + self.genre_bias
 
     def forward(self, spectrogram: Tensor, lyrics: Tensor, num_tokens: Tensor) -> Outputs:

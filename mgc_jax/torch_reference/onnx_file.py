@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from mgc_jax.api import Model
-from mgc_jax.network import build
 from mgc_jax.torch_reference.build import twin_of
 from mgc_jax.torch_reference.model import GenreClassifier
 
@@ -42,7 +41,7 @@ def write(model: Model, file: Path) -> None:
     Raises:
         InputError: the model is one of the rivals, which have no twin.
     """
-    spec, length = build.audio_spec(model.config), model.config.lyrics.max_tokens
+    spec, length = model.config.audio, model.config.lyrics.max_tokens
     scores = Scores(twin_of(model)).eval()
     example = (
         torch.zeros(2, spec.num_frames, spec.n_mels, dtype=torch.uint8),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_pipeline import extras
 from data_pipeline.errors import InputError
-from mgc_jax import config as configs
+from mgc_jax import recipes
 from mgc_jax.config import Config
 from mgc_jax.trackers.delivery import Delivery, Tracker, reason_of
 from mgc_jax.trackers.run_id import known_run, remember
@@ -50,7 +50,7 @@ def _start(config: Config, workdir: Path, known: str | None) -> Tracker | None:
     if config.log.tracker == "wandb":
         from mgc_jax.trackers.wandb_run import start
 
-        return start(config.log.project, name, config, workdir, known)
+        return start(config.log.project, name, recipes.as_json(config), workdir, known)
     from mgc_jax.trackers.mlflow_run import MlflowRun
 
-    return MlflowRun(config.log.project, name, configs.flat(config), known)
+    return MlflowRun(config.log.project, name, recipes.flat(config), known)

@@ -10,7 +10,6 @@ from typing import Any
 
 import wandb
 
-from mgc_jax.config import Config
 from mgc_jax.runs.logs import Ending
 from mgc_jax.trackers import delivery
 from mgc_jax.trackers.delivery import group
@@ -18,7 +17,7 @@ from mgc_jax.trackers.delivery import group
 SIGNALLED = 143  # the exit code that a stopped run is reported with
 
 
-def start(project: str, name: str, config: Config, workdir: Path, known: str | None) -> WandbRun | None:
+def start(project: str, name: str, settings: dict[str, Any], workdir: Path, known: str | None) -> WandbRun | None:
     """A new run, or the ``known`` one again; None where ``WANDB_MODE=disabled``. Never asks a person anything.
 
     Raises:
@@ -43,7 +42,7 @@ def start(project: str, name: str, config: Config, workdir: Path, known: str | N
             silent=True, console="off", finish_timeout=delivery.PATIENCE * 0.8, finish_timeout_raises=True
         ),
     )
-    run.config.update(dict(config), allow_val_change=True)  # a longer training, resumed
+    run.config.update(settings, allow_val_change=True)  # a longer training, resumed
     return WandbRun(run, offline)
 
 

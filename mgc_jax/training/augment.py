@@ -5,43 +5,30 @@ Axis letters: B batch, T frames, M mel bands, L lyric tokens, H encoder width, G
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
+from mgc_jax.config import AugmentConfig
 from mgc_jax.models.audio_cnn import dequantise
 
 Batch = dict[str, jax.Array]
 
 
-@dataclasses.dataclass(frozen=True)
-class Augmentation:
-    """What to do to a batch, as a function of it and a key; everything is off by default.
+def augment(batch: Batch, key: jax.Array, config: AugmentConfig) -> Batch:
+    """The batch with its ``spectrogram`` (B, T, M) in [-1, 1], and labels that mixup made soft.
 
-    ``time_masks`` masks of up to ``time_share`` of the frames and ``mel_masks`` of up to ``mel_share`` of the bands
-    (SpecAugment, Park et al., Interspeech 2019); ``mixup`` is the alpha of its Beta distribution (Zhang et
-    al., ICLR 2018).
+    Masks after SpecAugment (Park et al., Interspeech 2019), mixup after Zhang et al. (ICLR 2018).
     """
-
-    time_masks: int = 0
-    time_share: float = 0.0
-    mel_masks: int = 0
-    mel_share: float = 0.0
-    mixup: float = 0.0
-
-    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
-        """The batch with its ``spectrogram`` (B, T, M) in [-1, 1], and labels that mixup made soft."""
-        mixing, masking = jax.random.split(key)
-        batch = {**batch, "spectrogram": dequantise(batch["spectrogram"])}
-        if self.mixup > 0.0:
-            batch = mixup(batch, mixing, self.mixup)
-        for axis, count, share in ((1, self.time_masks, self.time_share), (2, self.mel_masks, self.mel_share)):
-            widest = round(share * batch["spectrogram"].shape[axis])
-            for number in range(count):
-                here = jax.random.fold_in(masking, 100 * axis + number)
-                batch["spectrogram"] = mask(batch["spectrogram"], here, axis, widest)
-        return batch
+    mixing, masking = jax.random.split(key)
+    batch = {**batch, "spectrogram": dequantise(batch["spectrogram"])}
+    if config.mixup > 0.0:
+        batch = mixup(batch, mixing, config.mixup)
+    for axis, count, share in ((1, config.time_masks, config.time_share), (2, config.mel_masks, config.mel_share)):
+        widest = round(share * batch["spectrogram"].shape[axis])
+        for number in range(count):
+            here = jax.random.fold_in(masking, 100 * axis + number)
+            batch["spectrogram"] = mask(batch["spectrogram"], here, axis, widest)
+    return batch
 
 
 def mask(spectrogram: jax.Array, key: jax.Array, axis: int, widest: int) -> jax.Array:

@@ -8,7 +8,7 @@ from typing import Any
 from mgc_jax.config import Config
 from mgc_jax.models import losses
 from mgc_jax.training import optimisers, steps
-from mgc_jax.training.augment import Augmentation
+from mgc_jax.training.augment import augment
 
 
 def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
@@ -24,13 +24,12 @@ def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
 def step_recipe(config: Config) -> steps.Recipe:
     """What a training step does besides the model: losses and augmentation."""
     a = config.augment
-    augment = Augmentation(**a)
     return steps.Recipe(
         seed=config.train.seed,
         contrastive_weight=config.loss.contrastive_weight,
         genre_loss=functools.partial(losses.genre_loss, kind=config.loss.kind, reduction=config.loss.reduction),
         same_lyrics=config.loss.same_lyrics,
-        augment=augment if a.time_masks or a.mel_masks or a.mixup else None,
+        augment=functools.partial(augment, config=a) if a.time_masks or a.mel_masks or a.mixup else None,
     )
 
 

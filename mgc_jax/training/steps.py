@@ -27,9 +27,9 @@ class Recipe(NamedTuple):
 
     seed: int
     contrastive_weight: float
-    genre_loss: Callable[..., jax.Array] = losses.genre_loss
-    same_lyrics: bool = False
-    augment: Callable[..., dict[str, jax.Array]] | None = None
+    genre_loss: Callable[..., jax.Array]
+    same_lyrics: bool
+    augment: Callable[..., dict[str, jax.Array]] | None
 
 
 def make_train_step(
@@ -59,9 +59,8 @@ def make_train_step(
             )
             scale = {"scale": jnp.exp(out.log_scale)}
         loss = losses.total_loss(contrastive, genre, recipe.contrastive_weight)
-        bce = losses.genre_loss(
-            out.logits, batch["labels"], batch["weight"]
-        )  # as validation has it, whatever is learned
+        # As validation has it, whatever is learned.
+        bce = losses.genre_loss(out.logits, batch["labels"], batch["weight"], kind="bce", reduction="sum")
         metrics = {"loss": loss, "genre_loss": genre, "bce": bce, "contrastive": contrastive, **scale}
         return loss, (nnx.pure(nnx.state(model, nnx.BatchStat)), metrics)
 

@@ -15,7 +15,7 @@ from data_pipeline.lyrics import MAX_BYTES
 from mgc_jax.api import Model
 from mgc_jax.evaluation import results
 from mgc_jax.web import result
-from mgc_jax.web.queue import Desk
+from mgc_jax.web.queue import SongQueue
 
 WAITING = 16
 """How many songs may wait; one is worked on at a time."""
@@ -25,9 +25,9 @@ UPLOADS = "GRADIO_TEMP_DIR"
 """The environment variable that names the folder for uploaded songs."""
 
 
-def application(desk: Desk, megabytes: int) -> FastAPI:
+def application(songs: SongQueue, megabytes: int) -> FastAPI:
     """The page as a web application; a file that is uploaded may have so many ``megabytes`` (MiB)."""
-    page = _page(desk, megabytes).queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+    page = _page(songs, megabytes).queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
     served = gr.mount_gradio_app(
         FastAPI(openapi_url=None),
         page,
@@ -46,9 +46,9 @@ def application(desk: Desk, megabytes: int) -> FastAPI:
     return served
 
 
-def _page(desk: Desk, megabytes: int) -> gr.Blocks:
+def _page(songs: SongQueue, megabytes: int) -> gr.Blocks:
     with gr.Blocks(title="mgc-jax", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as page:
-        gr.HTML(_introduction(desk.model))
+        gr.HTML(_introduction(songs.model))
         with gr.Row():
             with gr.Column(min_width=300):
                 song = gr.Audio(
@@ -67,11 +67,11 @@ def _page(desk: Desk, megabytes: int) -> gr.Blocks:
                     max_length=MAX_BYTES + 1,  # what is longer is refused, not cut
                     elem_id="lyrics",
                 )
-                ask = gr.Button("Name its genres", variant="primary", elem_id="ask")
+                submit = gr.Button("Name its genres", variant="primary", elem_id="ask")
             with gr.Column(min_width=300):
-                found = gr.HTML(label="Genres", elem_id="genres", min_height=200, padding=True)
+                genres = gr.HTML(label="Genres", elem_id="genres", min_height=200, padding=True)
         why = gr.HTML(elem_id="why", padding=True)
-        gr.on([ask.click], desk.answer, inputs=[song, lyrics], outputs=[found, why], api_visibility="private")
+        gr.on([submit.click], songs.answer, inputs=[song, lyrics], outputs=[genres, why], api_visibility="private")
     return page
 
 

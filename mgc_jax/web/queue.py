@@ -1,4 +1,4 @@
-"""One song after the other gets its genres and their reasons, until the desk is closed."""
+"""One song after the other gets its genres and their reasons, until the queue is closed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 
 from data_pipeline.errors import InputError
 from mgc_jax.api import Model
+from mgc_jax.inference.predictor import WINDOW_BATCH
 from mgc_jax.web import result
 
 
-class Desk:
+class SongQueue:
     """Where songs are handed in, from any thread; it works on one at a time."""
 
     def __init__(self, model: Model):
@@ -22,10 +23,11 @@ class Desk:
         self.closed = False
 
     def warm_up(self) -> None:
-        """Compile, so that the first song need not wait for it."""
-        seconds, rate = 2, self.model.spec.sample_rate
-        noise = np.random.default_rng(0).uniform(-0.1, 0.1, seconds * rate).astype(np.float32)
-        result.reasons(self.model.explain(noise, "a word and another one", rate=rate))
+        """Compile for a short song and for a long one, so that the first song need not wait for it."""
+        seconds, rate = WINDOW_BATCH * self.model.spec.seconds, self.model.spec.sample_rate
+        noise = np.random.default_rng(0).uniform(-0.1, 0.1, int(seconds * rate)).astype(np.float32)
+        result.reasons(self.model.explain(noise[: 2 * rate], "a word and another one", rate=rate))
+        self.model.predict(noise, rate=rate)
 
     def answer(self, song: str | None, lyrics: str) -> tuple[str, str]:
         """The genres of a file and their reasons, as HTML; a mistake is told in place of the genres."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mgc_jax.plots.data_uri import png_address
+from mgc_jax.plots.data_uri import png_data_uri
 from mgc_jax.plots.effect_colours import words_html
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def reasons(explanation: Explanation) -> str:
     drawn = explanations.compose(explanation, [explanations.sound(explanation), explanations.shares(explanation)])
     names = ", ".join(explanation.genres[: explanations.GENRES])
     text = f"Seconds that speak for and against {names}, and what makes each decision."
-    image = f'<img alt="{html.escape(text)}" src="{png_address(drawn, DPI)}">'
+    image = f'<img alt="{html.escape(text)}" src="{png_data_uri(drawn, DPI)}">'
     parts = [f'<div class="why"><div class="picture">{image}</div>']
     if np.isfinite(explanation.word_effect).any():
         for place, name in enumerate(explanation.genres):

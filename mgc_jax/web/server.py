@@ -20,7 +20,7 @@ from mgc_jax.api import Model
 from mgc_jax.runtime.progress import stage
 from mgc_jax.runtime.signals import Stopped, StopRequest
 from mgc_jax.web import app
-from mgc_jax.web.queue import Desk
+from mgc_jax.web.queue import SongQueue
 
 PARTING_SECONDS = 2
 """How long browsers have to take the last answers; an open page never hangs up by itself."""
@@ -39,11 +39,11 @@ def serve(model: Model, listener: socket.socket, *, megabytes: int, browser: boo
         Stopped: by SIGINT or SIGTERM, as it always ends.
     """
     stage("compiling, so that the first song need not wait for it")
-    desk = Desk(model)
-    desk.warm_up()
+    songs = SongQueue(model)
+    songs.warm_up()
     try:
         with tempfile.TemporaryDirectory(prefix="mgc_jax_page_") as uploads, _environment(app.UPLOADS, uploads):
-            number = _serve(desk, listener, megabytes, browser)
+            number = _serve(songs, listener, megabytes, browser)
     except KeyboardInterrupt:  # a second one
         print(f"mgc-jax: {CLOSED}; a song was not waited for", file=sys.stderr, flush=True)
         os._exit(130)  # Python cannot end a thread inside XLA, and aborts where it tries to
@@ -67,10 +67,10 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _serve(desk: Desk, listener: socket.socket, megabytes: int, browser: bool) -> int:
+def _serve(songs: SongQueue, listener: socket.socket, megabytes: int, browser: bool) -> int:
     """Serve until a signal comes, and return its number."""
     settings = uvicorn.Config(
-        app.application(desk, megabytes), log_level="critical", timeout_graceful_shutdown=PARTING_SECONDS
+        app.application(songs, megabytes), log_level="critical", timeout_graceful_shutdown=PARTING_SECONDS
     )
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -81,9 +81,9 @@ def _serve(desk: Desk, listener: socket.socket, megabytes: int, browser: bool) -
             if not thread.is_alive():
                 raise RuntimeError("The page's server ended by itself.")
             time.sleep(0.2)
-        if desk.busy:
+        if songs.busy:
             stage("waiting for the song that is worked on; another Ctrl-C does not wait")
-        desk.close()
+        songs.close()
         server.should_exit = True
         thread.join()
     return stop.signal_number

@@ -9,11 +9,13 @@ import numpy as np
 import soundfile
 
 from data_pipeline.audio import AudioSpec
-from data_pipeline.prepare.options import PrepareOptions
+from data_pipeline.prepare.options import DataConfig, LyricsConfig, PrepareOptions
 from data_pipeline.schema import Corpus, Rejected, Track
 
 SPEC = AudioSpec(sample_rate=8000, n_fft=256, hop_length=128, n_mels=13, seconds=1.5)
-OPTIONS = PrepareOptions(min_genre_tracks=4, audio=SPEC, max_tokens=19, workers=1, seed=5)
+OPTIONS = PrepareOptions(
+    DataConfig(min_genre_tracks=4, split_seed=5), SPEC, LyricsConfig(encoder="minilm", max_tokens=19), workers=1
+)
 GENRES = ("rock", "pop", "jazz", "r&b")
 
 
@@ -31,8 +33,9 @@ class Bomb(type(Path())):
         return explode, (str(self),)
 
 
-def options(**changes):
-    return dataclasses.replace(OPTIONS, **changes)
+def options(*, lyrics_input="tokens", workers=1, **data):
+    lyrics = dataclasses.replace(OPTIONS.lyrics, input=lyrics_input)
+    return PrepareOptions(dataclasses.replace(OPTIONS.data, **data), SPEC, lyrics, workers)
 
 
 def corpus(folder, num_tracks=90):

@@ -97,7 +97,7 @@ def test_a_download_that_broke_off_goes_on(filled, monkeypatch):
 def test_a_new_preparation_is_not_taken_for_the_old_one(filled, tracks):
     old = PreparedData(ADDRESS)
     filled.rm("/bucket/music", recursive=True)
-    prepare(tracks, ADDRESS, music.options(seed=6))
+    prepare(tracks, ADDRESS, music.options(split_seed=6))
     new = PreparedData(ADDRESS)
     assert new.path != old.path
     assert new.track_ids("train") != old.track_ids("train")
@@ -108,7 +108,7 @@ def test_what_is_in_the_bucket_is_left_alone(filled, tracks):
     report = prepare(tracks, ADDRESS, music.OPTIONS)
     assert report == json.loads(filled.cat_file("/bucket/music/report.json"))
     with pytest.raises(InputError, match="memory://bucket/music holds a data set of another corpus or with other"):
-        prepare(tracks, ADDRESS, music.options(seed=6))
+        prepare(tracks, ADDRESS, music.options(split_seed=6))
     filled.pipe_file("/bucket/thesis.doc", b"years of work")
     with pytest.raises(InputError, match=r"memory://bucket already holds other files \(music\)"):
         prepare(tracks, "memory://bucket", music.OPTIONS)

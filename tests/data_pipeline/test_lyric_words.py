@@ -122,4 +122,4 @@ def test_a_tokenizer_without_a_mask_hides_words_behind_another_token(tmp_path):
         (["[PAD]", "[CLS]", "[SEP]", "a", "[UNK]"], 4),
     ):
         (tmp_path / "vocab.txt").write_text("\n".join(words))
-        assert lyrics.LyricsTokenizer(tmp_path).mask_id == hidden
+        assert lyrics.LyricsTokenizer(tmp_path, 512).mask_id == hidden

@@ -46,7 +46,7 @@ def test_half_an_emoji_is_one_sign_that_cannot_be_read(minilm):
     joined, half = "la \ud83c\udfb5 la", "la la \ud83c"
     assert lyrics.read_lyrics_text(joined) == "la \N{MUSICAL NOTE} la"
     assert lyrics.read_lyrics_text(half) == "la la \N{REPLACEMENT CHARACTER}"
-    lyrics.LyricsTokenizer(minilm).encode(lyrics.read_lyrics_text(half))
+    lyrics.LyricsTokenizer(minilm, 512).encode(lyrics.read_lyrics_text(half))
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -97,4 +97,4 @@ def test_an_encoder_that_is_not_to_be_had_is_said(monkeypatch):
 def test_a_broken_tokenizer_is_said(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match="cannot be read"):
-        lyrics.LyricsTokenizer(tmp_path)
+        lyrics.LyricsTokenizer(tmp_path, 512)

@@ -216,7 +216,7 @@ def test_a_complete_data_set_is_left_alone(corpus, prepared):
     assert prepare(corpus, out, music.OPTIONS) == json.loads(json.dumps(report))
     assert (out / "dataset.json").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="other options"):
-        prepare(corpus, out, music.options(seed=6))
+        prepare(corpus, out, music.options(split_seed=6))
     with pytest.raises(InputError, match="another corpus"):
         prepare(Corpus(corpus.tracks[1:]), out, music.OPTIONS)
 

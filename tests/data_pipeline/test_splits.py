@@ -1,11 +1,17 @@
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.errors import InputError
-from data_pipeline.prepare.splits import assign
+from data_pipeline.prepare import splits
+from data_pipeline.prepare.options import DataConfig
 from data_pipeline.schema import SPLITS
+
+USUAL = DataConfig()
+assign = functools.partial(splits.assign, kind=USUAL.split, fractions=USUAL.fractions, seed=USUAL.split_seed)
 
 
 def corpus(num_tracks=600, num_genres=7, num_artists=90, seed=1):
@@ -62,7 +68,7 @@ def test_what_cannot_be_split_is_said():
     with pytest.raises(InputError, match="2 tracks"):
         assign(list("ab"), ["x", "y"], labels[:2])
     with pytest.raises(InputError, match="random, artist"):
-        assign(list("abcd"), [None] * 4, labels, kind="album")
+        DataConfig(split="album")
     for fractions in ((0.7, 0.3, 0.0), (0.5, 0.5), (0.7, 0.2, 0.2)):
         with pytest.raises(InputError, match="fractions"):
-            assign(list("abcd"), [None] * 4, labels, fractions=fractions)
+            DataConfig(fractions=fractions)

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipeline.genres import GenreVocabulary
-from mgc_jax import config
+from mgc_jax import recipes
 from mgc_jax.api import Model
-from mgc_jax.network import build
 from mgc_jax.network.state import initialise
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import sharding
@@ -27,7 +26,7 @@ def model(folder: Path, variant: str = "", encoder: str = "anywhere") -> Model:
     """A model that lives in ``folder``, with an encoder that can be found nowhere else."""
     folder.mkdir()
     place = tiny_bert.save_encoder(folder.parent / f"{folder.name}-encoder")
-    settings = config.load(None, f"{SMALL} {variant} lyrics.encoder={encoder}".split())
+    settings = recipes.load(None, f"{SMALL} {variant} lyrics.encoder={encoder}".split())
     labels = np.random.default_rng(5).random((40, len(NAMES))) < 0.3
     together = labels.T.astype(np.int64) @ labels.astype(np.int64)
     vocabulary = GenreVocabulary(NAMES, {}, together.diagonal(), together, len(labels))
@@ -46,7 +45,7 @@ def model(folder: Path, variant: str = "", encoder: str = "anywhere") -> Model:
 def batch(of: Model, rows: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Inputs of the program; every third track is without lyrics."""
     rng = np.random.default_rng(seed)
-    spec, length = build.audio_spec(of.config), of.config.lyrics.max_tokens
+    spec, length = of.config.audio, of.config.lyrics.max_tokens
     return {
         "spectrogram": rng.integers(0, 256, (rows, spec.num_frames, spec.n_mels), np.uint8),
         "tokens": rng.integers(5, 90, (rows, length)).astype(np.int32),

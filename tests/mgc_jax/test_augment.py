@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mgc_jax.config import AugmentConfig
 from mgc_jax.models.audio_cnn import dequantise
-from mgc_jax.training.augment import Augmentation, mask, mixup
+from mgc_jax.training.augment import augment, mask, mixup
 
 B, T, M, L, H, G = 6, 40, 20, 5, 3, 4
 
@@ -63,13 +64,13 @@ def test_mixup_blends_both_modalities_and_the_labels_alike():
 
 
 def test_the_same_key_repeats_itself_and_nothing_else_is_touched():
-    augment = Augmentation(time_masks=2, time_share=0.2, mel_masks=1, mel_share=0.25)
+    config = AugmentConfig(time_masks=2, time_share=0.2, mel_masks=1, mel_share=0.25)
     given = batch()
-    first, again, other = (augment(given, jax.random.key(k)) for k in (1, 1, 2))
+    first, again, other = (augment(given, jax.random.key(k), config) for k in (1, 1, 2))
     np.testing.assert_array_equal(first["spectrogram"], again["spectrogram"])
     assert (first["spectrogram"] != other["spectrogram"]).any()
     for name in given.keys() - {"spectrogram"}:
         np.testing.assert_array_equal(first[name], given[name])
     np.testing.assert_allclose(
-        Augmentation()(given, jax.random.key(0))["spectrogram"], dequantise(given["spectrogram"])
+        augment(given, jax.random.key(0), AugmentConfig())["spectrogram"], dequantise(given["spectrogram"])
     )

@@ -8,10 +8,11 @@ import pytest
 from flax import nnx
 
 from data_pipeline.errors import InputError
-from mgc_jax import config
+from mgc_jax import recipes
 from mgc_jax.cli import main
 from mgc_jax.models import baselines, inception
 from mgc_jax.models.baselines import DenseResidualCNN, GenreHead, Pandeya, Santana
+from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.hierarchical_attention import GRU, AttentiveGRU, HierarchicalAttention
 from mgc_jax.models.losses import genre_loss
 from tests.conftest import CONFIG, TINY
@@ -31,12 +32,12 @@ def one_block_of_each_kind(monkeypatch):
     monkeypatch.setattr(baselines, "CHANNELS", (30, 50))
 
 
-def build(name, **options):
+def build(name, *, dropout=0.0, **options):
     frames, mels = PICTURE[name]
-    sizes = {"num_mels": mels, "num_frames": frames, "num_genres": G, "prior_logits": PRIOR}
+    sizes = {"num_mels": mels, "num_frames": frames, "num_genres": G, "prior_logits": PRIOR, "rngs": nnx.Rngs(0)}
     if name == "santana":
-        return Santana(**{**sizes, "width": 0.02, "rngs": nnx.Rngs(0), **options})
-    return Pandeya(**{**sizes, "width": 0.1, "vocab_size": VOCABULARY, "rngs": nnx.Rngs(0), **options})
+        return Santana(ModelConfig(baseline_width=0.02, dropout=dropout), **{**sizes, **options})
+    return Pandeya(ModelConfig(baseline_width=0.1, dropout=dropout), vocab_size=VOCABULARY, **{**sizes, **options})
 
 
 def batch(name):
@@ -150,7 +151,9 @@ def test_every_parameter_learns_and_nothing_else(name, dtype):
         def loss(params):
             model = nnx.merge(graph, params, stats, copy=True)
             logits = model(given, train=True, dropout_key=key).logits
-            return genre_loss(logits, given["labels"], given["weight"]), nnx.state(model, nnx.BatchStat)
+            return genre_loss(logits, given["labels"], given["weight"], kind="bce", reduction="sum"), nnx.state(
+                model, nnx.BatchStat
+            )
 
         return jax.grad(loss, has_aux=True)(params)
 
@@ -180,11 +183,11 @@ def test_published_numbers_of_parameters(monkeypatch):
     """torchvision's inception_v3 without head and auxiliary head has 21 785 568; ours has one channel, not three."""
     monkeypatch.undo()
     sizes = {"num_mels": 128, "num_frames": 1292, "num_genres": 87}
-    santana = nnx.eval_shape(lambda: Santana(**sizes, rngs=nnx.Rngs(0)))
+    santana = nnx.eval_shape(lambda: Santana(ModelConfig(), **sizes, rngs=nnx.Rngs(0)))
     assert santana.audio_cnn.out_features == 2048
     assert count(santana.audio_cnn) == 21_785_568 - 2 * 3 * 3 * 32
     assert count(santana.dense) == 2 * (2048 * 2048 + 2048)
-    pandeya = nnx.eval_shape(lambda: Pandeya(**sizes, vocab_size=30_522, rngs=nnx.Rngs(0)))
+    pandeya = nnx.eval_shape(lambda: Pandeya(ModelConfig(), **sizes, vocab_size=30_522, rngs=nnx.Rngs(0)))
     assert pandeya.audio_cnn.out_features == 512
     assert 1.9e6 < count(pandeya.audio_cnn) < 2.1e6
     assert pandeya.lyrics.out_features == 100
@@ -219,21 +222,21 @@ def test_what_does_not_fit_is_refused():
 
 @pytest.mark.parametrize("name", ["santana", "pandeya", "audio_only", "lyrics_only"])
 def test_recipes(name):
-    recipe = config.load(f"{RECIPES}/baselines.py:{name}")
+    recipe = recipes.load(f"baselines:{name}")
     assert recipe.loss.contrastive_weight == 0
-    assert config.first_difference(recipe, config.load(f"{RECIPES}/music4all.py"), ignore=("model.", "loss.")) is None
+    assert recipes.first_difference(recipe, recipes.load("music4all"), ignore=("model.", "loss.")) is None
 
 
-@pytest.mark.parametrize("spec", ["baselines.py", "baselines.py:rnn"])
+@pytest.mark.parametrize("spec", ["baselines", "baselines:rnn"])
 def test_an_unknown_recipe_is_one_sentence_with_the_known_ones(spec):
     with pytest.raises(InputError, match="santana, pandeya, audio_only, lyrics_only"):
-        config.load(f"{RECIPES}/{spec}")
+        recipes.load(spec)
 
 
 def test_a_rival_has_no_contrastive_loss():
     with pytest.raises(InputError, match="no A-L loss"):
-        config.load(None, ["model.architecture=santana"])
-    assert config.load(None, ["model.architecture=santana", "loss.contrastive_weight=0.0"])
+        recipes.load(None, ["model.architecture=santana"])
+    assert recipes.load(None, ["model.architecture=santana", "loss.contrastive_weight=0.0"])
 
 
 RIVAL = "--config.model.baseline_width=0.1 --config.loss.contrastive_weight=0.0 --config.train.epochs=1".split()

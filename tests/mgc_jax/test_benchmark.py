@@ -8,10 +8,10 @@ from pathlib import Path
 import jax
 import pytest
 
-from mgc_jax import config
+from mgc_jax import recipes
 from mgc_jax.benchmark import chips, contenders, flops, race, report, workload
-from mgc_jax.benchmark.sizes import SIZES
 from mgc_jax.cli import main
+from mgc_jax.config import Config
 
 SMALL = ["audio.seconds=1.5", "lyrics.max_tokens=8", "model.width=16", "model.heads=2", "model.gcn_hidden=16"]
 FLAGS = [f"--config.{item}" for item in SMALL]
@@ -19,7 +19,7 @@ WITHOUT = "tensorflow tensorflow_datasets librosa ml_collections soundfile iters
 
 
 def test_the_arithmetic_of_the_papers_model_is_what_its_shapes_say():
-    settings = config.load(None, base=SIZES["paper"].settings)
+    settings = Config()
     encoder = workload.ENCODERS[settings.lyrics.encoder]
     parts = flops.training(settings, encoder, 87, 512)
     # BERT-base: 12 layers with 7.08 M weights each, twice a token, and two products of 512 x 512 x 768.
@@ -29,7 +29,7 @@ def test_the_arithmetic_of_the_papers_model_is_what_its_shapes_say():
     later = ((128, 256, 323, 32), (256, 512, 161, 16), (512, 512, 80, 8))
     third, fourth, fifth = (2 * 9 * a * b * t * m for a, b, t, m in later)
     assert parts["audio CNN"] == pytest.approx(2 * first + 3 * (second + third + fourth + fifth))
-    stored = config.Config.of({**settings, "lyrics": {**settings.lyrics, "input": "features"}})
+    stored = recipes.load(None, ["lyrics.input=features"])
     assert flops.training(stored, encoder, 87, 512) == {
         name: value for name, value in parts.items() if name != "lyrics encoder"
     }
@@ -139,9 +139,11 @@ class Nothing:
             raise ImportError(f"no {{name}} here")
 sys.meta_path.insert(0, Nothing())
 from mgc_jax.cli import main
+from mgc_jax.config import Config
 sys.exit(main(sys.argv[1:]))
 """
-    arguments = ["benchmark", "--size", "demo", "--lyrics", "features", "--rounds", "2", "--steps", "1", *FLAGS]
+    arguments = ["benchmark", "--size", "paper", "--lyrics", "features", "--rounds", "2", "--steps", "1", *FLAGS]
+    arguments += ["--config.model.audio_preset=narrow"]
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "mgc-jax, device" in done.stdout

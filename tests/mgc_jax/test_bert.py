@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file
 
-from mgc_jax import config
+from mgc_jax import recipes
 from mgc_jax.models.bert import Bert, BertConfig, Frozen, load_bert, mean_pool
 from mgc_jax.network import build
 from tests.mgc_jax import QUICK
@@ -161,7 +161,7 @@ def test_mean_pool_sees_real_tokens_only():
 
 def test_what_prepare_stores_is_each_lyrics_own_output_from_eight_devices(tmp_path):
     folder = save_encoder(tmp_path)
-    encode = build.lyrics_encoder(config.load(None, [f"lyrics.encoder={folder}", "lyrics.max_tokens=16"]))
+    encode = build.lyrics_encoder(recipes.load(None, [f"lyrics.encoder={folder}", "lyrics.max_tokens=16"]))
     tokens, mask = inputs(TINY)
     stored = encode(tokens.astype(np.uint16), mask.sum(axis=1).astype(np.int32))
     bert = load_bert(folder)

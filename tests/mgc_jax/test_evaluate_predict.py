@@ -125,7 +125,7 @@ def test_the_same_clip_alone_scores_as_in_evaluation(run: Path, data: Path):
     batch = next(iter(prepared.evaluation_batches("test", batch_size=8)))
     tokens = batch["tokens"][0][: batch["num_tokens"][0]]
     placed = model.batch([batch["spectrogram"][0]], tokens)
-    stored = np.asarray(model._step(model.state, model.network.frozen, placed)["scores"])[0]
+    stored = np.asarray(model.evaluation_step(model.state, model.network.frozen, placed)["scores"])[0]
     fresh = model.predict(track["audio"])
     if batch["num_tokens"][0] == 0 and fresh.windows == 1:
         by_name = dict(fresh.ranked)

@@ -16,9 +16,9 @@ from flax import nnx
 import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import locate_encoder
+from mgc_jax import recipes
 from mgc_jax.api import Model
 from mgc_jax.cli import main
-from mgc_jax.config import Config
 from mgc_jax.explain.explainer import MAX_WINDOWS, shapley
 from mgc_jax.explain.explanation import Explanation
 from mgc_jax.explain.segments import Clock
@@ -61,8 +61,8 @@ def explained(model: Model) -> Explanation:
 def untrained(run: Path, **settings: str | bool | int) -> Model:
     """A model of the run's genres with other settings, its weights at their start."""
     loaded = mgc_jax.load(str(run))
-    config = Config.of(loaded.config)
-    config["model"].update(settings)
+    changes = {f"model.{name}": value for name, value in settings.items()}
+    config = recipes.changed(loaded.config, changes, origin="the test")
     encoder = locate_encoder(config.lyrics.encoder)
     network, state = initialise(config, loaded.vocabulary, encoder, sharding.make_mesh())
     return Model(loaded.folder, config, loaded.vocabulary, network, state, loaded.encoder)
@@ -100,8 +100,8 @@ def test_occlusion_in_time_is_what_a_loop_over_silenced_frames_gives(model: Mode
     whole = ask(model, [clip for _, clip in windows], [LYRICS] * 3).repeat(4, axis=0)
     effects = (whole - ask(model, clips, [LYRICS] * 12))[:, columns(model, explained)]
     assert np.abs(effects).max() > 1e-3
-    np.testing.assert_allclose(explained.span_effect, effects, atol=2e-5)
-    np.testing.assert_allclose(explained.spans, edges, atol=1e-9)
+    np.testing.assert_allclose(explained.segment_effect, effects, atol=2e-5)
+    np.testing.assert_allclose(explained.segments, edges, atol=1e-9)
 
 
 def test_occlusion_of_words_is_what_the_mask_in_their_place_gives(model: Model, explained: Explanation):
@@ -231,18 +231,18 @@ def test_every_kind_of_model_is_explained(run: Path, settings: dict):
     whole = ask(model, [first, second], [LYRICS] * 2)[:, here]
     np.testing.assert_allclose(found.logits, whole.mean(0), atol=5e-5)
     # The last span of the second window, the first word.
-    span = int(np.flatnonzero(found.spans[:, 0] >= 1.0)[-1])
+    span = int(np.flatnonzero(found.segments[:, 0] >= 1.0)[-1])
     silenced = second.copy()
-    silenced[round((found.spans[span, 0] - 1.0) * RATE / 512 + 0.5) :] = 0
+    silenced[round((found.segments[span, 0] - 1.0) * RATE / 512 + 0.5) :] = 0
     masked = MASKED["Dancing"]
     one, other, third = ask(model, [silenced, first, second], [LYRICS, masked, masked])[:, here]
-    np.testing.assert_allclose(found.span_effect[span], whole[1] - one, atol=5e-5)
+    np.testing.assert_allclose(found.segment_effect[span], whole[1] - one, atol=5e-5)
     np.testing.assert_allclose(found.base + found.sound_part + found.words_part, found.logits, atol=1e-9)
     hears, reads = (
         settings.get("fusion") != "lyrics",
         "santana" not in settings.values() and settings.get("fusion") != "audio",
     )
-    assert (found.hears, found.reads) == (hears, reads)
+    assert (found.uses_audio, found.uses_lyrics) == (hears, reads)
     if reads:
         np.testing.assert_allclose(found.word_effect[0], (whole - [other, third]).mean(0), atol=5e-5)
     else:
@@ -277,9 +277,22 @@ class Reasons(nnx.Module):
         return Outputs(self.bias[...] + side * evidence[:, None], None, None, None)
 
 
+def test_a_second_explanation_compiles_nothing(model: Model, explained: Explanation):
+    """Its programs are kept with the model: they take a hundred times as long as what they compute."""
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: compiled.append(event))
+    try:
+        model.explain(song(7.0), LYRICS, rate=RATE, genres=[model.vocabulary.names[1]])
+        assert not [event for event in compiled if "backend_compile" in event]
+        jax.jit(lambda x: x + 1)(jnp.arange(17.0))
+        assert [event for event in compiled if "backend_compile" in event]
+    finally:
+        jax.monitoring.clear_event_listeners()
+
+
 def test_known_reasons_are_found(model: Model):
-    config = Config.of(model.config)
-    config["model"]["architecture"] = "pandeya"
+    rival = {"model.architecture": "pandeya", "loss.contrastive_weight": 0.0}
+    config = recipes.changed(model.config, rival, origin="the test")
     mesh = sharding.make_mesh()
     graphdef, params = nnx.split(Reasons(model.vocabulary.size))
     empty = nnx.State({})
@@ -300,7 +313,7 @@ def test_known_reasons_are_found(model: Model):
     loud = Reasons.LOUDNESS * clip[Reasons.FIRST : Reasons.BEHIND].mean() / 255
     expected = np.zeros((4, 2))
     expected[2] = loud * side
-    np.testing.assert_allclose(found.span_effect, expected, atol=1e-5)
+    np.testing.assert_allclose(found.segment_effect, expected, atol=1e-5)
     words = np.zeros((7, 2))
     words[1] = Reasons.RAIN * side
     np.testing.assert_allclose(found.word_effect, words, atol=1e-5)
@@ -318,14 +331,14 @@ def test_a_long_song_is_explained_from_eight_windows(model: Model):
     assert (starts[0], starts[-1]) == (0.0, 28.0)
     assert np.diff(starts).max() <= 6.0
     assert found.seconds == 31.0
-    assert len(found.spans) == 4 * MAX_WINDOWS
+    assert len(found.segments) == 4 * MAX_WINDOWS
 
 
 def test_a_song_shorter_than_a_clip_ends_where_it_ends(model: Model):
     found = model.explain(song(1.2), rate=RATE)
     assert found.seconds == pytest.approx(1.2, abs=0.1)
-    assert found.spans[-1, 1] == found.seconds
-    assert len(found.spans) == 2
+    assert found.segments[-1, 1] == found.seconds
+    assert len(found.segments) == 2
     assert found.windows.tolist() == [[0.0, found.seconds]]
 
 
@@ -375,7 +388,7 @@ def test_silence_and_no_text_are_refused(model: Model):
 )
 def test_spans_fit_the_audio_tokens(model: Model, seconds: float, hop: int, stride: int, width: int):
     spec = dataclasses.replace(model.spec, seconds=seconds, hop_length=hop)
-    spans = Clock(spec, stride).spans()
+    spans = Clock(spec, stride).segments()
     assert spans[0, 0] == 0
     assert spans[-1, 1] == spec.num_frames
     assert (spans[1:, 0] == spans[:-1, 1]).all()
@@ -397,7 +410,7 @@ def test_the_command_prints_writes_and_draws(run: Path, tmp_path: Path, capsys):
         assert f"{genre['name']}: score {genre['score']:.2f}, predicted" in printed
         assert f"log-odds {genre['logit']:+.2f}" in printed
         assert genre["base"] + genre["sound"] + genre["words"] == pytest.approx(genre["logit"])
-    best = max(stored["spans"], key=lambda span: span["effect"][stored["genres"][0]["name"]])
+    best = max(stored["segments"], key=lambda span: span["effect"][stored["genres"][0]["name"]])
     assert f"{best['effect'][stored['genres'][0]['name']]:+.2f}" in printed
     assert [word["word"] for word in stored["words"]] == LYRICS.split()
     assert main([*arguments, "--genres", "metl"]) == 2

@@ -32,7 +32,6 @@ from mgc_jax.evaluation.results import METRICS
 from mgc_jax.export.card import card
 from mgc_jax.export.folder import export
 from mgc_jax.export.subject import Subject
-from mgc_jax.network import build
 from mgc_jax.runs import weights_file
 from mgc_jax.runs.workdir import write_json
 from tests.conftest import QUICK_XLA
@@ -327,7 +326,7 @@ def test_a_spectrogram_by_the_constants_alone(exported):
     )
     decibels = np.maximum(-s["range_db"], 10 * np.log10(mel / mel.max()))
     levels = np.rint(s["levels"] * (1 + decibels / s["range_db"])).T
-    ours = log_mel(samples, build.audio_spec(mgc_jax.load(exported).config))
+    ours = log_mel(samples, mgc_jax.load(exported).config.audio)
     assert levels.shape == ours.shape == (s["frames"], s["n_mels"])
     assert np.abs(levels - ours).max() <= 1  # a level that lies on the edge
     assert (levels == ours).mean() > 0.999
@@ -356,7 +355,7 @@ def test_an_encoder_without_a_tokenizer_file_stays_cased(tmp_path):
     uncased = model.encoder.rename(tmp_path / "uncased")
     model = api.Model(model.folder, model.config, model.vocabulary, model.network, model.state, uncased)
     export(model, tmp_path / "model")
-    ids = LyricsTokenizer(uncased).encode("AB a")
+    ids = LyricsTokenizer(uncased, 512).encode("AB a")
     assert 1 not in ids  # [UNK]: there are no capitals in the vocabulary
     np.testing.assert_array_equal(mgc_jax.load(tmp_path / "model").tokenizer.encode("AB a"), ids)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mgc_jax import config
+from mgc_jax import recipes
 from mgc_jax.training import feed
 
 
@@ -33,7 +33,7 @@ def test_the_last_batches_do_not_wait_for_the_readers_end(monkeypatch):
                 ended.append(True)
 
     monkeypatch.setattr(feed.sharding, "place_batch", lambda batch, mesh: batch)
-    given = feed.streamed(config.load(None, []), Data(), None, start=2, total=7)
+    given = feed.streamed(recipes.load(None, []), Data(), None, start=2, total=7)
     for batch in range(5):
         assert next(given).arrays == batch
         assert not ended

@@ -37,7 +37,7 @@ def test_equation_2_by_loops(y):
 
 def test_equation_3_by_loops():
     features = np.random.default_rng(0).normal(1.0, 1.0, (7, 5))
-    raw = similarity_adjacency(features)
+    raw = similarity_adjacency(features, "raw")
     centred = similarity_adjacency(features, "centred")
     centre = features - features.mean(0)
     for i in range(7):
@@ -51,28 +51,30 @@ def test_equation_3_by_loops():
     for i in range(7):
         largest = sorted((raw[i, j] for j in range(7) if j != i), reverse=True)[:2]
         assert sorted((top[i, j] for j in range(7) if j != i and top[i, j]), reverse=True) == largest
-    assert np.isfinite(similarity_adjacency(np.zeros((3, 5)))).all()
+    assert np.isfinite(similarity_adjacency(np.zeros((3, 5)), "raw")).all()
 
 
 def test_combinations_and_normalisations():
     a1 = np.array([[1.0, 0.5], [0.0, 1.0]])
     a2 = np.array([[1.0, -0.9], [-0.9, 1.0]])
-    np.testing.assert_allclose(combine(a1, a2, normalise="none"), [[1.0, -0.2], [-0.45, 1.0]], rtol=1e-6)
-    row = combine(a1, a2, normalise="row")
+    np.testing.assert_allclose(combine(a1, a2, "both", "none"), [[1.0, -0.2], [-0.45, 1.0]], rtol=1e-6)
+    row = combine(a1, a2, "both", "row")
     np.testing.assert_allclose(row, [[1 / 1.2, -0.2 / 1.2], [-0.45 / 1.45, 1 / 1.45]], rtol=1e-6)
     np.testing.assert_allclose(combine(a1, a2, "cooccurrence", "row").sum(1), 1.0)
-    np.testing.assert_allclose(combine(a1, a2), [[0.8, -0.2], [-0.2, 0.8]], rtol=1e-6)
-    np.testing.assert_allclose(combine(a1, a2, "cooccurrence"), [[0.8, 0.2], [0.0, 1.0]], rtol=1e-6)
+    np.testing.assert_allclose(combine(a1, a2, "both", "reweight"), [[0.8, -0.2], [-0.2, 0.8]], rtol=1e-6)
+    np.testing.assert_allclose(combine(a1, a2, "cooccurrence", "reweight"), [[0.8, 0.2], [0.0, 1.0]], rtol=1e-6)
     three = np.array([[1.0, 0.3, 0.1], [0.0, 1.0, 0.5], [0.2, 0.2, 1.0]])
-    np.testing.assert_allclose(combine(three, three), [[0.8, 0.15, 0.05], [0.0, 0.8, 0.2], [0.1, 0.1, 0.8]], rtol=1e-6)
-    np.testing.assert_array_equal(combine(a1, a2, "identity"), np.eye(2))
+    np.testing.assert_allclose(
+        combine(three, three, "both", "reweight"), [[0.8, 0.15, 0.05], [0.0, 0.8, 0.2], [0.1, 0.1, 0.8]], rtol=1e-6
+    )
+    np.testing.assert_array_equal(combine(a1, a2, "identity", "reweight"), np.eye(2))
     symmetric = combine(a1, a2, "similarity", "symmetric")
     np.testing.assert_allclose(symmetric, a2 / 1.9, rtol=1e-6)
     for normalise in ("reweight", "row", "symmetric", "none"):
         assert np.isfinite(combine(np.zeros((3, 3)), np.zeros((3, 3)), "both", normalise)).all()
     for bad in ({"kind": "none"}, {"normalise": "column"}):
         with pytest.raises(ValueError, match="must be"):
-            combine(a1, a2, **bad)
+            combine(a1, a2, **{"kind": "both", "normalise": "row"} | bad)
     with pytest.raises(ValueError, match="direction"):
         cooccurrence_adjacency(np.eye(3), "both")
     with pytest.raises(ValueError, match="similarity"):
@@ -147,4 +149,4 @@ def test_the_graph_itself_is_not_trained():
     assert [v.shape for v in jax.tree.leaves(constants)] == [(7, 7), (7, 5)]
     assert len(jax.tree.leaves(params)) == 2
     with pytest.raises(ValueError, match="adjacency"):
-        GenreGraph(np.eye(5), np.ones((7, 3)), out=3, rngs=nnx.Rngs(0))
+        GenreGraph(np.eye(5), np.ones((7, 3)), hidden=4, out=3, depth=2, rngs=nnx.Rngs(0))

@@ -55,8 +55,9 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import distributed, feed, sharding
-from mgc_jax.config import load
+from mgc_jax.recipes import load
+from mgc_jax.runtime import processes, sharding
+from mgc_jax.training import feed
 
 out, data, config, coordinator, process = sys.argv[1:]
 
@@ -66,7 +67,7 @@ def work():
     Path(out).write_text(json.dumps([np.concatenate(parts).tolist() for parts in rows]))
     return 0
 
-sys.exit(distributed.run(distributed.Hosts(coordinator, 2, int(process), 60), work))
+sys.exit(processes.run(processes.Hosts(coordinator, 2, int(process), 60), work))
 """
 
 

@@ -28,7 +28,7 @@ from data_pipeline.errors import InputError
 from mgc_jax import api
 from mgc_jax.cli import main
 from mgc_jax.web import result, server
-from mgc_jax.web.queue import Desk
+from mgc_jax.web.queue import SongQueue
 from tests.browser import browser, page  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -303,8 +303,8 @@ def test_the_song_that_is_worked_on_is_waited_for_unless_somebody_insists(
     assert (ended, told.strip().count("\n")) == (130, 0), told
 
 
-def test_a_closed_desk_refuses_those_who_wait(run: Path, song: Path, monkeypatch):
-    desk = Desk(mgc_jax.load(run))
+def test_a_closed_queue_refuses_those_who_wait(run: Path, song: Path, monkeypatch):
+    songs = SongQueue(mgc_jax.load(run))
     begun, go_on = threading.Event(), threading.Event()
     explain = api.Model.explain
 
@@ -315,20 +315,20 @@ def test_a_closed_desk_refuses_those_who_wait(run: Path, song: Path, monkeypatch
 
     monkeypatch.setattr(api.Model, "explain", slow)
     with ThreadPoolExecutor() as threads:
-        worked_on = threads.submit(desk.answer, str(song), WORDS)
+        worked_on = threads.submit(songs.answer, str(song), WORDS)
         assert begun.wait(60)
-        waiting = threads.submit(desk.answer, str(song), WORDS)
-        closed = threads.submit(desk.close)
-        assert desk.busy
+        waiting = threads.submit(songs.answer, str(song), WORDS)
+        closed = threads.submit(songs.close)
+        assert songs.busy
         assert not closed.done()
-        while not desk.closed:
+        while not songs.closed:
             threading.Event().wait(0.01)
         go_on.set()
         assert "<table" in worked_on.result(60)[0]
         assert "closed before" in waiting.result(60)[0]
         closed.result(60)
-    assert "closed before" in desk.answer(str(song), "")[0]
-    assert not desk.busy
+    assert "closed before" in songs.answer(str(song), "")[0]
+    assert not songs.busy
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")

@@ -75,16 +75,16 @@ def explanation(
         "related": rng.normal(size=(genres, len(NAMES))),
         "seconds": 6.0 * of,
         "windows": np.stack([starts, starts + 6], axis=1),
-        "spans": spans,
-        "span_effect": rng.normal(size=(len(spans), genres)),
+        "segments": spans,
+        "segment_effect": rng.normal(size=(len(spans), genres)),
         "words": words,
         "groups": groups,
         "word_effect": effect[groups],
         "attention": attention if text else None,
         "spectrogram": Spectrogram(rng.integers(0, 255, (60 * of, 40), np.uint8), 0.1, np.geomspace(50, 10000, 40)),
         "names": NAMES,
-        "hears": True,
-        "reads": True,
+        "uses_audio": True,
+        "uses_lyrics": True,
     }
     return Explanation(**(given | changes))
 
@@ -143,8 +143,8 @@ CASES = {
     "strange lyrics": {"genres": 3, "text": STRANGE},
     "a long song": {"genres": 2, "windows": 8, "of": 100},
     "a rival": {"genres": 2, "graph": None, "related": None, "attention": None},
-    "a deaf model": {"hears": False},
-    "effects of nothing": {"span_effect": np.zeros((8, 1)), "graph": np.zeros(1), "sound_part": np.zeros(1)},
+    "a deaf model": {"uses_audio": False},
+    "effects of nothing": {"segment_effect": np.zeros((8, 1)), "graph": np.zeros(1), "sound_part": np.zeros(1)},
 }
 
 
@@ -169,7 +169,7 @@ def test_everything_can_be_read(case: str):
 def test_a_model_that_does_not_read_says_so():
     found = explanation(text=LYRICS)
     none = dataclasses.replace(
-        found, reads=False, groups=np.full(12, -1), word_effect=np.full((12, 1), np.nan), attention=None
+        found, uses_lyrics=False, groups=np.full(12, -1), word_effect=np.full((12, 1), np.nan), attention=None
     )
     assert any("does not read" in text for text in check(explanations.draw(none)))
 
@@ -198,7 +198,7 @@ def test_any_text_is_laid_out(text: str, genres: int):
 def test_the_strip_shows_the_mean_where_spans_overlap():
     found = explanation(windows=2)
     spans = np.array([[0.0, 2.0], [1.0, 3.0], [5.0, 6.0]])
-    found = dataclasses.replace(found, spans=spans, span_effect=np.array([[1.0], [3.0], [-1.0]]), seconds=7.0)
+    found = dataclasses.replace(found, segments=spans, segment_effect=np.array([[1.0], [3.0], [-1.0]]), seconds=7.0)
     edges, strip = explanations._over_time(found, 1)
     assert edges.tolist() == [0.0, 1.0, 2.0, 3.0, 5.0, 6.0, 7.0]
     assert strip[:, 0].tolist() == [1.0, 2.0, 3.0, None, -1.0, None]
@@ -268,12 +268,12 @@ def test_the_summary_names_the_strongest():
     text = summary(found)
     assert text.startswith("songs/a song.mp3: rock, death metal\nexplained from 2 windows of 5, evenly chosen")
     assert "the model reads 9 of the 12 words" in text
-    best = int(found.span_effect[:, 1].argmax())
-    times = "-".join(clock(second) for second in found.spans[best])
+    best = int(found.segment_effect[:, 1].argmax())
+    times = "-".join(clock(second) for second in found.segments[best])
     line = next(line for line in text.split("death metal: score")[1].splitlines() if "seconds for" in line)
-    assert line.split("for", 1)[1].strip().startswith(f"{times} {found.span_effect[best, 1]:+.2f}")
+    assert line.split("for", 1)[1].strip().startswith(f"{times} {found.segment_effect[best, 1]:+.2f}")
     assert clock(125.25) == "2:05.2"
     assert clock(59.96) == "1:00.0"
-    deaf = dataclasses.replace(found, hears=False, graph=None, related=None)
+    deaf = dataclasses.replace(found, uses_audio=False, graph=None, related=None)
     assert "seconds for" not in summary(deaf)
     assert "related" not in summary(deaf)

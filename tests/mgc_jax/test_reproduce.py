@@ -11,8 +11,9 @@ from scipy import stats
 
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import api, config
+from mgc_jax import api, recipes
 from mgc_jax.cli import main
+from mgc_jax.config import Config
 from mgc_jax.evaluation.metrics import evaluate_scores
 from mgc_jax.paper import tables
 from mgc_jax.paper.reproduce import (
@@ -32,8 +33,8 @@ from tests.conftest import CONFIG, TINY
 SETTINGS = [item.removeprefix("--config.") for item in TINY] + ["train.epochs=1", "train.batch_size=8"]
 
 
-def base() -> config.Config:
-    return config.load(CONFIG, SETTINGS)
+def base() -> Config:
+    return recipes.load(CONFIG, SETTINGS)
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -156,7 +157,7 @@ def test_a_row_that_diverges_does_not_stop_the_others(data: Path, tmp_path: Path
     assert again["rows"][1]["runs"] == full["runs"]
     assert evaluation.stat().st_mtime_ns == before
     assert "training" not in capsys.readouterr().out
-    changed = config.load(CONFIG, [*SETTINGS, "train.epochs=3"])
+    changed = recipes.load(CONFIG, [*SETTINGS, "train.epochs=3"])
     with pytest.raises(InputError, match=r"other settings \(train\.epochs is 3 and was 1\)"):
         reproduce(sweep, changed, PreparedData(data), tmp_path, 1, save=saved.append)
     genres = evaluation.parent / "genres.json"
@@ -215,7 +216,7 @@ def test_mistakes_are_found_before_the_first_run(data: Path, tmp_path: Path, cap
 
 
 def test_the_second_recipe_for_music4all_is_the_row_that_was_measured():
-    beyond = config.load(str(Path(CONFIG).with_name("music4all.py")) + ":beyond")
+    beyond = recipes.load(str(Path(CONFIG).with_name("music4all.py")) + ":beyond")
     row = next(row for row in SWEEPS["recipes"].rows if row.name == "mixup + average of the weights")
     assert row.overrides.keys() == {"augment.mixup", "train.average_decay"}
     assert beyond.augment.mixup == row.overrides["augment.mixup"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import config
+from mgc_jax import recipes
 from mgc_jax.cli import main
 from mgc_jax.evaluation.steps import make_evaluation_step
 from mgc_jax.network import build, state
@@ -51,7 +51,7 @@ def test_training_is_the_same_streamed_and_from_the_devices_memory(long, tmp_pat
 def test_cutting_changes_no_score(long, pooling):
     settings, folder = long
     overrides = [item.removeprefix("--config.") for item in settings]
-    chosen = config.load(CONFIG, [*overrides, f"model.pooling={pooling}"])
+    chosen = recipes.load(CONFIG, [*overrides, f"model.pooling={pooling}"])
     data = PreparedData(folder)
     mesh = sharding.make_mesh()
     encoder = build.locate_encoder(data.encoder)

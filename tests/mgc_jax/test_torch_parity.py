@@ -14,8 +14,9 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax import config
+from mgc_jax import recipes
 from mgc_jax.cli import main
+from mgc_jax.config import Config
 from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, Network, initialise
 from mgc_jax.runtime import sharding
@@ -61,7 +62,7 @@ NAMES = ("rock", "pop", "indie rock", "zouk", "jazz", "hard rock")
 class Pair:
     """One model twice."""
 
-    settings: config.Config
+    settings: Config
     network: Network
     state: ModelState
     twin: torch.nn.Module
@@ -78,7 +79,7 @@ def pair(request, encoder) -> Pair:
 
 
 def make_pair(encoder: Path, variant: str) -> Pair:
-    settings = config.load(None, f"{BASE} {variant}".split())
+    settings = recipes.load(None, f"{BASE} {variant}".split())
     together = LABELS.T.astype(np.int64) @ LABELS.astype(np.int64)
     vocabulary = GenreVocabulary(NAMES, {}, together.diagonal(), together, len(LABELS))
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
@@ -94,7 +95,6 @@ def make_pair(encoder: Path, variant: str) -> Pair:
     constants = {jax.tree_util.keystr(p[-1:], simple=True): np.asarray(v) for p, v in leaves(state.constants)}
     twin = torch_build.classifier(
         settings,
-        num_frames=build.audio_spec(settings).num_frames,
         bert=torch_build.pretrained(encoder),
         adjacency=constants.get("adjacency", np.eye(G)),
         name_features=constants.get("node_features", np.ones((G, TINY.hidden_size))),
@@ -111,7 +111,7 @@ def leaves(tree):
 def batch(settings, seed=0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
-        "spectrogram": rng.integers(0, 256, (B, build.audio_spec(settings).num_frames, 70), dtype=np.uint8),
+        "spectrogram": rng.integers(0, 256, (B, settings.audio.num_frames, 70), dtype=np.uint8),
         "tokens": rng.integers(5, TINY.vocab_size, (B, 13)).astype(np.int32),
         "num_tokens": np.array([13, 0, 4, 1, 9, 0, 13, 2], np.int32),
         "labels": (rng.random((B, G)) < 0.4).astype(np.uint8),
@@ -228,16 +228,15 @@ def test_weights_of_another_model_are_refused_by_name(encoder: Path):
 
 def test_the_twin_has_no_lamb():
     with pytest.raises(InputError, match="trains with adamw, not lamb"):
-        torch_build.trainer(config.load(None, ["train.optimiser=lamb"]), None, steps_per_epoch=1)
+        torch_build.trainer(recipes.load(None, ["train.optimiser=lamb"]), None, steps_per_epoch=1)
 
 
 def test_a_rival_has_no_twin(encoder: Path):
-    settings = config.load(None, ["model.architecture=pandeya", "loss.contrastive_weight=0.0"])
+    settings = recipes.load(None, ["model.architecture=pandeya", "loss.contrastive_weight=0.0"])
     nothing = np.ones((G, G))
     with pytest.raises(InputError, match="pandeya has no PyTorch twin"):
         torch_build.classifier(
             settings,
-            num_frames=100,
             bert=torch_build.pretrained(encoder),
             adjacency=nothing,
             name_features=nothing,

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.errors import InputError
-from mgc_jax import config, trackers
+from mgc_jax import recipes, trackers
 from mgc_jax.cli import main
+from mgc_jax.config import Config
 from mgc_jax.runs import logs
 from mgc_jax.runs.logs import Ending, JsonLines
 from mgc_jax.runs.workdir import Workdir, write_json
@@ -71,7 +72,7 @@ def _store(tmp_path, monkeypatch, kind):
 
 
 def settings(tracker: str, **more: str):
-    return config.load(None, [f"log.tracker={tracker}", *(f"log.{k}={v}" for k, v in more.items())])
+    return recipes.load(None, [f"log.tracker={tracker}", *(f"log.{k}={v}" for k, v in more.items())])
 
 
 def opened(workdir: Path, tracker: str, start: int = 0) -> logs.Log:
@@ -168,7 +169,7 @@ def test_mlflow_holds_what_metrics_jsonl_holds_from_before_it_was_named_too(data
     assert main(command(data, workdir, "--config.train.epochs=2", *EVERY_STEP, *told)) == 0
     run = files.get_run(run_of(workdir))
     assert files.get_experiment(run.info.experiment_id).name == "genres"
-    assert run.data.params == {k: str(v) for k, v in config.flat(Workdir(workdir).config()).items()}
+    assert run.data.params == {k: str(v) for k, v in recipes.flat(Workdir(workdir).config()).items()}
     assert run.info.status == "FINISHED"
     points = from_mlflow(files, run.info.run_id)
     assert same(points, from_lines(workdir))
@@ -202,7 +203,9 @@ def test_wandb_offline_holds_what_metrics_jsonl_holds_in_its_latest_folder(data,
     stored, rows, summary, code = from_folder(latest)
     assert same(from_rows(rows), from_lines(workdir))
     assert [row["_step"] for row in rows] == sorted({row["_step"] for row in rows})
-    assert {k: v for k, v in stored.items() if k != "_wandb"} == Workdir(workdir).config()
+    assert {k: v for k, v in stored.items() if k != "_wandb"} == json.loads(
+        json.dumps(recipes.as_json(Workdir(workdir).config()))
+    )
     assert (summary["best/step"], summary["best/map_macro"]) == best_of(workdir)
     assert code == 0
     noise = noise_of(capfd, "wandb:", "W&B", "WARN", "ERROR")
@@ -404,9 +407,10 @@ def test_wandbs_own_process_dies_in_mid_training(tmp_path, monkeypatch):
     program = """
 import sys
 from pathlib import Path
-from mgc_jax import config, train
+from mgc_jax import recipes
 from mgc_jax.runs.logs import Ending
-log = train._open_log(config.load(None, ["log.tracker=wandb"]), Path(sys.argv[1]), 0)
+from mgc_jax.training import loop
+log = loop._open_log(recipes.load(None, ["log.tracker=wandb"]), Path(sys.argv[1]), 0)
 log.write(1, {"train/loss": 0.5})
 import psutil
 for child in psutil.Process().children(recursive=True):
@@ -571,7 +575,7 @@ def test_another_project_or_a_run_that_was_deleted_is_a_new_run_with_everything(
 
 def test_settings_from_before_there_were_trackers_are_still_read(run, data, tmp_path):
     old = json.loads((run / "config.json").read_text())
-    new = config.Config.of(old)
+    new = Workdir(run).config()
     del old["log"]
     write_json(tmp_path / "config.json", old)
     folder = Workdir(tmp_path)
@@ -579,10 +583,8 @@ def test_settings_from_before_there_were_trackers_are_still_read(run, data, tmp_
     folder.check_same(settings_with(new, "mlflow"), Workdir(run).vocabulary())
 
 
-def settings_with(old: config.Config, tracker: str) -> config.Config:
-    changed = config.Config.of(old)
-    changed["log"] = config.Config.of({"tracker": tracker, "project": "another"})
-    return changed
+def settings_with(old: Config, tracker: str) -> Config:
+    return recipes.changed(old, {"log.tracker": tracker, "log.project": "another"}, origin="the test")
 
 
 def test_settings_of_trackers_that_do_not_exist(capsys, data, tmp_path):
