@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from data_pipeline.genres import GenreVocabulary
-from mgc_jax import config
 from mgc_jax.cli import main
+from mgc_jax.config import Config
 from mgc_jax.export.folder import export
 from mgc_jax.runs.workdir import Workdir
 from tests.support import tiny_model
@@ -83,5 +83,5 @@ def test_letters_that_a_terminal_has_not_cost_no_song(model, songs, monkeypatch)
 def test_where_nothing_can_be_locked_that_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "fcntl", None)
     vocabulary = GenreVocabulary(("rock",), {}, np.array([3]), np.array([[3]]), 3)
-    with Workdir(tmp_path).begin(config.defaults(), vocabulary):
+    with Workdir(tmp_path).begin(Config(), vocabulary):
         assert "cannot be locked" in capsys.readouterr().out
