@@ -20,9 +20,7 @@ from mgc_jax import recipes
 from mgc_jax.config import Config
 
 # Settings that may change when a run is resumed: they do not touch what was learned so far.
-FREE_ON_RESUME = (
-    *("data.", "train.epochs", "train.patience", "train.log_every", "train.checkpoint_every", "compute.", "log."),
-)
+FREE_ON_RESUME = (*("train.epochs", "train.patience", "train.log_every", "train.checkpoint_every", "compute.", "log."),)
 
 
 @dataclasses.dataclass(frozen=True)
