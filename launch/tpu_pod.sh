@@ -63,7 +63,7 @@ create)
     everywhere "tar -xzf mgc-jax.tar.gz; cd mgc-jax
         python3 -m pip install -q --user uv
         ~/.local/bin/uv venv -q --allow-existing --python $PYTHON .venv
-        ~/.local/bin/uv pip install -q -c constraints/py${PYTHON/./}.txt '.[tpu]'
+        ~/.local/bin/uv pip install -q -c constraints/py${PYTHON/./}.txt '.[train,tpu]'
         sudo apt-get -qq update; sudo apt-get -qq install -y nfs-common"
     ;;
 train)

@@ -91,7 +91,7 @@ def test_a_dry_run_prints_the_commands_for_a_slice_and_runs_none(tmp_path):
     assert copy[4:] == ["scp", *where, file, "n:mgc-jax.tar.gz", "--worker=all"]
     assert install[4:9] == ["ssh", *where, "n", "--worker=all"]
     command = install[-1].removeprefix("--command=")
-    assert ".[tpu]" in shlex.split(command)
+    assert ".[train,tpu]" in shlex.split(command)
     (constraints,) = [word for word in shlex.split(command) if word.startswith("constraints/")]
     assert (ROOT / constraints).is_file()
     assert list(tmp_path.iterdir()) == []
@@ -189,7 +189,7 @@ def test_every_pod_installs_from_the_share_and_trains(documents, job, tmp_path):
     copy, install, train = recorded(tmp_path / "calls")
     assert copy == ["cp", "-r", "/share/mgc-jax", "/tmp/mgc-jax"]
     assert install[0] == "pip"
-    assert install[-1] == ".[tpu]"
+    assert install[-1] == ".[train,tpu]"
     assert (ROOT / install[install.index("-c") + 1]).is_file()
     check_training(train, settings["data"]["DATA"], settings["data"]["WORKDIR"])
     assert jobset["metadata"]["name"] == "mgc-jax"
@@ -227,7 +227,7 @@ def test_the_first_job_installs_and_every_job_trains(tmp_path):
         assert done.returncode == 0, done.stderr
     venv, install, train, again = recorded(calls)
     assert venv == ["python3", "-m", "venv", ".venv-cuda"]
-    assert install[-1] == ".[cuda]"
+    assert install[-1] == ".[train,cuda]"
     assert (ROOT / install[install.index("-c") + 1]).is_file()
     assert train == again
     assert train[0] == "srun"
