@@ -154,18 +154,18 @@ def build(
     for genres in label_lists:
         spellings = {normalise(genre) for genre in genres} - {""}
         counts.update({merged.get(genre, genre) for genre in spellings})
-    kept = [name for name, count in counts.items() if count >= max(1, min_tracks)]
-    kept.sort(key=lambda name: (-counts[name], name))
+    frequent = [name for name, count in counts.items() if count >= max(1, min_tracks)]
+    frequent.sort(key=lambda name: (-counts[name], name))
     if max_genres > 0:
-        kept = kept[:max_genres]
-    if not kept:
+        frequent = frequent[:max_genres]
+    if not frequent:
         most = max(counts.values(), default=0)
         raise InputError(
             f"No genre has at least {min_tracks} tracks (the most frequent one has {most}); lower the minimum."
         )
-    used = {alias: name for alias, name in merged.items() if name in set(kept) and alias not in set(kept)}
-    size = len(kept)
-    empty = GenreVocabulary(tuple(kept), used, np.zeros(size, np.int64), np.zeros((size, size), np.int64), 0)
+    used = {alias: name for alias, name in merged.items() if name in set(frequent) and alias not in set(frequent)}
+    size = len(frequent)
+    empty = GenreVocabulary(tuple(frequent), used, np.zeros(size, np.int64), np.zeros((size, size), np.int64), 0)
     return empty.with_statistics(label_lists)
 
 

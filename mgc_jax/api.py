@@ -18,7 +18,7 @@ from data_pipeline.storage.files import can_write
 from data_pipeline.storage.json_file import write_json
 from mgc_jax.config import ComputeConfig, recipes
 from mgc_jax.evaluation.evaluate import evaluate, score
-from mgc_jax.evaluation.scored import Kept, Scored
+from mgc_jax.evaluation.scored import Scored, StoredScores
 from mgc_jax.explain.explainer import explain, occlusion_of
 from mgc_jax.explain.explanation import Explanation
 from mgc_jax.explain.occlusion import Occlusion
@@ -83,7 +83,7 @@ class Model(Predictor):
     """Whether its folder is a run's own: no exported model, whose card tells its figures, and no copy in a cache."""
 
     @cached_property
-    def evaluated(self) -> dict[str, Kept]:
+    def evaluated(self) -> dict[str, StoredScores]:
         """What the figures of :meth:`evaluate` came from, by split."""
         return {}
 

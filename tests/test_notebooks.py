@@ -24,7 +24,7 @@ from nbclient.exceptions import CellExecutionError
 from sklearn.metrics import average_precision_score
 
 from data_pipeline.genres import GenreVocabulary
-from mgc_jax.evaluation.scored import Kept
+from mgc_jax.evaluation.scored import StoredScores
 from tests.support.xla import QUICK_XLA
 
 ROOT = Path(__file__).parent.parent
@@ -128,7 +128,7 @@ def check_headline(line: str, workdir: Path) -> None:
     )
     assert figures
     assert all(0 <= float(figure) <= 1 for figure in figures.groups())
-    scored = Kept.load(workdir / "evaluation_test.npz").scored
+    scored = StoredScores.load(workdir / "evaluation_test.npz").scored
     known = scored.labels.any(axis=0)
     assert float(figures[1]) == pytest.approx(
         average_precision_score(scored.labels[:, known], scored.scores[:, known], average="macro"), abs=6e-4

@@ -134,15 +134,15 @@ def _parsed(text: str) -> PipelineOptions:
     for word in words:
         if not word.startswith("--"):
             raise InputError(f"Pipeline options look like --name=value, not {word!r}; check --beam.")
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(printed):
             options = PipelineOptions([*_DEFAULTS, *words])
-            known, given = options.get_all_options(), options.get_all_options(retain_unknown_options=True)
+            known, requested = options.get_all_options(), options.get_all_options(retain_unknown_options=True)
     except SystemExit as error:
-        reason = said.getvalue().strip().splitlines()[-1].partition("error: ")[2]
+        reason = printed.getvalue().strip().splitlines()[-1].partition("error: ")[2]
         raise InputError(f"Beam does not take the options of --beam: {reason}.") from error
     # Other runners ask their cluster for more options.
-    if options.view_as(StandardOptions).runner in _LOCAL and (unknown := sorted(given.keys() - known.keys())):
+    if options.view_as(StandardOptions).runner in _LOCAL and (unknown := sorted(requested.keys() - known.keys())):
         raise InputError(f"Beam does not know the pipeline option --{unknown[0]}; check --beam.")
     return options

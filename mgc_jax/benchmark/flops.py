@@ -29,12 +29,14 @@ def training(config: Config, encoder: BertConfig, num_genres: int, tokens: int) 
     for channels, (time, mel) in zip(preset["widths"], preset["pools"], strict=True):
         cnn += (TRAINED if before else TRAINED - 1) * 2 * 9 * (before or math.prod(patch)) * channels * frames * mels
         frames, mels, before = frames // time, mels // mel, channels
-    heard = frames * (mels if m.audio_tokens == "all" else 1)
+    audio_length = frames * (mels if m.audio_tokens == "all" else 1)
     features = before * (1 if m.audio_tokens == "all" else mels)
     hidden = encoder.hidden_size
-    projections = 2 * width * (heard * features + tokens * hidden)
-    attention = 2 * (2 * heard + 2 * tokens) * width**2 + 2 * 4 * heard * tokens * width  # Q, K, V; scores, values
-    attention += 2 * (heard + tokens) * width**2 * (2 if m.heads > 1 else 1)
+    projections = 2 * width * (audio_length * features + tokens * hidden)
+    attention = (
+        2 * (2 * audio_length + 2 * tokens) * width**2 + 2 * 4 * audio_length * tokens * width
+    )  # Q, K, V; scores, values
+    attention += 2 * (audio_length + tokens) * width**2 * (2 if m.heads > 1 else 1)
     widths = [hidden, *[m.gcn_hidden] * (m.gcn_depth - 1), width]
     graph = sum(
         2 * num_genres * (a * b + num_genres * b) for a, b in itertools.pairwise(widths)

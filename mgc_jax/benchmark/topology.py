@@ -72,12 +72,12 @@ def compile_for(
         InputError: as :func:`devices`, :func:`workload.make`; or a batch that the chips do not divide; or one that
             does not fit, with the largest that does.
     """
-    there = devices(name)
-    load = workload.make(size, lyrics_input, spec, overrides, batches=0, devices=len(there))
+    chip_devices = devices(name)
+    load = workload.make(size, lyrics_input, spec, overrides, batches=0, devices=len(chip_devices))
     config = load.config
     if config.compute.dtype == "auto":
         config = dataclasses.replace(config, compute=dataclasses.replace(config.compute, dtype="bfloat16"))
-    mesh = sharding.make_mesh(config.compute.model_parallel, there)
+    mesh = sharding.make_mesh(config.compute.model_parallel, chip_devices)
     sharding.check_batch_size(config.train.batch_size, mesh, "train.batch_size")
     optimiser = make_optimiser(config, steps_per_epoch=1000)
     network, model = untrained_shapes(config, load.num_genres, load.encoder, mesh)

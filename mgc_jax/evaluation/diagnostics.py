@@ -55,9 +55,9 @@ def confusions(predicted: np.ndarray, labels: np.ndarray) -> Confusions:
 
     A track with several genres counts for each of them.
     """
-    truth, said = np.asarray(labels) > 0, np.asarray(predicted) > 0
+    truth, predictions = np.asarray(labels) > 0, np.asarray(predicted) > 0
     has, lacks = truth.astype(np.float64), (~truth).astype(np.float64)
-    wrong = (said & ~truth).astype(np.float64)
+    wrong = (predictions & ~truth).astype(np.float64)
     support = has.T @ lacks
     with np.errstate(invalid="ignore", divide="ignore"):
         return Confusions(has.T @ wrong / support, support.astype(np.int64), wrong.sum(0) / lacks.sum(0))

@@ -14,7 +14,7 @@ from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.config import Config
 from mgc_jax.evaluation import metrics, steps
 from mgc_jax.evaluation.retrieval import AT, retrieval
-from mgc_jax.evaluation.scored import Kept, Scored
+from mgc_jax.evaluation.scored import Scored, StoredScores
 from mgc_jax.network.state import ModelState, Network
 from mgc_jax.runtime import sharding
 from mgc_jax.runtime.progress import Progress
@@ -72,7 +72,7 @@ def check_prepared_for(config: Config, data: PreparedData) -> None:
 
 def evaluate(
     step: steps.EvaluationStep, network: Network, state: ModelState, config: Config, data: PreparedData, split: str
-) -> tuple[dict[str, Any], Kept]:
+) -> tuple[dict[str, Any], StoredScores]:
     """All metrics on a split, with thresholds calibrated on validation (see :func:`report`), and what they come from.
 
     Raises:
@@ -81,7 +81,7 @@ def evaluate(
     scored = score(step, network, state, config, data, ("validation", split))
     result, thresholds = report(scored["validation"], scored[split], data, split)
     names = data.vocabulary.names
-    kept = Kept(scored[split], thresholds, names, int(state.step), **steps.genre_graph(network, state))
+    kept = StoredScores(scored[split], thresholds, names, int(state.step), **steps.genre_graph(network, state))
     sizes = {"trainable": state.params, "frozen": network.frozen}
     parameters = {kind: sum(x.size for x in jax.tree.leaves(tree)) for kind, tree in sizes.items()}
     return result | {"checkpoint_step": kept.step, "parameters": parameters}, kept

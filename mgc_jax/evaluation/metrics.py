@@ -122,8 +122,8 @@ def per_genre(scores: np.ndarray, labels: np.ndarray, thresholds: Thresholds = 0
     """
     scores, truth = _checked(scores, labels)
     predicted = predict(scores, thresholds)
-    hits, support, said = (truth & predicted).sum(axis=0), truth.sum(axis=0), predicted.sum(axis=0)
-    precision, recall = _ratio(hits, said, 0.0), _ratio(hits, support, float("nan"))
+    hits, support, num_predicted = (truth & predicted).sum(axis=0), truth.sum(axis=0), predicted.sum(axis=0)
+    precision, recall = _ratio(hits, num_predicted, 0.0), _ratio(hits, support, float("nan"))
     rows: list[dict[str, Any]] = []
     for g, count in enumerate(support):
         known, split = count > 0, 0 < count < len(truth)
@@ -133,7 +133,7 @@ def per_genre(scores: np.ndarray, labels: np.ndarray, thresholds: Thresholds = 0
                 "support": int(count),
                 "precision": float(precision[g]),
                 "recall": float(recall[g]),
-                "f1": float(2 * hits[g] / (said[g] + count)) if known else float("nan"),
+                "f1": float(2 * hits[g] / (num_predicted[g] + count)) if known else float("nan"),
                 "average_precision": (
                     float(average_precision_score(truth[:, g], scores[:, g])) if known else float("nan")
                 ),

@@ -55,24 +55,24 @@ def retrieval(
     )
     if len(first) < 2:
         return None
-    heard = np.asarray(audio, np.float64)[sung]
-    read = np.asarray(lyrics, np.float64)[sung][first]  # the U different texts
+    audio_side = np.asarray(audio, np.float64)[sung]
+    lyrics_side = np.asarray(lyrics, np.float64)[sung][first]  # the U different texts
     texts = np.arange(len(first))
-    to_audio = _ranks(read, heard, texts, text)
-    to_lyrics = _ranks(heard, read, text, texts)
+    to_audio = _ranks(lyrics_side, audio_side, texts, text)
+    to_lyrics = _ranks(audio_side, lyrics_side, text, texts)
     return {
-        "lyrics_to_audio": _summary(to_audio, tracks_of, len(heard), at),
-        "audio_to_lyrics": _summary(to_lyrics, np.ones(len(heard), np.int64), len(read), at),
+        "lyrics_to_audio": _summary(to_audio, tracks_of, len(audio_side), at),
+        "audio_to_lyrics": _summary(to_lyrics, np.ones(len(audio_side), np.int64), len(lyrics_side), at),
     }
 
 
-def _ranks(queries: np.ndarray, candidates: np.ndarray, asked: np.ndarray, offered: np.ndarray) -> np.ndarray:
+def _ranks(queries: np.ndarray, candidates: np.ndarray, query_ids: np.ndarray, candidate_ids: np.ndarray) -> np.ndarray:
     """The place, from 1 on, of the best right candidate of each query; right is who has the query's number."""
     ranks = []
     for start in range(0, len(queries), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         similarity = queries[rows] @ candidates.T
-        right = asked[rows, None] == offered[None, :]
+        right = query_ids[rows, None] == candidate_ids[None, :]
         best = np.where(right, similarity, -np.inf).max(axis=1, keepdims=True)
         above, equal = (similarity > best) & ~right, (similarity == best) & ~right
         ranks.append(1.0 + above.sum(axis=1) + 0.5 * equal.sum(axis=1))

@@ -50,7 +50,7 @@ _BROKEN += (AttributeError, struct.error, zipfile.BadZipFile, zlib.error)  # typ
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept:
+class StoredScores:
     """What ``evaluation_<split>.npz`` holds: a scored split, the genres' names and thresholds (G,), the checkpoint's
     step, and of a model that has them its genre vectors (G, D) and its graph's adjacency (G, G)."""
 
@@ -75,7 +75,7 @@ class Kept:
             np.savez_compressed(file, **{name: x for name, x in arrays.items() if x is not None})
 
     @classmethod
-    def load(cls, path: Path) -> Kept:
+    def load(cls, path: Path) -> StoredScores:
         """Read and check what :meth:`save` wrote.
 
         Raises:

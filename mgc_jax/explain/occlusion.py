@@ -82,8 +82,8 @@ class Occlusion:
     @cached_property
     def _classify(self) -> Any:
         def classify(model: Any, batch: Any) -> dict[str, jax.Array]:
-            given = {"spectrogram": batch["sound"], "tokens": batch["text"], "num_tokens": batch["num_tokens"]}
-            return {"logits": model(given, train=False).logits}
+            inputs = {"spectrogram": batch["sound"], "tokens": batch["text"], "num_tokens": batch["num_tokens"]}
+            return {"logits": model(inputs, train=False).logits}
 
         return self._compiled(classify)
 
@@ -119,8 +119,8 @@ class PaperOcclusion(Occlusion):
             difference.
         """
         fused = self._over(self._fuse, songs)["fused"].mean(0)
-        given = [(self.state, self.network.frozen, fused, np.int32(genre)) for genre in genres]
-        every, one = zip(*(jax.device_get(self._edges(*arguments)) for arguments in given), strict=True)
+        calls = [(self.state, self.network.frozen, fused, np.int32(genre)) for genre in genres]
+        every, one = zip(*(jax.device_get(self._edges(*arguments)) for arguments in calls), strict=True)
         return np.array(every, np.float64), np.array(one, np.float64)
 
     @cached_property
@@ -167,17 +167,17 @@ class PaperOcclusion(Occlusion):
                 model.genre_graph.adjacency[...] = adjacency
                 return model.classify(fused[None].astype(model.dtype))[0, genre]
 
-            given = self.network.merge(state, frozen).genre_graph.adjacency[...]
-            whole, genres = logit(given), jnp.arange(len(given))
-            one = jax.lax.map(lambda other: logit(given.at[genre, other].set(0.0)), genres, batch_size=AT_ONCE)
-            return whole - logit(jnp.diag(jnp.diagonal(given))), jnp.where(genres == genre, 0.0, whole - one)
+            learned = self.network.merge(state, frozen).genre_graph.adjacency[...]
+            whole, genres = logit(learned), jnp.arange(len(learned))
+            one = jax.lax.map(lambda other: logit(learned.at[genre, other].set(0.0)), genres, batch_size=AT_ONCE)
+            return whole - logit(jnp.diag(jnp.diagonal(learned))), jnp.where(genres == genre, 0.0, whole - one)
 
         return jax.jit(edges)
 
 
 def _represent(model: Any, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-    given = {"spectrogram": batch["sound"], "tokens": batch["text"], "num_tokens": batch["num_tokens"]}
-    return model.represent(given, train=False)
+    inputs = {"spectrogram": batch["sound"], "tokens": batch["text"], "num_tokens": batch["num_tokens"]}
+    return model.represent(inputs, train=False)
 
 
 def _tokens(model: Any, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -105,9 +105,9 @@ class Pandeya(nnx.Module):
         (key,) = _dropout_keys(self.dropout, train, dropout_key, 1)
         if "tokens" not in batch:
             raise ValueError("this model learns its own words: the batch must carry tokens")
-        heard = self.audio_cnn(dequantise(batch["spectrogram"], self.dtype), train=train)
+        audio_features = self.audio_cnn(dequantise(batch["spectrogram"], self.dtype), train=train)
         read = self.lyrics(batch["tokens"], batch["num_tokens"])
-        fused = dropout(jnp.concatenate([heard, read], axis=-1), self.dropout, key)
+        fused = dropout(jnp.concatenate([audio_features, read], axis=-1), self.dropout, key)
         return Outputs(self.head(fused), None, None, None)
 
 

@@ -162,11 +162,11 @@ class GenreClassifier(nnx.Module):
 
     def contrast(self, audio: jax.Array, lyrics: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """g_a(E_a), g_l(E_l) (B, contrastive_width) and log(1 / tau), for equations (5) and (6)."""
-        heard = self.audio_contrastive(jnp.mean(audio.astype(jnp.float32), axis=1))
-        read = self.lyrics_contrastive(mean_pool(lyrics.astype(jnp.float32), mask))
+        of_audio = self.audio_contrastive(jnp.mean(audio.astype(jnp.float32), axis=1))
+        of_lyrics = self.lyrics_contrastive(mean_pool(lyrics.astype(jnp.float32), mask))
         if self.config.contrastive_normalise:
-            heard, read = _unit(heard), _unit(read)
-        return heard, read, jnp.minimum(self.log_scale[...], MAX_LOG_SCALE)
+            of_audio, of_lyrics = _unit(of_audio), _unit(of_lyrics)
+        return of_audio, of_lyrics, jnp.minimum(self.log_scale[...], MAX_LOG_SCALE)
 
     def fuse(
         self, audio: jax.Array, lyrics: jax.Array, mask: jax.Array, *, train: bool, key: jax.Array | None

@@ -64,16 +64,18 @@ def heading(explanation: Explanation) -> Part:
 
     def draw_into(panel: FigureBase, wide: float, high: float) -> None:
         prediction, scores = explanation.prediction, dict(explanation.prediction.ranked)
-        said = ", ".join(f"{name} {scores[name]:.2f}" for name in prediction.predicted)
+        named = ", ".join(f"{name} {scores[name]:.2f}" for name in prediction.predicted)
         number, total = len(explanation.windows), prediction.windows
         each = float((explanation.windows[:, 1] - explanation.windows[:, 0]).mean())
-        heard = f"{number} windows of {each:.3g} s" if number > 1 else f"one window of {each:.3g} s"
-        heard = f"{number} of its {total} windows of {each:.3g} s, evenly chosen," if number < total else heard
+        windows_text = f"{number} windows of {each:.3g} s" if number > 1 else f"one window of {each:.3g} s"
+        windows_text = (
+            f"{number} of its {total} windows of {each:.3g} s, evenly chosen," if number < total else windows_text
+        )
         room = wide - 0.4
         name = shortened(os.path.basename(prediction.file), 13, room, "bold")
         _write(panel, wide, high, 0.2, 0.3, name, size=13, weight="bold")
-        _write(panel, wide, high, 0.2, 0.56, shortened(f"predicted: {said}", 10.5, room), size=10.5)
-        line = f"explained from {heard} by taking parts away and asking the model again"
+        _write(panel, wide, high, 0.2, 0.56, shortened(f"predicted: {named}", 10.5, room), size=10.5)
+        line = f"explained from {windows_text} by taking parts away and asking the model again"
         _write(panel, wide, high, 0.2, 0.79, shortened(line, SMALL, room), size=SMALL, color=QUIET)
 
     return Part(0.95, draw_into)

@@ -15,7 +15,7 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import LyricsError, read_lyrics_file
 from data_pipeline.reading.prepared_data import PreparedData
-from mgc_jax.evaluation.scored import Kept, Scored
+from mgc_jax.evaluation.scored import Scored, StoredScores
 from mgc_jax.plots.data_uri import png_data_uri
 from mgc_jax.report import mistakes
 from mgc_jax.report.inputs import Gaps, Run
@@ -42,21 +42,21 @@ class Song(NamedTuple):
 
 def explained(run: Run, gaps: Gaps) -> list[dict[str, Any]]:
     """The chosen tracks, each with its pictures and its summary; none where the model or all audio is out of reach."""
-    kept, data = run.kept, run.data
-    if kept is None or data is None:
-        gaps.pass_on("explained", "scores" if kept is None else "data", "results", because="No track is explained: ")
+    stored, data = run.stored, run.data
+    if stored is None or data is None:
+        gaps.pass_on("explained", "scores" if stored is None else "data", "results", because="No track is explained: ")
         return []
     found: list[dict[str, Any]] = []
     try:
-        songs = _songs(run, kept, data, gaps)
+        songs = _songs(run, stored, data, gaps)
         if not songs:
             return []
-        model = _load(run, kept)
+        model = _load(run, stored)
         with contextlib.closing(Progress("explaining", len(songs), "tracks")) as progress:
             for song in songs:
                 told = {"kind": song.kind, "track": song.track, "judged": song.judged}
                 try:
-                    found.append(told | _entry(model, kept, song))
+                    found.append(told | _entry(model, stored, song))
                 except InputError as error:
                     gaps.add("explained", f"{song.track['id']} is not explained: {error}")
                 progress.update(1)
@@ -99,10 +99,10 @@ def lyrics_files(track: Mapping[str, str], audio: Path) -> list[Path]:
     return [folder / name for folder in (audio.parent.parent / "lyrics", audio.parent) for name in names]
 
 
-def _songs(run: Run, kept: Kept, data: PreparedData, gaps: Gaps) -> list[Song]:
+def _songs(run: Run, stored: StoredScores, data: PreparedData, gaps: Gaps) -> list[Song]:
     """The chosen tracks whose audio is there."""
-    chosen, rows = choose(kept.scored, kept.thresholds), data.tracks(run.split)
-    told = mistakes.judged(kept.scored, kept.thresholds, run.vocabulary.names, list(chosen.values()))
+    chosen, rows = choose(stored.scored, stored.thresholds), data.tracks(run.split)
+    told = mistakes.judged(stored.scored, stored.thresholds, run.vocabulary.names, list(chosen.values()))
     songs = []
     for kind, one in zip(chosen, told, strict=True):
         track = {"title": "", "artist": ""} | rows[one.index]
@@ -114,26 +114,26 @@ def _songs(run: Run, kept: Kept, data: PreparedData, gaps: Gaps) -> list[Song]:
     return songs
 
 
-def _load(run: Run, kept: Kept) -> Model:
+def _load(run: Run, stored: StoredScores) -> Model:
     from mgc_jax import api
     from mgc_jax.runtime import compilation_cache
 
     compilation_cache.keep()
     model = api.load(run.folder.path)
-    if (step := int(model.state.step)) != kept.step:
+    if (step := int(model.state.step)) != stored.step:
         raise InputError(
-            f"the best checkpoint is that of step {step} by now, and the evaluation is of step {kept.step}; "
+            f"the best checkpoint is that of step {step} by now, and the evaluation is of step {stored.step}; "
             "run mgc-jax evaluate again."
         )
     return model
 
 
-def _entry(model: Model, kept: Kept, song: Song) -> dict[str, Any]:
+def _entry(model: Model, stored: StoredScores, song: Song) -> dict[str, Any]:
     from mgc_jax.explain.text import summary
 
     lyrics, read = None, song.judged.with_lyrics
     if read:
-        lyrics = _lyrics(model, lyrics_files(song.track, song.audio), int(kept.scored.words[song.judged.index]))
+        lyrics = _lyrics(model, lyrics_files(song.track, song.audio), int(stored.scored.words[song.judged.index]))
     explanation = model.explain(song.audio, lyrics, genres=asked(song.judged))
     return {
         **_drawn(explanation),

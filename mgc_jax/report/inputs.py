@@ -14,7 +14,7 @@ from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.config import Config
 from mgc_jax.evaluation import results
 from mgc_jax.evaluation.results import Evaluation
-from mgc_jax.evaluation.scored import Kept
+from mgc_jax.evaluation.scored import StoredScores
 from mgc_jax.runs import logs
 from mgc_jax.runs.workdir import Workdir
 
@@ -52,7 +52,7 @@ class Run:
     vocabulary: GenreVocabulary
     log: list[dict[str, float]]
     evaluation: Evaluation | None
-    kept: Kept | None
+    stored: StoredScores | None
     data: PreparedData | None
 
 
@@ -70,12 +70,12 @@ def gather(folder: Workdir, split: str, data: PreparedData | None, gaps: Gaps) -
         lacks = "has no lines yet" if (folder.path / logs.NAME).exists() else "is not here"
         gaps.add("training", f"There are no training curves: {logs.NAME} {lacks}.")
     evaluation = _evaluation(folder, split, vocabulary, gaps)
-    kept = _kept(folder, split, vocabulary, evaluation, gaps)
+    stored = _stored(folder, split, vocabulary, evaluation, gaps)
     data = data or _data(evaluation.data if evaluation else "", gaps)
-    if data and not _is_the_evaluated(data, split, vocabulary, kept):
+    if data and not _is_the_evaluated(data, split, vocabulary, stored):
         gaps.add("data", f"{data.path} is another data set than the one that was evaluated; --data says where that is.")
         data = None
-    return Run(folder, split, config, vocabulary, log, evaluation, kept, data)
+    return Run(folder, split, config, vocabulary, log, evaluation, stored, data)
 
 
 def _evaluation(folder: Workdir, split: str, vocabulary: GenreVocabulary, gaps: Gaps) -> Evaluation | None:
@@ -90,26 +90,26 @@ def _evaluation(folder: Workdir, split: str, vocabulary: GenreVocabulary, gaps: 
         return None
 
 
-def _kept(
+def _stored(
     folder: Workdir, split: str, vocabulary: GenreVocabulary, evaluation: Evaluation | None, gaps: Gaps
-) -> Kept | None:
+) -> StoredScores | None:
     path = folder.evaluation(split).with_suffix(".npz")
     if not path.exists():
         if evaluation is not None:
             gaps.add("scores", f"{path.name} is missing; run mgc-jax evaluate again for what is drawn from it.")
         return None
     try:
-        kept = Kept.load(path)
+        stored = StoredScores.load(path)
     except InputError as error:
         gaps.add("scores", str(error))
         return None
-    if kept.genres != vocabulary.names:
+    if stored.genres != vocabulary.names:
         gaps.add("scores", f"{path.name} is about another genre vocabulary; run mgc-jax evaluate again.")
         return None
-    if evaluation is not None and (evaluation.tracks, evaluation.step) != (len(kept.scored.bce), kept.step):
+    if evaluation is not None and (evaluation.tracks, evaluation.step) != (len(stored.scored.bce), stored.step):
         gaps.add("scores", f"{path.name} belongs to another evaluation than the figures; run mgc-jax evaluate again.")
         return None
-    return kept
+    return stored
 
 
 def _data(place: str, gaps: Gaps) -> PreparedData | None:
@@ -124,6 +124,6 @@ def _data(place: str, gaps: Gaps) -> PreparedData | None:
         return None
 
 
-def _is_the_evaluated(data: PreparedData, split: str, vocabulary: GenreVocabulary, kept: Kept | None) -> bool:
-    same_size = kept is None or data.split_sizes.get(split) == len(kept.scored.bce)
+def _is_the_evaluated(data: PreparedData, split: str, vocabulary: GenreVocabulary, stored: StoredScores | None) -> bool:
+    same_size = stored is None or data.split_sizes.get(split) == len(stored.scored.bce)
     return same_size and data.vocabulary.names == vocabulary.names

@@ -143,7 +143,7 @@ def _charts(run: Run, found: dict[str, retrieval.Retrieval] | None, gaps: Gaps) 
     def add(name: str, figure: Any) -> None:
         made[name] = data_uri("image/svg+xml", charts.as_svg(figure))
 
-    names, kept = run.vocabulary.names, run.kept
+    names, stored = run.vocabulary.names, run.stored
     if run.log:
         add("training", charts.training_curves(run.log, run.evaluation.step if run.evaluation else None))
     if run.evaluation:
@@ -151,17 +151,17 @@ def _charts(run: Run, found: dict[str, retrieval.Retrieval] | None, gaps: Gaps) 
         ap, f1 = (np.array([row[key] for row in rows], float) for key in ("average_precision", "f1"))
         support = np.array(list(run.evaluation.support.values()), float)
         add("genres", charts.genre_bars(names, ap, f1, support, run.evaluation.tracks))
-    if kept is None:
+    if stored is None:
         for part in ("precision", "calibration", "confusions", "retrieval", "mistakes"):
             gaps.pass_on(part, "scores", "results")
         add("maps", charts.genre_maps(names, run.vocabulary.cooccurrence))
         return made
-    scored, predicted = kept.scored, metrics.predict(kept.scored.scores, kept.thresholds)
+    scored, predicted = stored.scored, metrics.predict(stored.scored.scores, stored.thresholds)
     add("precision", charts.precision_recall(names, scored.scores, scored.labels))
     add("calibration", charts.reliability(scored.scores, scored.labels))
     together = diagnostics.cooccurrence(predicted)
-    add("maps", charts.genre_maps(names, run.vocabulary.cooccurrence, kept.genre_vectors, together))
-    if kept.genre_vectors is None:
+    add("maps", charts.genre_maps(names, run.vocabulary.cooccurrence, stored.genre_vectors, together))
+    if stored.genre_vectors is None:
         gaps.add("maps", "This model has no genre vectors, so there is no map of what it has learned.")
     add("confusions", charts.confusions(names, predicted, scored.labels))
     if found:
@@ -174,15 +174,15 @@ def _charts(run: Run, found: dict[str, retrieval.Retrieval] | None, gaps: Gaps) 
 
 
 def _retrieval(run: Run) -> dict[str, retrieval.Retrieval] | None:
-    if run.kept is None or run.kept.scored.audio is None or run.kept.scored.lyrics is None:
+    if run.stored is None or run.stored.scored.audio is None or run.stored.scored.lyrics is None:
         return None
-    return retrieval.retrieval(run.kept.scored.audio, run.kept.scored.lyrics, run.kept.scored.words)
+    return retrieval.retrieval(run.stored.scored.audio, run.stored.scored.lyrics, run.stored.scored.words)
 
 
 def _calibration(run: Run) -> dict[str, float] | None:
-    if run.kept is None:
+    if run.stored is None:
         return None
-    scores, labels = run.kept.scored.scores, run.kept.scored.labels
+    scores, labels = run.stored.scored.scores, run.stored.scored.labels
     return {
         "all": diagnostics.calibration(scores, labels).error,
         "by_genre": diagnostics.classwise_calibration_error(scores, labels),
@@ -191,7 +191,7 @@ def _calibration(run: Run) -> dict[str, float] | None:
 
 def _mistakes(run: Run, gaps: Gaps, players: bool) -> list[dict[str, Any]]:
     """The worst tracks with who they are and how they sound, as far as the data set is there."""
-    if run.kept is None:
+    if run.stored is None:
         return []
     rows: list[dict[str, str]] = []
     if run.data is None:
@@ -202,7 +202,7 @@ def _mistakes(run: Run, gaps: Gaps, players: bool) -> list[dict[str, Any]]:
         except InputError as error:
             gaps.add("mistakes", f"Names and players are missing: {error}")
     found, silent = [], []
-    for mistake in mistakes.worst(run.kept.scored, run.kept.thresholds, run.vocabulary.names):
+    for mistake in mistakes.worst(run.stored.scored, run.stored.thresholds, run.vocabulary.names):
         unknown = {"id": f"track {mistake.index} of {run.split}", "title": "", "artist": ""}
         track = unknown | (rows[mistake.index] if rows else {})
         player = None

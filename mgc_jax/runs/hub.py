@@ -111,16 +111,16 @@ def _limited(seconds: float) -> Iterator[None]:
     """Bounds the wait for every answer: by itself the client waits for ever for some of them, and asks six times."""
     import huggingface_hub
 
-    asked: Counter[tuple[str, str]] = Counter()
+    requests: Counter[tuple[str, str]] = Counter()
 
     def limit(request: Any) -> None:
         this = (request.method, str(request.url))
-        asked[this] += 1
-        if asked[this] > ATTEMPTS:
+        requests[this] += 1
+        if requests[this] > ATTEMPTS:
             raise TimeoutError(f"no answer to {ATTEMPTS} requests of {request.url.path}")
-        given = request.extensions.get("timeout") or {}
+        timeouts = request.extensions.get("timeout") or {}
         kinds = ("connect", "read", "write", "pool")
-        request.extensions["timeout"] = {kind: min(given.get(kind) or seconds, seconds) for kind in kinds}
+        request.extensions["timeout"] = {kind: min(timeouts.get(kind) or seconds, seconds) for kind in kinds}
 
     session = huggingface_hub.get_session()
     hooks = session.event_hooks

@@ -166,8 +166,8 @@ def barrier(what: str) -> None:
             client.wait_at_barrier(f"mgc_jax/{next(_calls)}", _limit * 1000)
         except jax.errors.JaxRuntimeError as error:
             missing = fatal_errors.tasks(str(error), "timed out task names")
-            who = fatal_errors.named(missing) if missing else "Another process"
-            raise InputError(f"{who} did not reach {what} within {_limit} s; see its log.") from None
+            missing_name = fatal_errors.named(missing) if missing else "Another process"
+            raise InputError(f"{missing_name} did not reach {what} within {_limit} s; see its log.") from None
 
 
 def from_first(what: str, make: Callable[[], Any]) -> Any:
@@ -188,10 +188,10 @@ def from_first(what: str, make: Callable[[], Any]) -> Any:
             raise
         client.key_value_set(key, json.dumps({"value": value}, default=lambda _: None))
         return value
-    told = json.loads(_told(key, 0, what))
-    if "error" in told:
-        raise InputError(told["error"])
-    return told["value"]
+    message = json.loads(_message_of(key, 0, what))
+    if "error" in message:
+        raise InputError(message["error"])
+    return message["value"]
 
 
 def any_of(text: str, what: str) -> str:
@@ -199,18 +199,18 @@ def any_of(text: str, what: str) -> str:
     return next(filter(None, _gather(text, what)), "")
 
 
-def _gather(mine: str, what: str) -> list[str]:
+def _gather(own: str, what: str) -> list[str]:
     """Every process's text, by process."""
     client, folder = _client(), f"mgc_jax/{next(_calls)}"
     if client is None:
-        return [mine]
-    client.key_value_set(f"{folder}/{jax.process_index()}", mine)
-    return [_told(f"{folder}/{i}", i, what) for i in range(jax.process_count())]
+        return [own]
+    client.key_value_set(f"{folder}/{jax.process_index()}", own)
+    return [_message_of(f"{folder}/{i}", i, what) for i in range(jax.process_count())]
 
 
-def _told(key: str, process: int, what: str) -> str:
+def _message_of(key: str, process: int, what: str) -> str:
     try:
-        told: str = _client().blocking_key_value_get(key, _limit * 1000)
+        message: str = _client().blocking_key_value_get(key, _limit * 1000)
     except jax.errors.JaxRuntimeError:
         raise InputError(f"Process {process} did not finish {what} within {_limit} s; see its log.") from None
-    return told
+    return message

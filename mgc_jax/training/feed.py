@@ -45,8 +45,8 @@ def resident(
 ) -> Iterator[ResidentBatch]:
     """The same batches by reference to the training split, which is in the devices' memory."""
     steps = data.training_order(**batches_of(config))
-    mine = order.host_slice(config.train.batch_size, **hosts())
-    rows = ({"rows": steps.indices(step)[mine]} for step in range(start, total))
+    own_rows = order.host_slice(config.train.batch_size, **hosts())
+    rows = ({"rows": steps.indices(step)[own_rows]} for step in range(start, total))
     placed = prefetch(rows, mesh, config.compute.prefetch)
     lengths = (min(steps.length(step) or data.max_tokens, data.max_tokens) for step in range(start, total))
     return (ResidentBatch(split, batch["rows"], length) for batch, length in zip(placed, lengths, strict=True))

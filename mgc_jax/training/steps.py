@@ -72,10 +72,10 @@ def make_train_step(
         metrics["gradient_norm"] = optax.global_norm(gradients)
         return TrainState(ModelState(model.step + 1, params, batch_stats, model.constants), opt_state), metrics
 
-    lying = shardings(state)
+    state_shardings = shardings(state)
     return jax.jit(
         step,
-        in_shardings=(lying, network.frozen_shardings, sharding.batch_sharding(network.mesh)),
-        out_shardings=(lying, sharding.replicated(network.mesh)),
+        in_shardings=(state_shardings, network.frozen_shardings, sharding.batch_sharding(network.mesh)),
+        out_shardings=(state_shardings, sharding.replicated(network.mesh)),
         donate_argnums=0,
     )

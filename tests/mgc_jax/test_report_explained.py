@@ -15,7 +15,7 @@ from data_pipeline.lyrics import read_lyrics_file
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax import api
 from mgc_jax.cli import main
-from mgc_jax.evaluation.scored import Kept, Scored
+from mgc_jax.evaluation.scored import Scored, StoredScores
 from mgc_jax.explain.text import summary
 from mgc_jax.report import explained
 from mgc_jax.report.inputs import Gaps, Run, gather
@@ -87,10 +87,10 @@ def test_lyrics_are_looked_for_beside_the_audio_and_nowhere_else():
 @pytest.mark.slow
 def test_the_page_tells_what_the_model_says_of_sound_and_lyrics(evaluated: Path, corpus: Path):
     run, gaps = gathered(evaluated)
-    assert run.kept is not None
+    assert run.stored is not None
     found = explained.explained(run, gaps)
     assert gaps.sentences() == []
-    chosen = explained.choose(run.kept.scored, run.kept.thresholds)
+    chosen = explained.choose(run.stored.scored, run.stored.thresholds)
     assert [(entry["kind"], entry["judged"].index) for entry in found] == list(chosen.items())
     model, read = api.load(evaluated), 0
     for entry in found:
@@ -141,7 +141,7 @@ def test_a_checkpoint_that_was_not_evaluated_is_not_explained(evaluated: Path, t
     with np.load(folder / "evaluation_test.npz") as kept:
         arrays = dict(kept)
     np.savez(folder / "evaluation_test.npz", **(arrays | {"step": np.array(1)}))
-    assert Kept.load(folder / "evaluation_test.npz").step == 1
+    assert StoredScores.load(folder / "evaluation_test.npz").step == 1
     run, gaps = gathered(folder)
     assert explained.explained(run, gaps) == []
     (sentence,) = gaps.of["explained"]

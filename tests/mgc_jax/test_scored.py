@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from data_pipeline.errors import InputError
-from mgc_jax.evaluation.scored import Kept, Scored
+from mgc_jax.evaluation.scored import Scored, StoredScores
 
 
-def kept(**changes) -> Kept:
+def kept(**changes) -> StoredScores:
     random = np.random.default_rng(0)
     scores = random.random((6, 3)).astype(np.float32)
     labels = (scores > 0.5).astype(np.uint8)
@@ -18,14 +18,14 @@ def kept(**changes) -> Kept:
     parts = (random.normal(size=(6, 2)).astype(np.float32) for _ in range(2))
     scored = Scored(scores, labels, random.random(6), words, *parts)
     names = ("rock", "r&b", "歌謡曲")
-    return Kept(scored, np.full(3, 0.5), names, 7, random.normal(size=(3, 4)), np.eye(3), **changes)
+    return StoredScores(scored, np.full(3, 0.5), names, 7, random.normal(size=(3, 4)), np.eye(3), **changes)
 
 
 def test_what_is_kept_comes_back(tmp_path: Path):
     written = kept()
     written.save(tmp_path / "evaluation_test.npz")
     assert [file.name for file in tmp_path.iterdir()] == ["evaluation_test.npz"]
-    read = Kept.load(tmp_path / "evaluation_test.npz")
+    read = StoredScores.load(tmp_path / "evaluation_test.npz")
     assert (read.genres, read.step) == (written.genres, 7)
     for name, value in written.scored._asdict().items():
         np.testing.assert_array_equal(getattr(read.scored, name), value)
@@ -35,8 +35,8 @@ def test_what_is_kept_comes_back(tmp_path: Path):
 
 def test_a_model_without_graph_and_embeddings_keeps_none(tmp_path: Path):
     whole = kept()
-    Kept(Scored(*whole.scored[:4]), whole.thresholds, whole.genres, 7).save(tmp_path / "x.npz")
-    read = Kept.load(tmp_path / "x.npz")
+    StoredScores(Scored(*whole.scored[:4]), whole.thresholds, whole.genres, 7).save(tmp_path / "x.npz")
+    read = StoredScores.load(tmp_path / "x.npz")
     assert read.scored.audio is read.scored.lyrics is read.genre_vectors is read.adjacency is None
 
 
@@ -71,7 +71,7 @@ def test_arrays_that_do_not_fit_are_refused_in_one_sentence(tmp_path: Path, name
     kept().save(path)
     rewritten(path, **{name: value})
     with pytest.raises(InputError, match=re.escape(str(path))) as refused:
-        Kept.load(path)
+        StoredScores.load(path)
     assert "run mgc-jax evaluate again" in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -83,15 +83,15 @@ def test_damaged_files_are_refused(tmp_path: Path):
     for broken in (b"", b"PK", whole[: len(whole) // 2], whole[:-30], b"\x80\x04N.", b"\x93NUMPY"):
         path.write_bytes(broken)
         with pytest.raises(InputError, match="cannot be used"):
-            Kept.load(path)
+            StoredScores.load(path)
     for place in range(0, len(whole), 97):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
         try:
-            Kept.load(path)
+            StoredScores.load(path)
         except InputError:
             continue
     with pytest.raises(InputError, match="No such file"):
-        Kept.load(tmp_path / "missing.npz")
+        StoredScores.load(tmp_path / "missing.npz")
 
 
 def test_a_header_that_promises_terabytes_is_refused(tmp_path: Path):
@@ -105,4 +105,4 @@ def test_a_header_that_promises_terabytes_is_refused(tmp_path: Path):
         for name, content in members.items():
             new.writestr(name, content)
     with pytest.raises(InputError, match="cannot be used"):
-        Kept.load(path)
+        StoredScores.load(path)
