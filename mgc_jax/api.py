@@ -25,6 +25,7 @@ from mgc_jax.explain.occlusion import Occlusion
 from mgc_jax.inference.predictor import Audio, Predictor
 from mgc_jax.network.state import ModelState, abstract
 from mgc_jax.runs import addresses, checkpoint, weights_file
+from mgc_jax.runs.data_set import trained_on
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import processes, sharding
 
@@ -99,11 +100,13 @@ class Model(Predictor):
     def evaluate(self, data: PreparedData | str | Path, split: str = "test") -> dict[str, Any]:
         """All metrics on a split of a prepared data set; see :func:`mgc_jax.evaluation.evaluate.evaluate`.
 
-        The thresholds that it calibrates are the model's from then on. In a workdir that can be written they are kept,
-        with the metrics and what they come from, for ``mgc-jax report`` and ``mgc-jax export``.
+        ``other_data`` among them says whether the model was trained on another data set. The thresholds that are
+        calibrated are the model's from then on. In a workdir that can be written they are kept, with the metrics and
+        what they come from, for ``mgc-jax report`` and ``mgc-jax export``.
         """
-        keep = processes.is_first() and self.keeps_evaluations
-        report, kept = evaluate(self.evaluation_step, self.network, self.state, self.config, self._fitting(data), split)
+        keep, data = processes.is_first() and self.keeps_evaluations, self._fitting(data)
+        report, kept = evaluate(self.evaluation_step, self.network, self.state, self.config, data, split)
+        report["other_data"] = not trained_on(self.config, self.vocabulary, data)
         self.thresholds, self.evaluated[split] = kept.thresholds, kept
         if keep:
             self.folder.save_thresholds(kept.thresholds, self.vocabulary)

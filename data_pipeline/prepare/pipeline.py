@@ -146,8 +146,6 @@ def _prepare(
         },
         "source": corpus.source,
         "num_genres": chosen.vocabulary.size,
-        "split_kind": options.data.split,
-        "split_seed": options.data.split_seed,
         "splits": {name: len(chosen.members[name]) for name in SPLITS},
         "shards": shards,
         "options": options.content(),

@@ -43,6 +43,8 @@ class PreparedData:
         self.path = Bucket(str(path)).download(progress) if is_address(path) else Path(path)
         self.meta = _read_meta(self.path)
         self.vocabulary = GenreVocabulary.load(self.path / "genres.json")
+        self.settings: dict[str, Any]
+        """Which tracks and genres were kept and how the tracks were split: the fields of ``DataConfig`` as JSON."""
         try:
             self.audio = AudioSpec(**self.meta["audio"])
             self.encoder = str(self.meta["lyrics"]["encoder"])
@@ -50,7 +52,8 @@ class PreparedData:
             self.max_tokens = _count(self.meta["lyrics"]["max_tokens"])
             self.lyrics_input = str(self.meta["lyrics"]["input"])
             self.lyrics_width = _count(self.meta["lyrics"]["width"])
-            self.split_kind = str(self.meta["split_kind"])
+            self.settings = dict(self.meta["options"]["data"])
+            self.split_kind = str(self.settings["split"])
             self.source = str(self.meta.get("source", ""))
             self.split_sizes = {name: _count(self.meta["splits"][name]) for name in SPLITS}
             if self.vocabulary.size != self.meta["num_genres"]:

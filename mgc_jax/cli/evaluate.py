@@ -35,6 +35,10 @@ def _run(options: argparse.Namespace) -> None:
     if options.json:
         write_json(options.json, report)
     print(summary(report))
+    if report["other_data"]:
+        print(
+            f"\n{options.workdir} was trained on another data set: tracks that it has learned from may be among these"
+        )
 
 
 COMMAND = Command(

@@ -30,10 +30,12 @@ def _run(options: argparse.Namespace) -> None:
     from mgc_jax.config import recipes
     from mgc_jax.paper import tables
     from mgc_jax.paper.reproduce import reproduce, select
+    from mgc_jax.runs.data_set import check_overrides
 
     sweep = SWEEPS[options.sweep]
     only = select(sweep, options.rows) if options.rows else None
     settings, data = recipes.load(options.config, options.overrides), open_data(options.data)
+    check_overrides(settings, options.overrides, data)
     options.workdir.mkdir(parents=True, exist_ok=True)
 
     name = options.sweep if options.split == "test" else f"{options.sweep}_{options.split}"

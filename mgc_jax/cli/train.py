@@ -18,9 +18,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from mgc_jax.config import recipes
+    from mgc_jax.runs.data_set import check_overrides
     from mgc_jax.training.loop import train
 
     settings, data = recipes.load(options.config, options.overrides), open_data(options.data)
+    check_overrides(settings, options.overrides, data)
     train(settings, data, options.workdir)
 
 

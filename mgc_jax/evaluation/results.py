@@ -50,6 +50,8 @@ class Evaluation:
     """The kind of corpus; empty where the data set does not say."""
     data: str
     """The folder of the data set; empty where it is not known."""
+    other_data: bool
+    """Whether the data set is another one than the model was trained on."""
     step: int
     """Of the checkpoint that was evaluated."""
     parameters: Mapping[str, int]
@@ -84,8 +86,13 @@ def of_step(found: Mapping[str, Evaluation], step: int) -> dict[str, Evaluation]
 
 
 def generated(found: Mapping[str, Evaluation]) -> bool:
-    """Whether the music was made by this program, so that the figures say nothing of other music."""
-    return any(evaluation.source == GENERATED for evaluation in found.values())
+    """Whether the model learned from music that this program made, so that the figures say nothing of other music."""
+    return source(found) == GENERATED
+
+
+def source(found: Mapping[str, Evaluation]) -> str:
+    """The kind of corpus that the model was trained on; empty where no evaluation on it says."""
+    return next((e.source for e in found.values() if e.source and not e.other_data), "")
 
 
 def read(file: Path, split: str, genres: Sequence[str]) -> Evaluation:
@@ -100,6 +107,7 @@ def read(file: Path, split: str, genres: Sequence[str]) -> Evaluation:
             split=split,
             source=_text(report.get("source", "")),
             data=place if isinstance(place := report.get("data"), str) else "",
+            other_data=report["other_data"] is not False,
             step=whole(report["checkpoint_step"]),
             parameters={kind: whole(sizes[kind], 2**63) for kind in ("trainable", "frozen")},
             tracks=whole(report["num_tracks"]),

@@ -68,8 +68,8 @@ def _front_matter(subject: Subject) -> str:
         EvalResult(
             task_type="audio-classification",
             task_name="multi-label music genre classification",
-            dataset_type=_slug(subject.source or "own-data"),
-            dataset_name=_upper(subject.source or "a prepared data set"),
+            dataset_type=_slug(evaluation.source or "own-data"),
+            dataset_name=_upper(evaluation.source or "a prepared data set"),
             dataset_split=evaluation.split,
             metric_type=key,
             metric_name=name,

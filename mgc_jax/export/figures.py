@@ -19,6 +19,12 @@ def overall(subject: Subject) -> str:
         return "\n\n".join(parts)
     if "test" not in subject.valid:
         parts.append("**These weights were never evaluated on the test tracks.**")
+    if others := [e for e in subject.valid.values() if e.other_data]:
+        splits = " and ".join(f"{e.split} ({plain(e.source) or 'of unknown kind'})" for e in others)
+        parts.append(
+            f"**Evaluated on another data set than the one that it was trained on: {splits}.** Tracks that the model "
+            "learned from may be among them."
+        )
     if set(subject.valid) & {"train", "validation"}:
         parts.append(
             "The checkpoint and the thresholds were chosen on the validation tracks, and the weights on the training "

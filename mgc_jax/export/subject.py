@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import public_name
 from mgc_jax.api import Model
-from mgc_jax.evaluation.results import Evaluation, of_step
+from mgc_jax.evaluation.results import Evaluation, of_step, source
 
 ENCODERS = {
     "minilm": ("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),
@@ -60,7 +60,7 @@ class Subject:
     @property
     def source(self) -> str:
         """The kind of corpus, or nothing where no evaluation says."""
-        return next((e.source for e in self.evaluations.values() if e.source), "")
+        return source(self.evaluations)
 
 
 def check_licence(text: str) -> str:

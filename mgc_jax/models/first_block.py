@@ -14,7 +14,8 @@ pooled values (0 where the ReLU was shut) and p* the patch of a window's winner,
 
 So a *form* of the block needs three operations that read the spectrogram and never hold y: the moments of patches,
 the pooled values, and D with the sum of g. ``docs/first-block.md`` derives this. In a :class:`Form` they work on
-windows: of pool (2, 2) the 4 patches of a window lie in the 4 x 4 numbers under and around it, its A *slots*, row by row.
+windows: of pool (2, 2) the 4 patches of a window lie in the 4 x 4 numbers under and around it, its A *slots*, row by
+row.
 
 Axis letters: B batch, T frames, M mel bands, C channels, K places of a window (time * mel), A slots of a window
 ((time + 2) (mel + 2)).
@@ -23,7 +24,6 @@ Axis letters: B batch, T frames, M mel bands, C channels, K places of a window (
 from __future__ import annotations
 
 import functools
-import importlib
 from typing import Any, Protocol
 
 import jax
@@ -31,6 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from mgc_jax.models import first_block_windows
 from mgc_jax.models.norm_relu_pool import Pool, norm_relu_pool
 
 FORMS = ("convolution", "windows", "triton")
@@ -214,5 +215,8 @@ def _windows(
 
 
 def _form(name: str) -> Form:
-    # Imported when used: a form's kernels may be of a language that this machine's jax does not have.
-    return importlib.import_module(f"mgc_jax.models.first_block_{name}")
+    if name == "windows":
+        return first_block_windows
+    from mgc_jax.models import first_block_triton  # when used: a machine's jax may not have this language
+
+    return first_block_triton

@@ -20,6 +20,7 @@ from mgc_jax.config import Config, recipes
 from mgc_jax.evaluation import evaluate as evaluation
 from mgc_jax.evaluation.scored import Scored
 from mgc_jax.paper.sweeps import SWEEPS, Row, Sweep
+from mgc_jax.runs.data_set import as_prepared
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime.progress import Progress
 from mgc_jax.training.loop import check_fits, train
@@ -50,6 +51,7 @@ def plan(sweep: Sweep, base: Config, data: PreparedData, workdir: Path, seeds: i
         InputError: settings that do not fit the data, or a workdir that holds runs of other settings.
     """
     runs: list[Run] = []
+    base = as_prepared(base, data)
     for seed in range(base.train.seed, base.train.seed + seeds):
         for row in sweep.rows:
             config = settings(base, row, seed)

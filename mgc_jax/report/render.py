@@ -112,12 +112,14 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     if evaluation:
         sizes = evaluation.parameters
         facts.append(("Parameters", f"{sizes['trainable']:,} trained, {sizes['frozen']:,} frozen"))
-    sizes_of = run.data.split_sizes if run.data else {"training": run.vocabulary.num_tracks}
+    own = run.data is not None and run.data.vocabulary == run.vocabulary  # with its counts
+    sizes_of = run.data.split_sizes if run.data and own else {"training": run.vocabulary.num_tracks}
     tracks = ", ".join(f"{n:,} {name}" for name, n in sizes_of.items())
     facts.append(("Tracks", f"{tracks}; {run.vocabulary.size} genres"))
     if run.data:
         corpus = f"{run.data.source}, " if run.data.source else ""
-        facts.append(("Data set", f"{run.data.path} ({corpus}{run.data.split_kind} split)"))
+        other = "" if own else ", another one than the run was trained on"
+        facts.append(("Data set", f"{run.data.path} ({corpus}{run.data.split_kind} split){other}"))
     if run.log:
         last = int(run.log[-1]["step"])
         epoch = run.vocabulary.num_tracks // c.train.batch_size

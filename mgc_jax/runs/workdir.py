@@ -18,9 +18,7 @@ from data_pipeline.storage.json_file import read_json, write_json
 from mgc_jax.config import Config, recipes
 
 # Settings that may change when a run is resumed: they do not touch what was learned so far.
-FREE_ON_RESUME = (
-    *("data.", "train.epochs", "train.patience", "train.log_every", "train.checkpoint_every", "compute.", "log."),
-)
+FREE_ON_RESUME = (*("train.epochs", "train.patience", "train.log_every", "train.checkpoint_every", "compute.", "log."),)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,13 +19,14 @@ from data_pipeline.errors import InputError
 from data_pipeline.lyrics import locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax import trackers
-from mgc_jax.config import Config
+from mgc_jax.config import Config, recipes
 from mgc_jax.evaluation import metrics
 from mgc_jax.evaluation.evaluate import check_prepared_for, score_split
 from mgc_jax.evaluation.steps import make_evaluation_step
 from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, Network, TrainState, initialise, parameter_table
 from mgc_jax.runs import checkpoint
+from mgc_jax.runs.data_set import as_prepared
 from mgc_jax.runs.logs import JsonLines, Log, TensorBoard, Together, closed_at_the_end
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import processes, sharding
@@ -48,6 +49,9 @@ def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
         Stopped: somebody asked for it; what was learned is in a checkpoint.
     """
     extras.check("Training", "train")
+    recipe, config = recipes.flat(config), as_prepared(config, data)
+    if others := [f"{name}={value!r}" for name, value in recipes.flat(config).items() if value != recipe[name]]:
+        print(f"{data.path} was prepared with {', '.join(others)}, whatever the recipe says")
     check_fits(config, data)
     trackers.check_installed(config)
     stage("devices")

@@ -88,7 +88,12 @@ def _introduction(model: Model) -> str:
     else:
         score = measured.metrics["map_macro"]
         figure = "" if score is None else f", with a macro-mAP of {score:.2f} (1 is perfect)"
-        how_good = f"It was tried on {measured.tracks} songs that it had not learned from{figure}."
+        which = (
+            "of another collection than the one that it learned from"
+            if measured.other_data
+            else ("that it had not learned from")
+        )
+        how_good = f"It was tried on {measured.tracks} songs {which}{figure}."
     if results.generated(found):
         how_good += " It learned from generated music alone, so what it says of a real song means little."
     return (

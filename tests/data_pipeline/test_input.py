@@ -176,7 +176,7 @@ def test_a_broken_or_incomplete_folder_is_said(copy, tmp_path):
     with pytest.raises(InputError, match="no prepared data set"):
         PreparedData(tmp_path / "nowhere")
     content = json.loads((copy / "dataset.json").read_text())
-    for name in ("audio", "lyrics", "splits", "shards", "split_kind", "num_genres"):
+    for name in ("audio", "lyrics", "splits", "shards", "options", "num_genres"):
         broken = {key: value for key, value in content.items() if key != name}
         (copy / "dataset.json").write_text(json.dumps(broken))
         with pytest.raises(InputError, match="broken"):

@@ -167,7 +167,7 @@ def test_an_encoder_trains_as_with_the_plain_block(form):
     x = jax.random.uniform(jax.random.key(1), (4, 37, 13), minval=-1.0)
 
     def training(**options):
-        model = AudioCNN(num_mels=13, widths=(4, 3), pools=((2, 2), (2, 2)), rngs=nnx.Rngs(0), **options)
+        model = AudioCNN(num_mels=13, widths=(4, 3), pools=((2, 2), (2, 2)), tokens="time", rngs=nnx.Rngs(0), **options)
         graph, params, rest = nnx.split(model, nnx.Param, ...)
 
         def loss(params):
@@ -185,7 +185,9 @@ def test_an_encoder_trains_as_with_the_plain_block(form):
 
 def test_presets_whose_first_block_has_more_channels_compute_as_before():
     model = nnx.eval_shape(
-        lambda: AudioCNN(num_mels=128, **PRESETS["paper_patches"], first_block="triton", rngs=nnx.Rngs(0))
+        lambda: AudioCNN(
+            num_mels=128, **PRESETS["paper_patches"], tokens="time", first_block="triton", rngs=nnx.Rngs(0)
+        )
     )
     assert not hasattr(model.blocks[0], "form")
 

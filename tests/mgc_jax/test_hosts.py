@@ -49,7 +49,7 @@ out, data, config, coordinator, process = sys.argv[1:]
 
 def work():
     batches = feed.streamed(load(config, ["train.batch_size=8"]), PreparedData(data), sharding.make_mesh(), 0, 5)
-    rows = [[np.asarray(part.data) for part in batch["index"].addressable_shards] for batch in batches]
+    rows = [[np.asarray(part.data) for part in batch.arrays["index"].addressable_shards] for batch in batches]
     Path(out).write_text(json.dumps([np.concatenate(parts).tolist() for parts in rows]))
     return 0
 

@@ -16,6 +16,7 @@ from data_pipeline.lyrics import locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
 from mgc_jax.config import Config, recipes
+from mgc_jax.evaluation.steps import make_evaluation_step
 from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, Network, initialise
 from mgc_jax.runtime import sharding
@@ -248,7 +249,7 @@ def test_a_trained_run_scores_the_same_in_pytorch(run: Path, data: Path):
     model = mgc_jax.load(str(run))
     given = next(prepared.evaluation_batches("test", batch_size=16))
     given.pop("lyrics_features", None)  # both encode the tokens themselves, in float32
-    ours = steps.make_evaluation_step(model.network)(model.state, model.network.frozen, given)["scores"]
+    ours = make_evaluation_step(model.network)(model.state, model.network.frozen, given)["scores"]
     twin = torch_build.of_run(str(run))
     with torch.no_grad():
         theirs = twin(*(as_torch(given)[name] for name in ("spectrogram", "tokens", "num_tokens"))).logits.sigmoid()
@@ -269,7 +270,7 @@ def test_a_run_that_trained_its_encoder_keeps_it(corpus: Path, tmp_path: Path):
     assert 0 < np.abs(np.asarray(after) - np.asarray(before)).max() < 0.01
     assert not model.network.frozen
     given = next(PreparedData(data).evaluation_batches("test", batch_size=16))
-    ours = steps.make_evaluation_step(model.network)(model.state, model.network.frozen, given)["scores"]
+    ours = make_evaluation_step(model.network)(model.state, model.network.frozen, given)["scores"]
     twin = torch_build.of_run(str(workdir))
     with torch.no_grad():
         theirs = twin(*(as_torch(given)[name] for name in ("spectrogram", "tokens", "num_tokens"))).logits.sigmoid()
