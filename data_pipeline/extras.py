@@ -30,7 +30,7 @@ def check(what: str, extra: str) -> None:
     for module in MODULES[extra]:
         spec = importlib.util.find_spec(module)
         if spec is None or spec.origin is None:  # None: a folder of that name, such as wandb's own for its runs
-            raise _missing(what, (extra,), f"no {module}")
+            raise missing(what, (extra,), f"no {module}")
 
 
 @contextmanager
@@ -43,10 +43,11 @@ def needed(what: str, *extras: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise _missing(what, extras, str(error)) from None
+        raise missing(what, extras, str(error)) from None
 
 
-def _missing(what: str, extras: tuple[str, ...], reason: str) -> InputError:
+def missing(what: str, extras: tuple[str, ...], reason: str) -> InputError:
+    """The sentence itself: ``what`` needs these ``extras``, of which something is missing for this ``reason``."""
     noun = "extra" if len(extras) == 1 else "extras"
     return InputError(
         f"{what} needs the {noun} {' and '.join(extras)} ({reason}); pip install 'mgc-jax[{','.join(extras)}]'."

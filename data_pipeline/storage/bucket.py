@@ -1,6 +1,6 @@
 """A prepared data set or a model in a bucket, and its copy on this machine's disk, where files are read at random.
 
-Addresses are fsspec's: ``gs://``, ``s3://``, ``az://`` and others, each with a package that fsspec names where missing.
+Addresses are fsspec's: ``gs://`` and ``s3://`` with the extra cloud, ``az://`` and others with what fsspec names.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
+from data_pipeline import extras
 from data_pipeline.errors import InputError
 from data_pipeline.storage import user_cache
 from data_pipeline.storage.files import replacing, sha256, stays_inside
@@ -129,6 +130,8 @@ class Bucket:
         try:
             yield
         except ImportError as error:
+            if self.address.startswith(("gs://", "s3://")):
+                raise extras.missing(self.address, ("cloud",), str(error).rstrip(".")) from None
             raise InputError(f"{self.address} needs one more package: {error}.") from error
         except Exception as error:  # every kind of bucket has errors of its own
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -181,9 +181,14 @@ def test_a_wrong_address_costs_one_sentence(bucket, capsys, arguments, sentence)
 
 
 def test_a_package_that_is_missing_is_named(bucket, tracks, monkeypatch):
-    monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(InputError, match=r"gs://bucket needs one more package: .*gcsfs"):
-        prepare(tracks, "gs://bucket", music.OPTIONS)
+    for package, address, sentence in (
+        ("gcsfs", "gs://bucket", r"gs://bucket needs the extra cloud \(.*gcsfs.*\); pip install 'mgc-jax\[cloud\]'\.$"),
+        ("s3fs", "s3://bucket", r"s3://bucket needs the extra cloud \(.*s3fs.*\); pip install 'mgc-jax\[cloud\]'\.$"),
+        ("adlfs", "az://bucket", r"az://bucket needs one more package: .*adlfs"),
+    ):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(InputError, match=sentence):
+            prepare(tracks, address, music.OPTIONS)
 
 
 def test_the_command_line_prepares_into_a_bucket_and_evaluates_from_it(bucket, corpus, data, run, capsys):
