@@ -35,6 +35,7 @@ from mgc_jax.export.folder import export
 from mgc_jax.export.subject import Subject
 from mgc_jax.runs import weights_file
 from tests.support import tiny_model
+from tests.support.xla import compiled_anew
 
 ROOT = Path(__file__).parents[2]
 LYRICS = "dancing all night under neon light"
