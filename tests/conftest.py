@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from tests.support.recipe import CONFIG, TINY
-from tests.support.xla import ENVIRONMENT
+from tests.support.xla import ENVIRONMENT, compiled_anew
 
 os.environ.update(ENVIRONMENT)
 
@@ -46,18 +46,18 @@ def _devices(request: pytest.FixtureRequest) -> Iterator[None]:
     With the cache and jax 0.12, programs for several CPU devices deadlocked, some devices waiting in one collective and
     some in the next.
     """
-    eight = request.node.get_closest_marker("eight_devices") is not None
-    if eight:
-        _restart(8, cache=False)
-    yield
-    if eight:
-        _restart(1, cache=True)
+    if request.node.get_closest_marker("eight_devices") is None:
+        yield
+        return
+    _restart(devices=8)
+    with compiled_anew():
+        yield
+    _restart(devices=1)
 
 
-def _restart(devices: int, *, cache: bool) -> None:
+def _restart(devices: int) -> None:
     backend.clear_backends()
     jax.config.update("jax_num_cpu_devices", devices)
-    jax.config.update("jax_enable_compilation_cache", cache)
 
 
 def _once(folder: Path, make: Callable[[Path], int]) -> Path:

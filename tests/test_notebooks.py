@@ -25,7 +25,6 @@ from sklearn.metrics import average_precision_score
 
 from data_pipeline.genres import GenreVocabulary
 from mgc_jax.evaluation.scored import StoredScores
-from tests.support.xla import QUICK_XLA
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("quickstart", "evaluate_checkpoint", "compare_with_pytorch")
@@ -62,7 +61,7 @@ def set_parameters(notebook: Any, values: Mapping[str, Any]) -> None:
 
 
 def execute(notebook: Any, folder: Path, allow_errors: bool = False) -> Any:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICK_XLA}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     # No hub answers, and PyTorch's threads do not wait for each other on busy cores.
     environment |= {"HF_ENDPOINT": "http://127.0.0.1:9", "OMP_NUM_THREADS": "1"}
     client = NotebookClient(

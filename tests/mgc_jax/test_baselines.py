@@ -1,4 +1,3 @@
-import functools
 from pathlib import Path
 
 import jax
@@ -16,7 +15,6 @@ from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.hierarchical_attention import GRU, AttentiveGRU, HierarchicalAttention
 from mgc_jax.models.losses import genre_loss
 from tests.support.recipe import CONFIG, TINY
-from tests.support.xla import QUICK
 
 B, L, G, VOCABULARY = 5, 37, 7, 101
 PICTURE = {"santana": (83, 75), "pandeya": (37, 33)}
@@ -73,7 +71,7 @@ def compiled(name, *, train=False, **options):
     def run(values, given, key):
         return nnx.merge(graph, *values, copy=True)(given, train=train, dropout_key=key)
 
-    run = jax.jit(run, compiler_options=QUICK)
+    run = jax.jit(run)
     return lambda given, key=None: run(values, given, key)
 
 
@@ -104,7 +102,7 @@ def test_what_lies_behind_the_lyrics_is_not_read():
 
 
 def test_missing_lyrics_give_the_null_vector():
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     def run(tokens, num_tokens):
         model = HierarchicalAttention(VOCABULARY, width=0.1, rngs=nnx.Rngs(0))
         return model(tokens, num_tokens), model.null[...]
@@ -146,7 +144,7 @@ def test_every_parameter_learns_and_nothing_else(name, dtype):
     graph, params, stats = parts(name, dropout=0.1, dtype=dtype)  # exhaustive: raises if anything is left
     assert {leaf.dtype for leaf in jax.tree.leaves((params, stats))} == {np.dtype(np.float32)}
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     def slopes(params, stats, given, key):
         def loss(params):
             model = nnx.merge(graph, params, stats, copy=True)

@@ -12,7 +12,6 @@ from safetensors.numpy import load_file
 
 from mgc_jax.models.bert import Bert, BertConfig, Frozen, load_bert, mean_pool
 from tests.support.tiny_bert import TINY, save_weights
-from tests.support.xla import QUICK
 
 
 def minilm() -> Path:
@@ -24,7 +23,7 @@ def minilm() -> Path:
 
 def run(bert, tokens, mask):
     graph, state = nnx.split(bert)
-    return jax.jit(lambda s, t, m: nnx.merge(graph, s)(t, m), compiler_options=QUICK)(state, tokens, mask)
+    return jax.jit(lambda s, t, m: nnx.merge(graph, s)(t, m))(state, tokens, mask)
 
 
 def inputs(config, batch=5, length=17):
@@ -130,7 +129,7 @@ def test_frozen_has_no_parameters_and_no_gradient():
         def energy(state, graph=graph):
             return jnp.sum(jnp.square(nnx.merge(graph, state)(tokens, mask)))
 
-        slopes = jax.jit(jax.grad(energy), compiler_options=QUICK)(state)
+        slopes = jax.jit(jax.grad(energy))(state)
         largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(slopes))
         assert (largest == 0.0) == frozen
 

@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,6 @@ from mgc_jax.models.classifier import GenreClassifier
 from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.genre_graph import Constant
 from mgc_jax.models.losses import contrastive_loss, genre_loss, total_loss
-from tests.support.xla import QUICK
 
 B, T, M, L, H, G, D = 5, 67, 37, 11, 14, 7, 24
 CONFIG = BertConfig(
@@ -72,7 +70,7 @@ def compiled(model, *, train=False):
     def run(state, given, key):
         return nnx.merge(graph, state, copy=True)(given, train=train, dropout_key=key)
 
-    run = jax.jit(run, compiler_options=QUICK)
+    run = jax.jit(run)
     return lambda given, key=None: run(state, given, key)
 
 
@@ -152,7 +150,7 @@ def test_every_parameter_learns_and_nothing_else(dtype):
     graph, params, stats, frozen, constants = nnx.split(model, *kinds)  # exhaustive: raises if anything is left
     assert {leaf.dtype for leaf in jax.tree.leaves((params, stats, constants))} == {np.dtype(np.float32)}
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     def slopes(params, stats, frozen, constants, given, key):
         def loss(params):
             model = nnx.merge(graph, params, stats, frozen, constants, copy=True)

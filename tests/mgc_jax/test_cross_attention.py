@@ -5,7 +5,6 @@ import pytest
 from flax import nnx
 
 from mgc_jax.models.cross_attention import CrossAttention, CrossModalAttention, dropout
-from tests.support.xla import QUICK
 
 B, S, L, D = 5, 7, 11, 12
 LENGTHS = np.array([11, 1, 3, 7, 2])
@@ -29,7 +28,7 @@ def compiled(model, *, train=False):
     def run(state, *args, key):
         return nnx.merge(graph, state)(*args, train=train, dropout_key=key)
 
-    run = jax.jit(run, compiler_options=QUICK)
+    run = jax.jit(run)
     return lambda *args, key=None: run(state, *args, key=key)
 
 

@@ -15,7 +15,6 @@ from mgc_jax.network import build
 from mgc_jax.runtime import sharding
 from tests.support.tiny_bert import TINY, save_encoder
 from tests.support.training import command
-from tests.support.xla import QUICK
 
 pytestmark = pytest.mark.eight_devices
 
@@ -53,7 +52,7 @@ def test_what_prepare_stores_is_each_lyrics_own_output_from_eight_devices(tmp_pa
     mask = np.arange(17) < np.array([17, 1, 11, 2, 13])[:, None]
     stored = encode(tokens.astype(np.uint16), mask.sum(axis=1).astype(np.int32))
     graph, weights = nnx.split(load_bert(folder))
-    run = jax.jit(lambda weights, *given: nnx.merge(graph, weights)(*given), compiler_options=QUICK)
+    run = jax.jit(lambda weights, *given: nnx.merge(graph, weights)(*given))
     for row, ids, real in zip(stored, tokens, mask, strict=True):
         alone = run(weights, ids[None, real], np.ones((1, real.sum()), bool))[0]
         np.testing.assert_allclose(row[real], alone, rtol=1e-5, atol=1e-5)

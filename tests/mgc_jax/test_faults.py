@@ -21,7 +21,6 @@ from mgc_jax.cli import main
 from mgc_jax.runs.workdir import Workdir
 from tests.support.recipe import CONFIG, TINY
 from tests.support.training import command, lines, parameters
-from tests.support.xla import QUICK_XLA
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,13 +40,8 @@ def moments(seed: int) -> list[dict[str, Any]]:
 
 
 def interrupt(at: list[dict[str, Any]], arguments: list[str], cache: Path) -> list[dict[str, Any]]:
-    """The command's runs on one device, which share what is compiled."""
-    environment = os.environ | {
-        "XLA_FLAGS": QUICK_XLA,
-        "JAX_ENABLE_COMPILATION_CACHE": "true",
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+    """The command's runs, which share what is compiled, and with nobody else: a kill may leave half a program."""
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
     program = [sys.executable, "-m", "tests.support.interrupted", json.dumps(at), *arguments]
     done = subprocess.run(program, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=800)
     runs = [json.loads(line) for line in done.stdout.splitlines()]
@@ -95,7 +89,7 @@ def test_evaluation_ends_by_sigterm_and_a_full_disk_by_a_sentence(run: Path, dat
 
     limited = ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh", sys.executable, "-m", "mgc_jax"]  # no file over 100 KB
     arguments = command(data, tmp_path / "full", "--config.train.epochs=1")
-    environment = os.environ | {"XLA_FLAGS": QUICK_XLA}
+    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}  # whose files would be cut too
     done = subprocess.run([*limited, *arguments], env=environment, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr[-3000:]
     assert done.stderr.splitlines()[-1].startswith("mgc-jax: A checkpoint cannot be written to ")

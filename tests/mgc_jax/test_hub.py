@@ -34,7 +34,7 @@ print(json.dumps(answers))
 
 def python(code: str, *arguments: str, hub: str, home: Path, token: str | None = hub_server.TOKEN) -> str:
     """The client reads its settings when it is imported: a process of its own for every set of them."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "XLA_FLAGS"))}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     environment |= {"HF_ENDPOINT": hub, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT)}
     environment |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"} | ({"HF_TOKEN": token} if token else {})
     done = subprocess.run(

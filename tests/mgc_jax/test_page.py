@@ -42,7 +42,7 @@ class Served:
 
     def __init__(self, workdir: Path, *more: str):
         command = [sys.executable, "-m", "mgc_jax", "serve", "--workdir", str(workdir), "--port", "0", *more]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
         )

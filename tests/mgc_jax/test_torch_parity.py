@@ -27,7 +27,6 @@ from mgc_jax.training.state import begin
 from tests.support.recipe import CONFIG
 from tests.support.recipe import TINY as CORPUS
 from tests.support.tiny_bert import TINY, save_encoder
-from tests.support.xla import QUICK
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -141,7 +140,7 @@ def test_every_part_gives_the_same(pair: Pair):
         vectors = None if model.genre_graph is None else model.genre_graph()
         return audio, lyrics, mask, (heard, read), log_scale, fused, vectors, model.classify(fused)
 
-    parts = jax.jit(parts, compiler_options=QUICK)
+    parts = jax.jit(parts)
     audio, lyrics, mask, embeddings, log_scale, fused, vectors, logits = parts(pair.state, pair.network.frozen, given)
     want = as_torch(given)
     with torch.no_grad():
