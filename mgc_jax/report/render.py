@@ -112,7 +112,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     if evaluation:
         sizes = evaluation.parameters
         facts.append(("Parameters", f"{sizes['trainable']:,} trained, {sizes['frozen']:,} frozen"))
-    own = run.data is not None and run.data.vocabulary == run.vocabulary  # with its counts
+    other_data = evaluation is not None and evaluation.other_data
+    own = run.data is not None and run.data.vocabulary == run.vocabulary and not other_data  # with its counts
     sizes_of = run.data.split_sizes if run.data and own else {"training": run.vocabulary.num_tracks}
     tracks = ", ".join(f"{n:,} {name}" for name, n in sizes_of.items())
     facts.append(("Tracks", f"{tracks}; {run.vocabulary.size} genres"))

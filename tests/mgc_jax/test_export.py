@@ -419,6 +419,11 @@ def test_the_card_says_what_was_not_measured(workdir, tmp_path):
     assert "0.5 decides" in never
     assert not (tmp_path / "never" / "thresholds.json").exists()
     stale = text("stale", report | {"checkpoint_step": 1})
+    assert "Kind of corpus: a generated corpus" in stale
+    other = text("other", report | {"other_data": True, "source": "a *manifest*"})
+    assert "another data set than the one that it was trained on: test (a \\*manifest\\*)" in other
+    assert "Kind of corpus: not known" in other
+    assert "nobody made it" not in other
     assert "of another checkpoint" in stale
     assert "never evaluated" in stale
     validation = text("validation", report | {"split": "validation", "source": "<b>a manifest</b>", "lrap": None})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page
 
+from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
 from mgc_jax.report.mistakes import locate
 from tests.support.browser import problems
@@ -248,6 +249,21 @@ def test_another_data_set_is_not_taken_for_the_evaluated_one(workdir: Path, data
     other["aliases"] = {}
     (copy / "genres.json").write_text(json.dumps(other))
     assert "is another data set than the one that was evaluated" in report(workdir, "--data", str(copy))
+
+
+def test_tracks_that_the_run_did_not_learn_from_are_not_told_as_its_own(workdir: Path, data: Path, tmp_path: Path):
+    says, learned = "another one than the run was trained on", PreparedData(data).split_sizes["train"]
+    assert says not in report(workdir)
+    copy = Path(shutil.copytree(data, tmp_path / "data"))  # of the same genres, for as many test tracks
+    counted = json.loads((copy / "genres.json").read_text())
+    (copy / "genres.json").write_text(json.dumps(counted | {"num_tracks": learned + 7}))
+    page = report(workdir, "--data", str(copy))
+    assert says in page
+    assert f"{learned} training;" in page
+    folder = Path(shutil.copytree(workdir, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints")))
+    file = folder / "evaluation_test.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"other_data": True}))
+    assert says in report(folder)
 
 
 def test_wrong_arguments_are_one_sentence(run: Path, tmp_path: Path, capsys):
