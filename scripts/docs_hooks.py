@@ -1,6 +1,7 @@
-"""What mkdocs does besides Markdown: ``<!-- output of: scripts/NAME.py ARGUMENTS -->`` becomes what that prints.
+"""What mkdocs does besides Markdown.
 
-So what the code knows (settings, commands, rooms) is written down once, in the code.
+``<!-- output of: scripts/NAME.py ARGUMENTS -->`` becomes what that prints: what the code knows (settings, commands,
+rooms) is written down once, in the code. ``$$ formula $$`` becomes MathML, which browsers draw by themselves.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 ROLE = re.compile(r":(?:class|func|meth|mod):<code>~?(?:[\w.]+\.)?(\w+)</code>")
+FORMULA = re.compile(r"^\$\$ (.*?) \$\$$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"^<!-- output of: (scripts/\S+\.py[^\n]*?) -->$", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by mkdocs with each page's text."""
+    from latex2mathml.converter import convert  # here, for tests import this file without the extra docs
+
+    markdown = FORMULA.sub(lambda found: f"<div>{convert(found[1], display='block')}</div>", markdown)
     return MARK.sub(lambda found: output(found[1]), markdown)
 
 

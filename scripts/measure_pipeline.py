@@ -24,7 +24,6 @@ import numpy as np
 
 from data_pipeline.audio import AudioSpec
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.prepare import builder
 from data_pipeline.prepare.options import DataConfig, LyricsConfig, PrepareOptions
 from data_pipeline.prepare.pipeline import prepare
 from data_pipeline.prepare.shards import Shape
@@ -62,6 +61,8 @@ def make_examples(count: int) -> dict[str, np.ndarray]:
 
 def write(folder: Path, data: Path, examples: dict[str, np.ndarray]) -> PreparedData:
     """A prepared data set of the examples; what else it needs comes from ``data``, another one."""
+    from data_pipeline.prepare import builder  # TensorFlow, which the DataLoader's processes can do without
+
     count = len(examples["index"])
 
     def records(first: int, last: int) -> Iterator[dict[str, Any]]:
