@@ -517,6 +517,9 @@ def checkpoints(tmp_path_factory):
     store = checkpoint.Checkpoints(folder, keep=1)
     store.save(state, 1, dict(checkpoint.RECORD))
     store.close()
+    store = checkpoint.Checkpoints(folder, keep=1)
+    assert store.restore(state)  # compiles the checksum, which looks into the compilation cache
+    store.close()
     return folder, state
 
 

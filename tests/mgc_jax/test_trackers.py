@@ -274,7 +274,14 @@ def test_numbers_that_are_not_finite_break_nothing(tracker, files, tmp_path, mon
         _, rows, _, code = from_folder((workdir / "wandb/latest-run").resolve())
         points = from_rows(rows)
         assert code == 0
-    assert same(points, from_lines(workdir))
+    written = {
+        "train/bce": [(1, 0.5), (2, 0.5)],
+        "train/loss": [(1, math.nan), (2, 0.25)],
+        "train/scale": [(1, math.inf), (2, -math.inf)],
+    }
+    assert same(points, written)
+    in_json = {name: [(s, v if math.isfinite(v) else None) for s, v in rows] for name, rows in written.items()}
+    assert same(from_lines(workdir), in_json)
     assert "does not take" not in capfd.readouterr().err
 
 
