@@ -1,6 +1,7 @@
 """What a run says of its tracks is what the data set says, whatever the recipe asked for."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,13 @@ def test_a_run_and_its_card_tell_the_split_that_was_made(trained: Path, by_artis
     assert "random" not in card
 
 
-def test_an_evaluation_on_other_tracks_says_so(trained: Path, data: Path, tmp_path: Path, capsys):
-    file = tmp_path / "result.json"
-    assert main(["evaluate", "--workdir", str(trained), "--data", str(data), "--json", str(file)]) == 0
+def test_an_evaluation_on_other_tracks_says_so(trained: Path, by_artist: Path, tmp_path: Path, capsys):
+    """Of the same genres in the same order: those of another order are another vocabulary, which is refused."""
+    file, other = tmp_path / "result.json", Path(shutil.copytree(by_artist, tmp_path / "other"))
+    meta = json.loads((other / "dataset.json").read_text())
+    meta["options"]["data"]["split_seed"] = 4
+    (other / "dataset.json").write_text(json.dumps(meta))
+    assert main(["evaluate", "--workdir", str(trained), "--data", str(other), "--json", str(file)]) == 0
     assert json.loads(file.read_text())["other_data"] is True
     assert "was trained on another data set" in capsys.readouterr().out
 
