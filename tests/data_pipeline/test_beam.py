@@ -30,6 +30,7 @@ def encode(tokens, num_tokens):
 
 
 @pytest.mark.slow
+@pytest.mark.rare
 def test_two_beam_workers_leave_the_local_data_set(tmp_path):
     corpus = music.corpus(tmp_path / "corpus")  # with empty, silent and broken files in every chunk
     options, seen = music.options(lyrics_input="features"), []

@@ -9,7 +9,7 @@ from flax import nnx
 from data_pipeline.errors import InputError
 from mgc_jax.cli import main
 from mgc_jax.config import recipes
-from mgc_jax.models import baselines, inception
+from mgc_jax.models import inception
 from mgc_jax.models.baselines import DenseResidualCNN, GenreHead, Pandeya, Santana
 from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.hierarchical_attention import GRU, AttentiveGRU, HierarchicalAttention
@@ -22,12 +22,7 @@ RECIPES = Path(CONFIG).parent
 PRIOR = np.linspace(-2.0, 1.0, G)
 
 
-@pytest.fixture(autouse=True)
-def one_block_of_each_kind(monkeypatch):
-    """The published networks repeat their blocks; here that would only cost compile time."""
-    plan = (*inception.STEM, *(b for i, b in enumerate(inception.PLAN[len(inception.STEM) :]) if i in (0, 3, 4, 8, 9)))
-    monkeypatch.setattr(inception, "PLAN", plan)
-    monkeypatch.setattr(baselines, "CHANNELS", (30, 50))
+pytestmark = pytest.mark.usefixtures("one_block_of_each_kind")
 
 
 def build(name, *, dropout=0.0, **options):

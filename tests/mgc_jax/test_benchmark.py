@@ -64,6 +64,7 @@ def test_lyrics_of_like_length_need_less():
 
 
 @pytest.mark.slow
+@pytest.mark.rare
 def test_with_tokens_it_times_lyrics_of_like_length_too():
     load = workload.make("demo", "tokens", None, ["train.batch_size=8", *SMALL, "lyrics.max_tokens=24"], batches=2)
     rows = race.race(load, contenders.ours(load), rounds=2, steps=4)

@@ -218,6 +218,7 @@ def test_the_graph_is_what_the_formula_gives_with_and_without_edges(model: Model
         assert explained.genres[place] not in dict(explained.neighbours(place))
 
 
+@pytest.mark.usefixtures("one_block_of_each_kind")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",

@@ -228,6 +228,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.usefixtures("one_block_of_each_kind")
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_kind_of_model(variant, tmp_path, capsys):
@@ -433,6 +434,7 @@ def test_the_card_says_what_was_not_measured(workdir, tmp_path):
     assert "| label ranking average precision | - |" in validation
 
 
+@pytest.mark.usefixtures("one_block_of_each_kind")
 @pytest.mark.parametrize(
     ("variant", "hears", "reads", "pretrained"),
     [("", True, True, True), ("model.fusion=audio", True, False, False), ("model.fusion=lyrics", False, True, True),

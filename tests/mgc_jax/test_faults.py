@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,17 @@ from tests.support.training import command, lines, parameters
 ROOT = Path(__file__).parents[2]
 
 
-def moments(seed: int) -> list[dict[str, Any]]:
-    """Ten kills, spread over the places, and then SIGTERM in training and in evaluation."""
+LONGEST = {"data": 0.05, "step": 0.05, "evaluation": 0.1, "checkpoint": 0.2}  # s from a place until the signal
+
+
+def moments(seed: int, kills: int) -> list[dict[str, Any]]:
+    """Kills, spread over the places, and then SIGTERM in training and in evaluation."""
     rng = np.random.default_rng(seed)
-    longest = {"data": 0.05, "step": 0.05, "evaluation": 0.1, "checkpoint": 0.2}  # s
-    places = [*longest, *longest, "evaluation", "checkpoint"]
+    places = [*LONGEST, *LONGEST, "evaluation", "checkpoint"][:kills]
     found = []
     for place in rng.permutation(places).tolist():
         count = 1 if place == "evaluation" else int(rng.integers(1, 5 if place in ("data", "step") else 3))
-        delay = float(rng.uniform(0, longest[place]))
+        delay = float(rng.uniform(0, LONGEST[place]))
         found.append({"place": place, "count": count, "delay": delay, "signal": int(signal.SIGKILL)})
     terminate = {"count": 1, "delay": 0, "signal": int(signal.SIGTERM)}
     return [*found, {"place": "step"} | terminate, {"place": "evaluation"} | terminate]
@@ -49,34 +50,43 @@ def interrupt(at: list[dict[str, Any]], arguments: list[str], cache: Path) -> li
     return runs
 
 
+LEARNED = [
+    *("--config.train.epochs=8", "--config.train.checkpoint_every_steps=3", "--config.train.log_every_steps=2"),
+    *("--config.augment.mixup=0.3", "--config.augment.time_masks=1", "--config.train.average_decay=0.9"),
+    "--config.train.patience=0",
+]
+
+
+@pytest.fixture(scope="module")
+def in_one_go(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody interrupts, and beside it what was compiled."""
+    workdir = tmp_path_factory.mktemp("interrupted") / "in_one_go"
+    (whole,) = interrupt([], command(data, workdir, *LEARNED), workdir.parent / "cache")
+    assert whole["code"] == 0
+    return workdir
+
+
 @pytest.mark.slow
-def test_interrupted_at_twenty_four_moments_runs_end_with_the_same_parameters(data: Path, tmp_path: Path):
-    more = ["--config.train.epochs=8", "--config.train.checkpoint_every_steps=3", "--config.train.log_every_steps=2"]
-    more += ["--config.augment.mixup=0.3", "--config.augment.time_masks=1", "--config.train.average_decay=0.9"]
-    more += ["--config.train.patience=0"]
-    whole, cache = tmp_path / "whole", tmp_path / "cache"
-    assert [run["code"] for run in interrupt([], command(data, whole, *more), cache)] == [0]
-    expected = parameters(whole)
+@pytest.mark.parametrize(
+    ("seed", "kills"), [(0, 4), *(pytest.param(seed, 10, marks=pytest.mark.rare) for seed in (1, 2))]
+)
+def test_an_interrupted_run_ends_with_the_same_parameters(in_one_go: Path, data: Path, seed: int, kills: int):
+    workdir = in_one_go.with_name(str(seed))
+    arguments = command(data, workdir, *LEARNED)
+    *killed, in_training, in_evaluation, last = interrupt(moments(seed, kills), arguments, workdir.parent / "cache")
+    assert [run["code"] for run in killed] == [-signal.SIGKILL] * kills
+    assert in_training["code"] == in_evaluation["code"] == 143
+    assert re.search(r"training stopped after step \d+, which is in a checkpoint", in_training["said"])
+    assert re.search(r"(evaluation of|after) step \d+.*run the same command again", in_evaluation["said"])
+    assert last["code"] == 0
+    assert "which the run before this one did not finish" in last["said"]
 
-    def broken(seed: int) -> list[dict[str, Any]]:
-        return interrupt(moments(seed), command(data, tmp_path / str(seed), *more), cache)
-
-    with ThreadPoolExecutor() as pool:
-        histories = list(pool.map(broken, (1, 2)))
-    for seed, (*killed, in_training, in_evaluation, last) in zip((1, 2), histories, strict=True):
-        assert [run["code"] for run in killed] == [-signal.SIGKILL] * 10
-        assert in_training["code"] == in_evaluation["code"] == 143
-        assert re.search(r"training stopped after step \d+, which is in a checkpoint", in_training["said"])
-        assert re.search(r"(evaluation of|after) step \d+.*run the same command again", in_evaluation["said"])
-        assert last["code"] == 0
-        assert "which the run before this one did not finish" in last["said"]
-
-        actual = parameters(tmp_path / str(seed))
-        assert expected.keys() == actual.keys()
-        for path, value in expected.items():
-            np.testing.assert_array_equal(actual[path], value, err_msg=path)
-        scores = [[line for line in lines(w) if "validation/map_macro" in line] for w in (whole, tmp_path / str(seed))]
-        assert scores[0] == scores[1]
+    expected, actual = parameters(in_one_go), parameters(workdir)
+    assert expected.keys() == actual.keys()
+    for path, value in expected.items():
+        np.testing.assert_array_equal(actual[path], value, err_msg=path)
+    scores = [[line for line in lines(w) if "validation/map_macro" in line] for w in (in_one_go, workdir)]
+    assert scores[0] == scores[1]
 
 
 @pytest.mark.slow

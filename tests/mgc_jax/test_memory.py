@@ -48,9 +48,10 @@ def test_the_largest_batch_is_named(step, monkeypatch, limit):
 @pytest.mark.parametrize("placement", ["stream", "device"])
 def test_training_that_does_not_fit_is_refused(data: Path, tmp_path: Path, monkeypatch, capsys, placement):
     monkeypatch.setattr(memory, "capacity", lambda: 1000)
-    arguments = ["train", "--config", CONFIG, *TINY, f"--config.compute.placement={placement}"]
+    arguments = ["train", "--config", CONFIG, *TINY, "--config.train.batch_size=2"]
+    arguments += [f"--config.compute.placement={placement}"]
     assert main([*arguments, "--data", str(data), "--workdir", str(tmp_path)]) == 2
     said = capsys.readouterr()
-    assert "A batch of 16 (train.batch_size) does not fit" in said.err
+    assert "A batch of 2 (train.batch_size) does not fit" in said.err
     assert "not even one of 1 does." in said.err
     assert ("its batches are streamed" in said.out) == (placement == "device")

@@ -187,6 +187,7 @@ def test_late_fusion_is_the_mean_of_two_runs_and_sweeps_share_their_runs(data: P
 
 
 @pytest.mark.slow
+@pytest.mark.rare
 def test_a_sweep_killed_between_two_runs_goes_on(data: Path, tmp_path: Path):
     arguments = [sys.executable, "-m", "mgc_jax", "reproduce", "--sweep", "table2", "--config", CONFIG, *TINY]
     arguments += [*(f"--config.{item}" for item in SETTINGS[len(TINY) :]), "--data", str(data)]

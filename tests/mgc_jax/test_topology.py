@@ -100,30 +100,30 @@ def test_the_shapes_are_those_of_a_network_that_is_there():
 
 
 @pytest.mark.slow
-def test_the_exchanges_are_the_golden_ones(tmp_path: Path, capsys):
+@pytest.mark.parametrize("lyrics", ["features", pytest.param("tokens", marks=pytest.mark.rare)])
+def test_the_exchanges_are_the_golden_ones(tmp_path: Path, capsys, lyrics: str):
     pytest.importorskip("libtpu")
     file = tmp_path / "compiled.json"
-    assert main([*COMPILE, "v5e:2x2", "--json", str(file)]) == 0
-    rows = json.loads(file.read_text())["rows"]
-    found: dict[str, dict[str, int]] = {}
-    for row in rows:
-        totals = found.setdefault(row["lyrics"], dict.fromkeys(collectives.KINDS, 0))
-        for exchange in row["collectives"]:
-            totals[exchange["kind"]] += exchange["bytes"] * exchange["times"]
-    assert found == json.loads(GOLDEN.read_text()), (
-        f"The chips exchange other bytes than before. If that is meant, {GOLDEN.name} becomes {json.dumps(found)}"
+    assert main([*COMPILE, "v5e:2x2", "--lyrics", lyrics, "--json", str(file)]) == 0
+    (row,) = json.loads(file.read_text())["rows"]
+    found = dict.fromkeys(collectives.KINDS, 0)
+    for exchange in row["collectives"]:
+        found[exchange["kind"]] += exchange["bytes"] * exchange["times"]
+    assert found == json.loads(GOLDEN.read_text())[lyrics], (
+        f"The chips exchange other bytes than before. If that is meant, {lyrics} in {GOLDEN.name} becomes "
+        f"{json.dumps(found)}"
     )
-    for row in rows:
-        assert 0 < row["device_bytes"] < row["chip_bytes"]
-        assert row["copied_bytes"] < 0.02 * row["compiler_bytes"], "an activation is copied or transposed"
-        assert all(0 < seconds < 1 for seconds in row["roofline_seconds"].values())
-        assert row["sent_bytes"] == sum(collectives.sent(Collective(**exchange), 4) for exchange in row["collectives"])
+    assert 0 < row["device_bytes"] < row["chip_bytes"]
+    assert row["copied_bytes"] < 0.02 * row["compiler_bytes"], "an activation is copied or transposed"
+    assert all(0 < seconds < 1 for seconds in row["roofline_seconds"].values())
+    assert row["sent_bytes"] == sum(collectives.sent(Collective(**exchange), 4) for exchange in row["collectives"])
     printed = capsys.readouterr().out
-    assert "| v5e:2x2 | tokens | 8 | " in printed
-    assert "| v5e:2x2 | features | all-reduce | " in printed
+    assert f"| v5e:2x2 | {lyrics} | 8 | " in printed
+    assert f"| v5e:2x2 | {lyrics} | all-reduce | " in printed
 
 
 @pytest.mark.slow
+@pytest.mark.rare  # test_memory.py has the search for what fits a CPU
 def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(monkeypatch, capsys):
     pytest.importorskip("libtpu")
     v5e = chips.CHIPS["TPU v5 lite"]

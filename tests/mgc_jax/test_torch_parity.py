@@ -1,5 +1,6 @@
 """The JAX model against its PyTorch twin: same weights, same batch, float32."""
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import pytest
 import mgc_jax
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.lyrics import locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
 from mgc_jax.config import Config, recipes
@@ -72,8 +72,9 @@ def encoder(tmp_path_factory) -> Path:
     return save_encoder(tmp_path_factory.mktemp("encoder"))
 
 
-@pytest.fixture(params=VARIANTS)
+@pytest.fixture(scope="module", params=VARIANTS)
 def pair(request, encoder) -> Pair:
+    """For all tests of a variant, which leave it as it is."""
     return make_pair(encoder, VARIANTS[request.param])
 
 
@@ -172,12 +173,12 @@ def test_losses_and_every_gradient(pair: Pair):
     network, state = pair.network, begin(pair.network, pair.state, recorder())
     step = steps.make_train_step(network, state, recorder(), step_recipe(pair.settings))
     state, losses = step(state, network.frozen, StreamedBatch(given))
-    trainer = torch_build.trainer(pair.settings, pair.twin, steps_per_epoch=1)
-    theirs = trainer.losses(as_torch(given))
+    twin = copy.deepcopy(pair.twin)
+    theirs = torch_build.trainer(pair.settings, twin, steps_per_epoch=1).losses(as_torch(given))
     for name, value in theirs.items():
         np.testing.assert_allclose(losses[name], value.item(), rtol=1e-5, err_msg=name)
     theirs["loss"].backward()
-    gradients = {n: p.grad for n, p in pair.twin.named_parameters() if p.requires_grad}
+    gradients = {n: p.grad for n, p in twin.named_parameters() if p.requires_grad}
     whole = float(losses["gradient_norm"])
     assert whole > 0
     seen = set()
@@ -257,14 +258,14 @@ def test_a_trained_run_scores_the_same_in_pytorch(run: Path, data: Path):
 
 
 @pytest.mark.slow
-def test_a_run_that_trained_its_encoder_keeps_it(corpus: Path, tmp_path: Path):
-    settings = ["--config", CONFIG, *CORPUS, "--config.lyrics.input=tokens"]
+def test_a_run_that_trained_its_encoder_keeps_it(corpus: Path, encoder: Path, tmp_path: Path):
+    settings = ["--config", CONFIG, *CORPUS, "--config.lyrics.input=tokens", f"--config.lyrics.encoder={encoder}"]
     data, workdir = tmp_path / "data", tmp_path / "run"
     assert main(["prepare", *settings, "--source", str(corpus), "--out", str(data)]) == 0
     settings += ["--config.train.encoder_rate=0.1", "--config.train.epochs=1"]
     assert main(["train", *settings, "--data", str(data), "--workdir", str(workdir)]) == 0
     model = mgc_jax.load(str(workdir))
-    before = build.pretrained_bert(locate_encoder("minilm"), model.config).layers[0].up.kernel[...]
+    before = build.pretrained_bert(encoder, model.config).layers[0].up.kernel[...]
     after = model.state.params["bert"]["layers"][0]["up"]["kernel"]
     assert 0 < np.abs(np.asarray(after) - np.asarray(before)).max() < 0.01
     assert not model.network.frozen

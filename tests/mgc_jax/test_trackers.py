@@ -438,6 +438,7 @@ print("done")
 
 
 @pytest.mark.slow
+@pytest.mark.rare
 def test_a_training_that_is_killed_then_stopped_then_broken_has_one_run(data, tmp_path, files, monkeypatch):
     workdir = tmp_path / "run"
     more = ["--config.train.checkpoint_every_steps=2", *EVERY_STEP, "--config.log.tracker=mlflow"]
@@ -474,6 +475,7 @@ def broken(*_):
 
 
 @pytest.mark.slow
+@pytest.mark.rare
 def test_only_the_first_of_two_processes_has_a_run(data, tmp_path, files):
     running = spawn_all(
         command(data, tmp_path / "run", *EVERY_STEP, "--config.train.epochs=1", "--config.log.tracker=mlflow"), 2

@@ -18,7 +18,7 @@ from mgc_jax.network.state import ModelState
 from mgc_jax.runs import checkpoint
 from mgc_jax.training import optimisers
 from tests.support.recipe import CONFIG, TINY
-from tests.support.training import command, lines, newest, parameters, spawn
+from tests.support.training import command, lines, newest, parameters
 
 
 def test_what_is_scored_and_kept_is_the_average_of_the_weights(data: Path, tmp_path: Path):
@@ -142,13 +142,11 @@ def plant_nan(data: Path, step: int) -> tuple[str, list[str]]:
 
 
 @pytest.mark.slow
-def test_a_nan_planted_in_a_batch_stops_at_its_step(data: Path, tmp_path: Path):
+def test_a_nan_planted_in_a_batch_stops_at_its_step(data: Path, tmp_path: Path, capsys):
     copy, workdir = shutil.copytree(data, tmp_path / "data"), tmp_path / "run"
     planted, ids = plant_nan(copy, step=3)
-    process = spawn(command(copy, workdir, "--config.train.epochs=1", "--config.train.checkpoint_every_steps=1"), 1)
-    output, _ = process.communicate(timeout=600)
-    assert process.returncode == 2, output
-    (sentence,) = [line for line in output.splitlines() if line.startswith("mgc-jax: ")]
+    assert main(command(copy, workdir, "--config.train.epochs=1", "--config.train.checkpoint_every_steps=1")) == 2
+    (sentence,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mgc-jax: ")]
     assert sentence.startswith("mgc-jax: The loss of step 3 is not finite")
     assert sentence.endswith(f"The batch: {', '.join(ids)}.")
     assert planted in ids
