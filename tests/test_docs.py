@@ -83,14 +83,14 @@ PRINTS = {
 ON_A_GPU = ("python scripts/measure_first_block.py --out measured",)
 # What other tests run as commands, small: with a browser, a hub, other processes, Beam, PyTorch, the TPU's compiler.
 ELSEWHERE = {
-    "benchmark": "tests/mgc_jax/test_benchmark.py",
-    "compile": "tests/mgc_jax/test_topology.py",
-    "prepare --beam": "tests/data_pipeline/test_beam.py",
-    "serve": "tests/mgc_jax/test_page.py",
-    "push": "tests/mgc_jax/test_hub.py",
-    "train --coordinator": "tests/mgc_jax/test_hosts.py",
-    "train --processes": "tests/mgc_jax/test_hosts.py",
-    "train --process": "tests/mgc_jax/test_hosts.py",
+    "benchmark": "tests/mgc_jax/benchmark/test_benchmark.py",
+    "compile": "tests/mgc_jax/benchmark/test_topology.py",
+    "prepare --beam": "tests/data_pipeline/prepare/test_beam.py",
+    "serve": "tests/mgc_jax/web/test_web.py",
+    "push": "tests/mgc_jax/runs/test_hub.py",
+    "train --coordinator": "tests/mgc_jax/training/test_hosts.py",
+    "train --processes": "tests/mgc_jax/training/test_hosts.py",
+    "train --process": "tests/mgc_jax/training/test_hosts.py",
     "launch/tpu_pod.sh": "tests/test_launch.py",
     "kubectl": "tests/test_launch.py",
     "sbatch": "tests/test_launch.py",

@@ -13,12 +13,13 @@ import pytest
 from mgc_jax.export.folder import export
 from tests.support import hub_server, tiny_model
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 ASK = """
 import contextlib, io, json, sys, time
 import huggingface_hub.hf_api
-from mgc_jax import hub, inference
+from mgc_jax import api
+from mgc_jax.runs import hub
 from mgc_jax.cli import main
 hub.FIRST_ANSWER = hub.LATER_ANSWER = {limit}
 answers = []

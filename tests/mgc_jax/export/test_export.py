@@ -37,7 +37,7 @@ from mgc_jax.runs import weights_file
 from tests.support import tiny_model
 from tests.support.xla import compiled_anew
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LYRICS = "dancing all night under neon light"
 RIVAL = "loss.contrastive_weight=0 model.architecture="
 

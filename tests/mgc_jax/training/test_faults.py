@@ -21,7 +21,7 @@ from mgc_jax.runs.workdir import Workdir
 from tests.support.recipe import CONFIG, TINY
 from tests.support.training import command, lines, parameters
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 LONGEST = {"data": 0.05, "step": 0.05, "evaluation": 0.1, "checkpoint": 0.2}  # s from a place until the signal

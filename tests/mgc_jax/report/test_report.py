@@ -262,7 +262,7 @@ def test_tracks_that_the_run_did_not_learn_from_are_not_told_as_its_own(workdir:
     page = report(workdir, "--data", str(copy))
     assert says in page
     assert f"{learned} training;" in page
-    folder = Path(shutil.copytree(workdir, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints")))
+    folder = Path(shutil.copytree(workdir, tmp_path / "other", ignore=shutil.ignore_patterns("checkpoints")))
     file = folder / "evaluation_test.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"other_data": True}))
     assert says in report(folder)

@@ -31,7 +31,7 @@ from mgc_jax.web import result, server
 from mgc_jax.web.queue import SongQueue
 from tests.support.browser import browser, page  # noqa: F401
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WORDS = "dancing all night\nunder <b>the</b> lights"
 pytestmark = pytest.mark.slow
 expect.set_options(timeout=60_000)

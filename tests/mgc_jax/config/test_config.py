@@ -21,7 +21,7 @@ from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.losses import GENRE_LOSSES
 from scripts import settings_reference
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FIELDS = {
     f"{group}.{field}": annotation
     for group, kind in validation.field_types(Config).items()

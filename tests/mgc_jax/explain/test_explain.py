@@ -64,6 +64,8 @@ def untrained(run: Path, **settings: str | bool | int) -> Model:
     """A model of the run's genres with other settings, its weights at their start."""
     loaded = mgc_jax.load(str(run))
     changes = {f"model.{name}": value for name, value in settings.items()}
+    if "architecture" in settings:  # whose loss is not contrastive
+        changes["loss.contrastive_weight"] = 0.0
     config = recipes.changed(loaded.config, changes, origin="the test")
     encoder = locate_encoder(config.lyrics.encoder)
     network, state = initialise(config, loaded.vocabulary, encoder, sharding.make_mesh())

@@ -31,7 +31,7 @@ from tests.support.training import command, lines, outputs, spawn_all
 
 wandb = pytest.importorskip("wandb")
 mlflow = pytest.importorskip("mlflow")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 EVERY_STEP = ["--config.train.log_every_steps=1"]
 FINISHED = Ending("finished", 0.5, 4)
 
