@@ -1,0 +1,80 @@
+"""What a pretrained audio encoder offers: windows of a waveform in, tokens out.
+
+An encoder is one file beside this one: its front end, its network, the table of its weights, their licence and source.
+Axis letters: N clips, W windows of a clip, P samples of a window, K tokens of a window, S = W K, H the encoder's width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jax import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioEncoder:
+    """A frozen network that hears windows of a fixed length by themselves."""
+
+    name: str
+    """By which settings call it."""
+    rate: int
+    """Hz of the waveform that it hears."""
+    window: int
+    """P, samples that it hears at once."""
+    hop: int
+    """Samples from one window's start to the next one's."""
+    lead: int
+    """Samples of silence before the clip, which its first window hears."""
+    tokens: int
+    """K, what comes out of one window, in the order of time."""
+    width: int
+    """H."""
+    licence: str
+    """Of the weights, by its SPDX name."""
+    source: str
+    """Where the weights come from."""
+    digest: str
+    """The sha256 of the weights."""
+    weights: Any
+    """What ``apply`` takes them as."""
+    apply: Callable[[Any, Array], Array]
+    """(weights, windows (N, P) float32 with full scale at 1) -> tokens (N, K, H) float32; traced by JAX."""
+
+    def starts(self, num_samples: int) -> np.ndarray:
+        """Where the windows (W,) of a clip begin, in samples of the clip with its ``lead``.
+
+        They follow each other by ``hop``; where more than a quarter of a window would stay unheard behind the last
+        one, another one ends with the clip.
+
+        Raises:
+            ValueError: the clip is shorter than a window.
+        """
+        length = self.lead + num_samples
+        if length < self.window:
+            raise ValueError(
+                f"clips of {num_samples / self.rate:g} s are shorter than the {self.window / self.rate:.3g} s that "
+                f"{self.name} hears at once"
+            )
+        starts = np.arange(0, length - self.window + 1, self.hop)
+        unheard = length - (starts[-1] + self.window)
+        return np.append(starts, length - self.window) if 4 * unheard > self.window else starts
+
+    def num_tokens(self, num_samples: int) -> int:
+        """S, the tokens of a clip; raises ValueError as :meth:`starts` does."""
+        return len(self.starts(num_samples)) * self.tokens
+
+    def windows(self, clips: np.ndarray) -> np.ndarray:
+        """The windows (N, W, P) of clips (N, num_samples)."""
+        led = np.pad(clips, ((0, 0), (self.lead, 0)))
+        return np.stack([led[:, start : start + self.window] for start in self.starts(clips.shape[1])], axis=1)
+
+    def token_times(self, num_samples: int) -> np.ndarray:
+        """From when to when in the clip, in s, each token (S, 2) was heard."""
+        edges = np.linspace(0, self.window, self.tokens + 1)
+        first = self.starts(num_samples)[:, None] - self.lead + edges[:-1]
+        behind = self.starts(num_samples)[:, None] - self.lead + edges[1:]
+        times = np.stack([first.ravel(), behind.ravel()], axis=1) / self.rate
+        return np.clip(times, 0.0, num_samples / self.rate)
