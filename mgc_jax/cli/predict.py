@@ -12,7 +12,7 @@ from mgc_jax.cli.command import Command
 from mgc_jax.cli.opening import load_model, read_lyrics
 
 if TYPE_CHECKING:
-    from mgc_jax.inference.predictor import Prediction
+    from mgc_jax.inference.prediction import Prediction
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
