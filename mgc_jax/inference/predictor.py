@@ -19,13 +19,11 @@ from mgc_jax.config import Config
 from mgc_jax.evaluation.steps import EvaluationStep, make_embedding_step, make_evaluation_step
 from mgc_jax.inference import prediction, recording
 from mgc_jax.inference.prediction import Prediction
-from mgc_jax.inference.recording import Audio
+from mgc_jax.inference.recording import WINDOW_BATCH, Audio
 from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, Network
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import sharding
-
-WINDOW_BATCH = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +57,11 @@ class Predictor:
         """The folder of the lyrics encoder."""
         self.tokenizer = LyricsTokenizer(encoder, config.lyrics.max_tokens)
         self.spec = config.audio
+
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """The names of its G genres."""
+        return self.vocabulary.names
 
     @cached_property
     def evaluation_step(self) -> EvaluationStep:

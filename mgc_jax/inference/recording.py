@@ -12,6 +12,8 @@ from data_pipeline import audio as sound
 from data_pipeline.audio import AudioError, AudioSpec
 from data_pipeline.errors import InputError
 
+WINDOW_BATCH = 8
+"""Windows of a song that are computed at once."""
 Audio = str | Path | bytes | np.ndarray
 """A file of any format and length, what one holds, or samples (n,) or (n, channels), which need their rate in Hz."""
 

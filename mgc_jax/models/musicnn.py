@@ -34,6 +34,16 @@ TAGS = (
     *("indie pop", "sad", "House", "happy"),
 )
 """In the order of the logits, spelt as on Last.fm."""
+NO_GENRES = {
+    "who sings": ("female vocalists", "male vocalists", "female vocalist"),
+    "when it was made": ("60s", "70s", "80s", "90s", "00s", "oldies"),
+    "how it feels, and what it is for": ("beautiful", "Mellow", "chill", "sexy", "catchy", "sad", "happy", "party"),
+    "what it is played on": ("instrumental", "guitar", "acoustic"),
+}
+"""The tags that say something else of a song."""
+GENRES = tuple(tag for tag in TAGS if not any(tag in tags for tags in NO_GENRES.values()))
+"""The 30 tags that name a kind of music, wide ones ("alternative", "indie", "experimental") and "chillout" among them:
+records are sold and stations are called by these names."""
 
 _TIMBRAL, _TEMPORAL, _MIDDLE, _DENSE = 204, 51, 64, 200  # channels
 _EPSILON = 1e-3  # of the batch norms
