@@ -182,7 +182,7 @@ def check_installation(words: list[str]) -> None:
         assert set(extras.split(",") if extras else ()) <= set(project["optional-dependencies"])
     else:
         assert words[0] == "--no-deps"
-        assert f"MINILM := {words[1]}" in MAKEFILE
+        assert f"PRETRAINED := {shlex.join(words[1:])}\n" in MAKEFILE
 
 
 def kinds(arguments: list[str]) -> set[str]:
