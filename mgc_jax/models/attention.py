@@ -11,14 +11,14 @@ import jax.numpy as jnp
 KERNELS = ("xla", "cudnn")
 
 
-def attention(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array, kernel: str = "xla") -> jax.Array:
+def attention(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None, kernel: str = "xla") -> jax.Array:
     """softmax(q k^T / sqrt(C)) v: q (B, Q, N, C), k and v (B, K, N, C), mask (B, K) bool -> (B, Q, N, C).
 
-    The softmax is taken in float32 whatever the dtype. ``cudnn`` never writes the scores (B, N, Q, K) to memory; it
-    wants bfloat16 and an NVIDIA GPU, and in each row of ``mask`` the true places first, of which it counts at least
-    one.
+    Without a mask all keys are attended to. The softmax is taken in float32 whatever the dtype. ``cudnn`` never writes
+    the scores (B, N, Q, K) to memory; it wants bfloat16 and an NVIDIA GPU, and in each row of ``mask`` the true places
+    first, of which it counts at least one.
     """
     if kernel == "cudnn":
-        lengths = mask.sum(-1, dtype=jnp.int32)
+        lengths = None if mask is None else mask.sum(-1, dtype=jnp.int32)
         return jax.nn.dot_product_attention(q, k, v, key_value_seq_lengths=lengths, implementation="cudnn")
-    return jax.nn.dot_product_attention(q, k, v, mask=mask[:, None, None, :])
+    return jax.nn.dot_product_attention(q, k, v, mask=None if mask is None else mask[:, None, None, :])

@@ -10,7 +10,6 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from mgc_jax.models.attention import attention
+from mgc_jax.models.pretrained import LAYER_NORM, LINEAR, fill
 
 
 class Frozen(nnx.Variable):
@@ -96,7 +96,7 @@ class BertConfig:
 
 
 class BertLayer(nnx.Module):
-    """One post-norm transformer layer: (B, L, H), mask (B, L) -> (B, L, H)."""
+    """One post-norm transformer layer: (B, L, H), mask (B, L) or None -> (B, L, H)."""
 
     def __init__(
         self, config: BertConfig, dtype: DTypeLike, param_dtype: DTypeLike, rngs: nnx.Rngs, kernel: str = "xla"
@@ -112,7 +112,7 @@ class BertLayer(nnx.Module):
         self.hidden_act = config.hidden_act
         self.kernel = kernel
 
-    def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
         split = (*x.shape[:2], self.heads, -1)
         q, k, v = (part(x).reshape(split) for part in (self.query, self.key, self.value))
         attended = attention(q, k, v, mask, self.kernel)
@@ -195,25 +195,23 @@ def mean_pool(hidden: jax.Array, mask: jax.Array) -> jax.Array:
 
 # ---- Pretrained weights -------------------------------------------------------------------------------------------
 
-_LINEAR = {"kernel": "weight", "bias": "bias"}  # kernels are (in, out) here and (out, in) there
-_NORM = {"scale": "weight", "bias": "bias"}
 EMBEDDINGS = {
     "word.embedding": "embeddings.word_embeddings.weight",
     "position.embedding": "embeddings.position_embeddings.weight",
     "token_type.embedding": "embeddings.token_type_embeddings.weight",
-    **{f"norm.{ours}": f"embeddings.LayerNorm.{theirs}" for ours, theirs in _NORM.items()},
+    **{f"norm.{ours}": f"embeddings.LayerNorm.{theirs}" for ours, theirs in LAYER_NORM.items()},
 }
 LAYER = {
     f"{ours}.{a}": f"{theirs}.{b}"
     for ours, theirs, leaves in (
-        ("query", "attention.self.query", _LINEAR),
-        ("key", "attention.self.key", _LINEAR),
-        ("value", "attention.self.value", _LINEAR),
-        ("attention_out", "attention.output.dense", _LINEAR),
-        ("attention_norm", "attention.output.LayerNorm", _NORM),
-        ("up", "intermediate.dense", _LINEAR),
-        ("down", "output.dense", _LINEAR),
-        ("norm", "output.LayerNorm", _NORM),
+        ("query", "attention.self.query", LINEAR),
+        ("key", "attention.self.key", LINEAR),
+        ("value", "attention.self.value", LINEAR),
+        ("attention_out", "attention.output.dense", LINEAR),
+        ("attention_norm", "attention.output.LayerNorm", LAYER_NORM),
+        ("up", "intermediate.dense", LINEAR),
+        ("down", "output.dense", LINEAR),
+        ("norm", "output.LayerNorm", LAYER_NORM),
     )
     for a, b in leaves.items()
 }
@@ -252,25 +250,10 @@ def load_bert(
     bert = nnx.eval_shape(
         lambda: Bert(config, frozen=frozen, dtype=dtype, param_dtype=param_dtype, kernel=kernel, rngs=nnx.Rngs(0))
     )
-    problems = []
-    for ours, theirs in weight_table(config).items():
-        *path, leaf = ours.split(".")
-        module: Any = bert
-        for key in path:
-            module = module[int(key)] if key.isdigit() else getattr(module, key)
-        variable = getattr(module, leaf)
-        value = tensors.get(theirs)
-        if value is None:
-            problems.append(f"{theirs} is missing")
-            continue
-        value = value.T if leaf == "kernel" else value
-        if value.shape != variable.shape:
-            problems.append(f"{theirs} gives {value.shape}, not {variable.shape}")
-            continue
-        kind = Frozen if frozen else nnx.Param
-        setattr(module, leaf, kind(jnp.asarray(value, dtype=param_dtype)))
-    if problems:
-        raise ValueError(f"{folder} does not hold the weights its config.json describes: {'; '.join(problems)}")
+    try:
+        fill(bert, weight_table(config), tensors, param_dtype)
+    except ValueError as error:
+        raise ValueError(f"{folder} does not hold the weights its config.json describes: {error}") from None
     return bert
 
 
