@@ -16,17 +16,21 @@ _KNEE = 1000.0  # Hz
 _STEP = np.log(6.4) / 27  # a mel above the knee, in the logarithm of the frequency
 
 
-def frequencies(n_mels: int, sample_rate: float) -> np.ndarray:
-    """The edges and centres (M + 2,) in Hz of ``n_mels`` bands: equally far from each other in mels, from 0 to Nyquist.
+def frequencies(n_mels: int, sample_rate: float, lowest: float = 0.0, highest: float | None = None) -> np.ndarray:
+    """The edges and centres (M + 2,) in Hz of ``n_mels`` bands: equally far from each other in mels, from ``lowest`` to
+    ``highest`` Hz, which is Nyquist's frequency unless given.
 
     Band m rises from entry m to entry m + 1, its centre, and falls to entry m + 2.
     """
-    return _hertz(np.linspace(0.0, _mels(sample_rate / 2), n_mels + 2))
+    highest = sample_rate / 2 if highest is None else highest
+    return _hertz(np.linspace(_mels(lowest), _mels(highest), n_mels + 2))
 
 
-def filters(n_mels: int, sample_rate: float, n_fft: int) -> np.ndarray:
+def filters(
+    n_mels: int, sample_rate: float, n_fft: int, lowest: float = 0.0, highest: float | None = None
+) -> np.ndarray:
     """The bank (M, 1 + n_fft // 2) float32 that turns a power spectrum into bands; every triangle has the area 1."""
-    edges = frequencies(n_mels, sample_rate)
+    edges = frequencies(n_mels, sample_rate, lowest, highest)
     away = edges[:, None] - np.fft.rfftfreq(n_fft, 1 / sample_rate)  # Hz
     width = np.diff(edges)[:, None]
     triangles = np.maximum(0.0, np.minimum(-away[:-2] / width[:-1], away[2:] / width[1:]))
