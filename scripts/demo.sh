@@ -28,9 +28,12 @@ say "$bin/mgc-jax" explain --workdir "$demo/run" --out "$demo/explanation.png" "
 say "$bin/mgc-jax" report --workdir "$demo/run" --out "$demo/report.html"
 
 printf '\n'
-"$bin/python" - "$demo/run/evaluation_test.json" <<'PYTHON'
-import json, sys
-from mgc_jax.evaluation.evaluate import headline
-print(headline(json.load(open(sys.argv[1]))))
+"$bin/python" - "$demo/run" <<'PYTHON'
+import sys
+from mgc_jax.evaluation.results import evaluations
+from mgc_jax.evaluation.text import headline
+from mgc_jax.runs.workdir import Workdir
+run = Workdir(sys.argv[1])
+print(headline(evaluations(run.path, run.vocabulary().names)["test"]))
 PYTHON
 printf '\nA song of your own (the demo model knows generated music only):\n  %s explain --workdir %s SONG.mp3 --lyrics WORDS.txt --out explanation.png\n' "$bin/mgc-jax" "$demo/run"

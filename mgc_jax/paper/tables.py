@@ -32,7 +32,7 @@ def markdown(report: dict[str, Any]) -> str:
     if report["trivial"]:
         constant, prevalence = report["trivial"]["best_constant"], report["trivial"]["prevalence"]
         cells = [_figure(constant["jaccard"]), _figure(constant["f1_example"]), _figure(prevalence["map_macro"])]
-        lines.append(f"| never looks (best constant, prevalence) | {' | '.join(cells)} |{' |' * (len(head) - 4)}")
+        lines.append(f"| trivial baseline (best constant, prevalence) | {' | '.join(cells)} |{' |' * (len(head) - 4)}")
     if report["effects"]:
         lines += _differences("what a part changes", COLUMNS, report["effects"])
     if report["decisions"]:

@@ -149,7 +149,7 @@ def training_curves(rows: Sequence[Mapping[str, float]], best_step: int | None =
 def genre_bars(
     names: Sequence[str], average_precision: np.ndarray, f1: np.ndarray, support: np.ndarray, num_tracks: int
 ) -> Figure:
-    """AP, F1 and number of true tracks of each genre (G,), beside what a predictor gets that never looks.
+    """AP, F1 and number of true tracks of each genre (G,), beside the trivial baseline.
 
     That is the prevalence for AP (any constant score), and 2p / (1 + p) for F1 (the genre said for every track).
     """
@@ -165,7 +165,7 @@ def genre_bars(
     for panel, (title, values, floor, colour) in zip(panels, columns, strict=False):
         shown = np.nan_to_num(np.asarray(values, np.float64)[order])
         panel.barh(places, shown, color=colour, height=0.74)
-        panel.vlines(floor, places - 0.42, places + 0.42, color=INK, linewidth=1.6, label="never looks")
+        panel.vlines(floor, places - 0.42, places + 0.42, color=INK, linewidth=1.6, label="trivial baseline")
         panel.set_xlim(0, 1)
         panel.set_title(title)
         panel.grid(axis="y", visible=False)

@@ -12,7 +12,6 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.config import Config
-from mgc_jax.evaluation import results
 from mgc_jax.evaluation.results import Evaluation
 from mgc_jax.evaluation.scored import StoredScores
 from mgc_jax.runs import logs
@@ -84,7 +83,7 @@ def _evaluation(folder: Workdir, split: str, vocabulary: GenreVocabulary, gaps: 
         gaps.add("results", f"The run was not evaluated on {split} yet: run mgc-jax evaluate --split {split} first.")
         return None
     try:
-        return results.read(file, split, vocabulary.names)
+        return Evaluation.read(file, split, vocabulary.names)
     except InputError as error:
         gaps.add("results", str(error))
         return None
