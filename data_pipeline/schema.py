@@ -20,7 +20,7 @@ Batch = dict[str, np.ndarray]
 - ``lyrics_features`` (B, L, H) float16: the frozen encoder's outputs, where they were stored.
 - ``num_tokens`` (B,) int32: real tokens in the row; 0 means a track without lyrics.
 - ``labels`` (B, G) uint8: multi-hot genres, in the vocabulary's order.
-- ``index`` (B,) int32: the example's place in its split (a row of ``tracks.tsv``); -1 for padding.
+- ``index`` (B,) int32: the example's position in its split (a row of ``tracks.tsv``); -1 for padding.
 - ``weight`` (B,) float32: 1 for a track, 0 for a row that only pads the batch.
 """
 

@@ -20,7 +20,7 @@ from data_pipeline import lyrics
 from data_pipeline.audio import AudioError, load_clip, log_mel
 from data_pipeline.prepare import arrays, workers
 from data_pipeline.prepare.options import PrepareOptions, Progress
-from data_pipeline.prepare.workers import Run
+from data_pipeline.prepare.workers import Executor
 from data_pipeline.schema import Track
 from data_pipeline.storage.files import replacing, sha256
 
@@ -58,12 +58,14 @@ class Decoded:
     outcomes: list[Outcome]
     fresh: int
 
-    def spectrogram(self, place: int) -> tuple[int, int]:
-        """Where the spectrogram (T, M) uint8 of the track at ``place`` lies: the number of its chunk, and its row."""
-        return place // _CHUNK, self.outcomes[place].row
+    def spectrogram(self, index: int) -> tuple[int, int]:
+        """Where the spectrogram (T, M) uint8 of the track at ``index`` lies: the number of its chunk, and its row."""
+        return index // _CHUNK, self.outcomes[index].row
 
 
-def decode(tracks: Sequence[Track], work: Path, options: PrepareOptions, run: Run, progress: Progress) -> Decoded:
+def decode(
+    tracks: Sequence[Track], work: Path, options: PrepareOptions, executor: Executor, progress: Progress
+) -> Decoded:
     """Decode what ``work`` does not hold yet; the folder is emptied where it is of other tracks or options.
 
     ``run`` has the workers, which must see ``work`` and the corpus. ``progress`` is called with the stage "decode".
@@ -79,7 +81,7 @@ def decode(tracks: Sequence[Track], work: Path, options: PrepareOptions, run: Ru
     remaining = sum(len(chunk.tracks) for chunk in todo)
     done = len(tracks) - remaining
     progress("decode", done, len(tracks))
-    for chunk in _run(todo, work, options, run):
+    for chunk in _run(todo, work, options, executor):
         done += len(chunk.tracks)
         progress("decode", done, len(tracks))
     outcomes = []
@@ -89,11 +91,11 @@ def decode(tracks: Sequence[Track], work: Path, options: PrepareOptions, run: Ru
     return Decoded(outcomes, remaining)
 
 
-def _run(todo: Sequence[_Chunk], work: Path, options: PrepareOptions, run: Run) -> Iterator[_Chunk]:
+def _run(todo: Sequence[_Chunk], work: Path, options: PrepareOptions, executor: Executor) -> Iterator[_Chunk]:
     """Decodes the chunks and yields each one as soon as its files are in place."""
     decoded = set()
     job = functools.partial(_decode_chunk, work=work, options=options)
-    for chunk in run(job, todo, functools.partial(_is_done, work)):
+    for chunk in executor(job, todo, functools.partial(_is_done, work)):
         decoded.add(chunk.number)
         yield chunk
     # A decoder that takes its process down is found by giving it the tracks of the chunks it hit one by one.

@@ -54,9 +54,9 @@ class Examples:
 
 
 def save(folder: Path, columns: Mapping[str, np.ndarray]) -> None:
-    """Writes ``spectrogram`` (N, 2), places as chunk and row, ``tokens`` (N, L) uint16, ``num_tokens`` (N,), ``labels``
-    (N, G), ``id`` (N,) and, where they are stored, ``lyrics_features`` (N, 3), places as :class:`LyricFeatures` has
-    them."""
+    """Writes ``spectrogram`` (N, 2), positions as chunk and row, ``tokens`` (N, L) uint16, ``num_tokens`` (N,),
+    ``labels`` (N, G), ``id`` (N,) and, where they are stored, ``lyrics_features`` (N, 3), positions as
+    :class:`LyricFeatures` has them."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, values in columns.items():
         np.save(folder / f"{name}.npy", values, allow_pickle=False)

@@ -26,9 +26,9 @@ from data_pipeline.prepare.decode import Decoded, decode
 from data_pipeline.prepare.examples import Examples
 from data_pipeline.prepare.lyric_features import Encode, LyricFeatures, padded
 from data_pipeline.prepare.options import PrepareOptions, Progress
-from data_pipeline.prepare.selection import Kept, Selection
+from data_pipeline.prepare.selection import DecodedTrack, Selection
 from data_pipeline.prepare.shards import Part, Shape
-from data_pipeline.prepare.workers import Processes, Run
+from data_pipeline.prepare.workers import Executor, Processes
 from data_pipeline.reading.prepared_data import FORMAT
 from data_pipeline.schema import SPLITS, Corpus
 from data_pipeline.storage import bucket
@@ -46,13 +46,13 @@ def prepare(
     options: PrepareOptions,
     *,
     encode: Encode | None = None,
-    run: Run | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Writes the data set of ``corpus`` to ``out``, a folder or an address like ``gs://bucket/folder``.
 
     ``encode`` is the lyrics encoder, wanted where ``options.lyrics.input`` is ``features``.
-    ``run`` has the workers: without it, processes of this machine.
+    ``executor`` has the workers: without it, processes of this machine.
     ``progress(stage, done, total)`` is called with the stages "decode", "lyrics", "encode", "write" and "upload". A
     complete data set of the same corpus and options is left alone. Returns the data set's report. Raises InputError
     in one sentence for whatever stands in the way.
@@ -60,29 +60,39 @@ def prepare(
     extras.check("Preparing a data set", "train")
     progress = progress or (lambda stage, done, total: None)
     if bucket.is_address(out):
-        return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, run, progress)
+        return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, executor, progress)
     out = Path(out)
     try:
-        return _prepare(corpus, out, options, encode, run, progress)
+        return _prepare(corpus, out, options, encode, executor, progress)
     except OSError as error:
         raise InputError(f"The data set cannot be written to {out}: {error.strerror or error}.") from error
 
 
 def _prepare_for_bucket(
-    corpus: Corpus, target: Bucket, options: PrepareOptions, encode: Encode | None, run: Run | None, progress: Progress
+    corpus: Corpus,
+    target: Bucket,
+    options: PrepareOptions,
+    encode: Encode | None,
+    executor: Executor | None,
+    progress: Progress,
 ) -> dict[str, Any]:
     report = _complete(target.address, target.names(), target.read_text, _digest(corpus, options))
     if report is None:
         target.check_writable()
         folder = target.staging()
-        report = prepare(corpus, folder, options, encode=encode, run=run, progress=progress)
+        report = prepare(corpus, folder, options, encode=encode, executor=executor, progress=progress)
         target.upload(folder, functools.partial(progress, "upload"))
         shutil.rmtree(folder, ignore_errors=True)
     return report
 
 
 def _prepare(
-    corpus: Corpus, out: Path, options: PrepareOptions, encode: Encode | None, run: Run | None, progress: Progress
+    corpus: Corpus,
+    out: Path,
+    options: PrepareOptions,
+    encode: Encode | None,
+    executor: Executor | None,
+    progress: Progress,
 ) -> dict[str, Any]:
     if (encode is None) != (options.lyrics.input == "tokens"):
         raise ValueError(f"lyrics.input {options.lyrics.input!r} and encode do not fit each other")
@@ -98,7 +108,7 @@ def _prepare(
 
     tracks, filtered = selection.candidates(corpus, options.data)
     decoding = time.monotonic()
-    decoded = decode(tracks, out / "work", options, run or Processes(options.workers), progress)
+    decoded = decode(tracks, out / "work", options, executor or Processes(options.workers), progress)
     decode_seconds = time.monotonic() - decoding
     chosen = selection.select(corpus, tracks, filtered, decoded.outcomes, options.data)
 
@@ -115,7 +125,7 @@ def _prepare(
             progress=functools.partial(progress, "encode"),
         )
     writing = time.monotonic()
-    shards = _write_shards(out, chosen, decoded, tokens, options, features, run or Processes(1), progress)
+    shards = _write_shards(out, chosen, decoded, tokens, options, features, executor or Processes(1), progress)
     write_seconds = time.monotonic() - writing
 
     chosen.vocabulary.save(out / "genres.json")
@@ -194,15 +204,15 @@ def _digest(corpus: Corpus, options: PrepareOptions) -> str:
     return sha256([options.content(), [track.row() for track in corpus.tracks], [r.id for r in corpus.rejected]])
 
 
-def _tokenise(items: Sequence[Kept], tokenizer: lyrics.LyricsTokenizer, progress: Progress) -> list[np.ndarray]:
+def _tokenise(items: Sequence[DecodedTrack], tokenizer: lyrics.LyricsTokenizer, progress: Progress) -> list[np.ndarray]:
     """The word pieces of every track, none for a track without lyrics."""
     tokens = [np.zeros(0, np.uint16)] * len(items)
-    places = [i for i, item in enumerate(items) if item.text is not None]
-    for first in range(0, len(places), 512):
-        part = places[first : first + 512]
+    with_text = [i for i, item in enumerate(items) if item.text is not None]
+    for first in range(0, len(with_text), 512):
+        part = with_text[first : first + 512]
         for i, ids in zip(part, tokenizer.encode_batch([items[i].text or "" for i in part]), strict=True):
             tokens[i] = ids
-        progress("lyrics", first + len(part), len(places))
+        progress("lyrics", first + len(part), len(with_text))
     return tokens
 
 
@@ -213,7 +223,7 @@ def _write_shards(
     tokens: Mapping[str, Sequence[np.ndarray]],
     options: PrepareOptions,
     features: LyricFeatures | None,
-    run: Run,
+    executor: Executor,
     progress: Progress,
 ) -> dict[str, list[dict[str, Any]]]:
     """Writes all splits; ``features`` are in the splits' order."""
@@ -230,12 +240,12 @@ def _write_shards(
         examples.save(
             work / name,
             {
-                "spectrogram": np.array([decoded.spectrogram(item.place) for item in members]),
+                "spectrogram": np.array([decoded.spectrogram(item.index) for item in members]),
                 "tokens": ids,
                 "num_tokens": num_tokens,
                 "labels": chosen.vocabulary.encode_all([item.track.genres for item in members]),
                 "id": np.array([item.track.id for item in members]),
-                **({"lyrics_features": features.places[first:last]} if features else {}),
+                **({"lyrics_features": features.positions[first:last]} if features else {}),
             },
         )
         parts[name] = (len(members), Examples(work / name, work, work / "features" if features else None, width))
@@ -245,7 +255,7 @@ def _write_shards(
         out / _SHARDS,
         shape=Shape(audio.num_frames, audio.n_mels, options.lyrics.max_tokens, chosen.vocabulary.size, width),
         splits=parts,
-        run=run,
+        executor=executor,
         progress=functools.partial(progress, "write"),
     )
     for files in shards.values():
@@ -260,6 +270,6 @@ def _write_tracks(path: Path, chosen: Selection, tokens: Mapping[str, Sequence[n
     for name in SPLITS:
         for i, item in enumerate(chosen.members[name]):
             track = item.track
-            place = (name, i, track.id, track.artist or "", track.title or "", str(track.audio))
-            rows.append((*place, len(tokens[name][i])))
+            columns = (name, i, track.id, track.artist or "", track.title or "", str(track.audio))
+            rows.append((*columns, len(tokens[name][i])))
     write_tsv(path, ["split", "index", "id", "artist", "title", "audio", "tokens"], rows)

@@ -17,7 +17,7 @@ from data_pipeline.errors import InputError
 T = TypeVar("T")
 
 
-class Run(Protocol):
+class Executor(Protocol):
     """Does a job with every item, wherever its workers are.
 
     Items come back as soon as they are done; an item on which its worker process ended does not. What a job leaves are

@@ -288,27 +288,27 @@ def example_fields(record: bytes) -> dict[str, memoryview]:
     return fields
 
 
-def _messages(view: memoryview, place: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where each length-delimited field of a protocol buffer that lies from ``place`` to ``end`` begins and ends."""
-    while place < end:
-        tag, length, place = view[place], view[place + 1], place + 2
+def _messages(view: memoryview, position: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where each length-delimited field of a protocol buffer that lies from ``position`` to ``end`` begins and ends."""
+    while position < end:
+        tag, length, position = view[position], view[position + 1], position + 2
         if length > 127:
-            length, place = _varint(view, place - 1)
-        if tag & 7 != 2 or tag > 127 or place + length > end:
+            length, position = _varint(view, position - 1)
+        if tag & 7 != 2 or tag > 127 or position + length > end:
             raise ValueError("a record is not a tf.train.Example")
-        yield place, place + length
-        place += length
+        yield position, position + length
+        position += length
 
 
-def _varint(view: memoryview, place: int) -> tuple[int, int]:
-    """A base-128 number and the place behind it."""
+def _varint(view: memoryview, position: int) -> tuple[int, int]:
+    """A base-128 number and the position behind it."""
     number = shift = 0
     while True:
-        byte = view[place]
-        place += 1
+        byte = view[position]
+        position += 1
         number |= (byte & 127) << shift
         if byte < 128:
-            return number, place
+            return number, position
         shift += 7
 
 

@@ -10,7 +10,7 @@ from mgc_jax.cli.arguments import add_config, at_least, local, place
 from mgc_jax.cli.command import Command
 
 if TYPE_CHECKING:
-    from data_pipeline.prepare.workers import Run
+    from data_pipeline.prepare.workers import Executor
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> None:
             options.out,
             PrepareOptions(settings.data, settings.audio, settings.lyrics, options.workers),
             encode=encode,
-            run=workers,
+            executor=workers,
             progress=counter,
         )
     splits = ", ".join(f"{n} {name}" for name, n in report["splits"].items())
@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> None:
         print(f"{left_out} tracks were left out; {options.out}/quarantine.tsv says why")
 
 
-def _beam(pipeline_options: str) -> Run:
+def _beam(pipeline_options: str) -> Executor:
     with needed("--beam", "beam"):
         from data_pipeline.prepare.beam import Beam
     return Beam(pipeline_options)

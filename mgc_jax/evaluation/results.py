@@ -158,19 +158,19 @@ def evaluations(folder: Path, genres: Sequence[str]) -> dict[str, Evaluation]:
     return {split: Evaluation.read(file, split, genres) for split, file in files.items() if file.exists()}
 
 
-def of_step(found: Mapping[str, Evaluation], step: int) -> dict[str, Evaluation]:
+def of_step(evaluations: Mapping[str, Evaluation], step: int) -> dict[str, Evaluation]:
     """Those of the weights of this ``step``."""
-    return {split: evaluation for split, evaluation in found.items() if evaluation.step == step}
+    return {split: evaluation for split, evaluation in evaluations.items() if evaluation.step == step}
 
 
-def generated(found: Mapping[str, Evaluation]) -> bool:
+def generated(evaluations: Mapping[str, Evaluation]) -> bool:
     """Whether the model learned from music that this program made, so that the figures say nothing of other music."""
-    return source(found) == GENERATED
+    return source(evaluations) == GENERATED
 
 
-def source(found: Mapping[str, Evaluation]) -> str:
+def source(evaluations: Mapping[str, Evaluation]) -> str:
     """The kind of corpus that the model was trained on; empty where no evaluation on it says."""
-    return next((e.source for e in found.values() if e.source and not e.other_data), "")
+    return next((e.source for e in evaluations.values() if e.source and not e.other_data), "")
 
 
 def _figures(content: Mapping[str, Any], keys: Iterable[str]) -> dict[str, float | None]:

@@ -51,8 +51,8 @@ def by_genre(subject: Subject) -> str:
     if best:
         columns[2:2] = [f"{best.split} tracks", "average precision", "F1"]
     rows = []
-    for place, name in enumerate(vocabulary.names):
-        row = [plain(name), str(int(vocabulary.counts[place])), show(float(subject.model.thresholds[place]))]
+    for index, name in enumerate(vocabulary.names):
+        row = [plain(name), str(int(vocabulary.counts[index])), show(float(subject.model.thresholds[index]))]
         if best:
             own = best.genres[name]
             row[2:2] = [str(best.support[name]), show(own["average_precision"]), show(own["f1"])]

@@ -48,8 +48,8 @@ def export(
     """
     check_free(out)
     names = model.vocabulary.names
-    found = results.evaluations(model.folder.path, names)
-    subject = Subject(model, out.absolute().name, found, licence, onnx=write_onnx is not None)
+    evaluations = results.evaluations(model.folder.path, names)
+    subject = Subject(model, out.absolute().name, evaluations, licence, onnx=write_onnx is not None)
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
@@ -59,7 +59,7 @@ def export(
         for name in ("genres.json", "thresholds.json"):
             if (model.folder.path / name).is_file():
                 shutil.copyfile(model.folder.path / name, partial / name)
-        _write_without_paths(model, found, partial)
+        _write_without_paths(model, evaluations, partial)
         copy_encoder(model.encoder, partial / "encoder", model.config.lyrics.max_tokens)
         weights_file.save(partial / weights_file.NAME, model.state, names, encoder_digest(model.encoder))
         constants = preprocessing(model.spec, model.tokenizer, len(names))

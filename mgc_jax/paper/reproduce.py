@@ -28,7 +28,7 @@ from mgc_jax.training.loop import check_fits, train
 
 METRICS = ("jaccard", "f1_example", "map_macro", "f1_micro", "f1_macro")
 DECISIONS = ("at_half", "argmax_fallback")
-"""Other ways to turn scores into genres than calibrated thresholds, as an evaluation reports them."""
+"""Other ways to turn scores into genres than calibrated thresholds, as an evaluation has them."""
 DECIDED = ("jaccard", "f1_example", "f1_macro")
 CONFIDENCE = 0.95
 
@@ -91,7 +91,7 @@ def reproduce(
     split: str = "test",
     save: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """Train and evaluate every run that is not done yet; ``save`` gets the report after each.
+    """Train and evaluate every run that is not done yet; ``save`` gets the comparison after each.
 
     With ``only`` no other rows are trained; those that are done already are reported all the same. A run that
     diverges or runs out of memory is reported as failed, and the others go on.
@@ -109,12 +109,12 @@ def reproduce(
     for number, run in enumerate(todo, 1):
         bar.say(f"\n[{number}/{len(todo)}] {run.row.name}, seed {run.seed}")
         scores[run.row.name, run.seed] = _scores(run, data, split)
-        save(report(sweep, scores, data, split))
+        save(compare(sweep, scores, data, split))
         bar.update(1)
     bar.close()
-    whole = report(sweep, scores, data, split)
-    save(whole)
-    return whole
+    comparison = compare(sweep, scores, data, split)
+    save(comparison)
+    return comparison
 
 
 def _file(run: Run, split: str) -> Path:
@@ -164,7 +164,7 @@ def _mean_of(run: Run, data: PreparedData, split: str) -> Evaluation:
     return evaluation
 
 
-def report(
+def compare(
     sweep: Sweep, scores: Mapping[tuple[str, int], dict[str, Any]], data: PreparedData, split: str
 ) -> dict[str, Any]:
     """Mean, standard deviation and paired difference to the reference for each row, over the seeds it finished."""

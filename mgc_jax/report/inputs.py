@@ -26,23 +26,23 @@ class Gaps:
 
     def add(self, part: str, sentence: str) -> None:
         """Say it once in this part."""
-        said = self.of.setdefault(part, [])
-        if sentence not in said:
-            said.append(sentence)
+        sentences = self.of.setdefault(part, [])
+        if sentence not in sentences:
+            sentences.append(sentence)
 
     def pass_on(self, part: str, *sources: str, because: str = "") -> None:
-        """Say in ``part`` what the first of these parts that lacks something said first."""
-        said = next((self.of[source] for source in sources if source in self.of), [])
-        for sentence in said[:1]:
+        """Say in ``part`` what the first of these parts that lacks something has first."""
+        sentences = next((self.of[source] for source in sources if source in self.of), [])
+        for sentence in sentences[:1]:
             self.add(part, because + sentence)
 
     def sentences(self) -> list[str]:
         """All of them, once each."""
-        return list(dict.fromkeys(sentence for said in self.of.values() for sentence in said))
+        return list(dict.fromkeys(sentence for sentences in self.of.values() for sentence in sentences))
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class Inputs:
     """What is there of a run and its data; None stands for what is missing."""
 
     folder: Workdir
@@ -55,7 +55,7 @@ class Run:
     data: PreparedData | None
 
 
-def gather(folder: Workdir, split: str, data: PreparedData | None, gaps: Gaps) -> Run:
+def gather(folder: Workdir, split: str, data: PreparedData | None, gaps: Gaps) -> Inputs:
     """Read what there is; raises InputError where there is no run."""
     config, vocabulary = folder.config(), folder.vocabulary()
     try:
@@ -74,7 +74,7 @@ def gather(folder: Workdir, split: str, data: PreparedData | None, gaps: Gaps) -
     if data and not _is_the_evaluated(data, split, vocabulary, stored):
         gaps.add("data", f"{data.path} is another data set than the one that was evaluated; --data says where that is.")
         data = None
-    return Run(folder, split, config, vocabulary, log, evaluation, stored, data)
+    return Inputs(folder, split, config, vocabulary, log, evaluation, stored, data)
 
 
 def _evaluation(folder: Workdir, split: str, vocabulary: GenreVocabulary, gaps: Gaps) -> Evaluation | None:

@@ -32,13 +32,13 @@ def augment(batch: Batch, key: jax.Array, config: AugmentConfig) -> Batch:
 
 
 def mask(spectrogram: jax.Array, key: jax.Array, axis: int, widest: int) -> jax.Array:
-    """Set one range of 0 to ``widest`` places along ``axis`` of every clip to the clip's mean."""
-    clips, places = len(spectrogram), spectrogram.shape[axis]
+    """Set one range of 0 to ``widest`` positions along ``axis`` of every clip to the clip's mean."""
+    clips, length = len(spectrogram), spectrogram.shape[axis]
     for_width, for_start = jax.random.split(key)
-    width = jax.random.randint(for_width, (clips, 1), 0, min(widest, places) + 1)
-    start = jax.random.randint(for_start, (clips, 1), 0, places - width + 1)
-    place = jnp.arange(places)[None]
-    inside = jnp.expand_dims((place >= start) & (place < start + width), 3 - axis)
+    width = jax.random.randint(for_width, (clips, 1), 0, min(widest, length) + 1)
+    start = jax.random.randint(for_start, (clips, 1), 0, length - width + 1)
+    position = jnp.arange(length)[None]
+    inside = jnp.expand_dims((position >= start) & (position < start + width), 3 - axis)
     return jnp.where(inside, jnp.mean(spectrogram, axis=(1, 2), keepdims=True), spectrogram)
 
 
