@@ -137,7 +137,7 @@ def make_vocabulary(
     The result's statistics are those of ``label_lists``; ``with_statistics`` replaces them by the training split's.
     Raises InputError when no genre is left.
 
-    >>> vocabulary = build([["Rock", "pop"], ["rock"], ["hiphop"]], aliases={"hiphop": "hip hop"})
+    >>> vocabulary = make_vocabulary([["Rock", "pop"], ["rock"], ["hiphop"]], aliases={"hiphop": "hip hop"})
     >>> vocabulary.names, vocabulary.counts.tolist()
     (('rock', 'hip hop', 'pop'), [2, 1, 1])
     >>> vocabulary.encode(["Pop", "polka"]).tolist()

@@ -10,7 +10,7 @@ from typing import Any
 from data_pipeline.errors import InputError
 from data_pipeline.schema import SPLITS
 from data_pipeline.storage.json_file import number, read_json, whole, write_json
-from mgc_jax.evaluation.retrieval import Retrieval
+from mgc_jax.evaluation.retrieval import AT, Retrieval
 
 RANKING = {
     "mAP, macro": "map_macro",
@@ -94,7 +94,7 @@ class Evaluation:
             "at_half": self.at_half,
             "argmax_fallback": self.argmax_fallback,
             "trivial": {name: {key: self.trivial[key] for key in keys} for name, keys in TRIVIAL.items()},
-            "retrieval": self.retrieval and {way: found.to_json() for way, found in self.retrieval.items()},
+            "retrieval": self.retrieval and {way: one.to_json() for way, one in self.retrieval.items()},
             "genres": [
                 {"name": name, "genre": index, "support": self.support[name], **figures}
                 for index, (name, figures) in enumerate(self.genres.items())
@@ -130,7 +130,7 @@ class Evaluation:
                 trivial=trivial_baseline(
                     {name: _figures(content["trivial"][name], keys) for name, keys in TRIVIAL.items()}
                 ),
-                retrieval=retrieval and {_text(way): Retrieval.from_json(found) for way, found in retrieval.items()},
+                retrieval=retrieval and {_text(way): _retrieval(one) for way, one in retrieval.items()},
                 support={name: whole(row["support"]) for name, row in rows.items()},
                 genres={name: _figures(row, PER_GENRE) for name, row in rows.items()},
             )
@@ -175,6 +175,25 @@ def source(evaluations: Mapping[str, Evaluation]) -> str:
 
 def _figures(content: Mapping[str, Any], keys: Iterable[str]) -> dict[str, float | None]:
     return {key: number(content[key]) for key in keys}
+
+
+def _retrieval(content: Mapping[str, Any]) -> Retrieval:
+    chance = content["chance"]
+    keys = {k: f"recall_at_{k}" for k in AT}
+    return Retrieval(
+        queries=whole(content["queries"]),
+        candidates=whole(content["candidates"]),
+        recall={k: _defined(content[key]) for k, key in keys.items()},
+        median_rank=_defined(content["median_rank"]),
+        chance_recall={k: _defined(chance[key]) for k, key in keys.items()},
+        chance_median_rank=_defined(chance["median_rank"]),
+    )
+
+
+def _defined(value: Any) -> float:
+    if (figure := number(value)) is None:
+        raise ValueError("a figure of the retrieval is null")
+    return figure
 
 
 def _text(value: Any) -> str:

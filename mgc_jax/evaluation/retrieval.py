@@ -5,13 +5,10 @@ Axis letters: N tracks, C width of the embeddings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import gammaln
-
-from data_pipeline.storage.json_file import number, whole
 
 AT = (1, 5, 10)
 _ROWS_AT_ONCE = 1024
@@ -38,29 +35,6 @@ class Retrieval(NamedTuple):
             "chance": {f"recall_at_{k}": value for k, value in self.chance_recall.items()}
             | {"median_rank": self.chance_median_rank},
         }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Retrieval:
-        """What :meth:`to_json` made; raises KeyError, TypeError or ValueError for anything else."""
-        chance = content["chance"]
-        return cls(
-            queries=whole(content["queries"]),
-            candidates=whole(content["candidates"]),
-            recall=_recall(content),
-            median_rank=_defined(content["median_rank"]),
-            chance_recall=_recall(chance),
-            chance_median_rank=_defined(chance["median_rank"]),
-        )
-
-
-def _recall(content: Mapping[str, Any]) -> dict[int, float]:
-    return {k: _defined(content[f"recall_at_{k}"]) for k in AT}
-
-
-def _defined(value: Any) -> float:
-    if (figure := number(value)) is None:
-        raise ValueError("a figure of the retrieval is null")
-    return figure
 
 
 def retrieval(

@@ -45,8 +45,8 @@ def _retrieval(evaluation: Evaluation) -> list[str]:
     if not evaluation.retrieval:
         return []
     lines = ["", f"{'by A-L embeddings (at random)':<32}" + "".join(f"{f'recall at {k}':>16}" for k in AT)]
-    for direction, found in evaluation.retrieval.items():
-        pairs = (f"{found.recall[k]:.3f} ({found.chance_recall[k]:.3f})" for k in AT)
+    for direction, one in evaluation.retrieval.items():
+        pairs = (f"{one.recall[k]:.3f} ({one.chance_recall[k]:.3f})" for k in AT)
         lines.append(f"{direction.replace('_', ' '):<32}" + "".join(f"{pair:>16}" for pair in pairs))
     return lines
 
