@@ -140,7 +140,7 @@ class CrossAttention(nnx.Module):
             missing = self.max_tokens - lyrics_attended.shape[1]  # in a shorter length bucket
             lyrics_attended = jnp.pad(lyrics_attended, ((0, 0), (0, missing), (0, 0)))
             branches = (
-                audio_attended.reshape(len(audio_attended), -1),
-                lyrics_attended.reshape(len(lyrics_attended), -1),
+                audio_attended.reshape(audio_attended.shape[0], -1),
+                lyrics_attended.reshape(lyrics_attended.shape[0], -1),
             )
         return self.join(jnp.concatenate(branches, axis=-1))
