@@ -78,7 +78,7 @@ def _page(songs: SongQueue, megabytes: int) -> gr.Blocks:
 
 def _introduction(model: Model | Tagger) -> str:
     if isinstance(model, Tagger):
-        how, trust = "Named from how it sounds, by a model that is built in.", model.about
+        how, trust = "Named from how it sounds, by a built-in model that reads no lyrics.", model.about
     else:
         how = "Named from how it sounds and what it says, with the reasons: the seconds and words that speak for them."
         trust = _measured(model)
