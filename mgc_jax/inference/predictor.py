@@ -4,55 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
 from data_pipeline import audio as sound
-from data_pipeline.audio import AudioError
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import LyricsError, LyricsTokenizer, read_lyrics_text
 from mgc_jax.config import Config
 from mgc_jax.evaluation.steps import EvaluationStep, make_embedding_step, make_evaluation_step
+from mgc_jax.inference import prediction, recording
+from mgc_jax.inference.prediction import Prediction
+from mgc_jax.inference.recording import WINDOW_BATCH, Audio
 from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, Network
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import sharding
-
-WINDOW_BATCH = 8
-Audio = str | Path | bytes | np.ndarray
-"""A file of any format and length, what one holds, or samples (n,) or (n, channels), which need their rate in Hz."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """The genres of one song, best first.
-
-    ``file`` is its name, or says that it came as bytes or as an array. ``windows`` is the number of clips whose scores
-    were averaged; ``predicted`` those over their threshold (the highest one where none is).
-    """
-
-    file: str
-    ranked: tuple[tuple[str, float], ...]
-    predicted: tuple[str, ...]
-    windows: int
-    lyrics_tokens: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The form of ``mgc-jax predict --json``."""
-        return {
-            "file": self.file,
-            "predicted": list(self.predicted),
-            "genres": [{"name": name, "score": score} for name, score in self.ranked],
-            "windows": self.windows,
-            "lyrics_tokens": self.lyrics_tokens,
-        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +58,11 @@ class Predictor:
         self.tokenizer = LyricsTokenizer(encoder, config.lyrics.max_tokens)
         self.spec = config.audio
 
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """The names of its G genres."""
+        return self.vocabulary.names
+
     @cached_property
     def evaluation_step(self) -> EvaluationStep:
         """The compiled step that scores tracks; see :func:`mgc_jax.evaluation.steps.make_evaluation_step`."""
@@ -120,15 +96,9 @@ class Predictor:
             total += out["scores"].sum(0)
             windows += count
         scores = total / windows
-        ranked = np.argsort(-scores, kind="stable")
-        over = [i for i in ranked if scores[i] >= self.thresholds[i]] or [ranked[0]]
         names = self.vocabulary.names
-        return Prediction(
-            file=_name(audio),
-            ranked=tuple((names[i], float(scores[i])) for i in ranked),
-            predicted=tuple(names[i] for i in over),
-            windows=windows,
-            lyrics_tokens=len(tokens),
+        return prediction.of_scores(
+            recording.name(audio), names, scores, self.thresholds, windows=windows, lyrics_tokens=len(tokens)
         )
 
     def embed(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Embedding:
@@ -160,19 +130,8 @@ class Predictor:
 
     def clips(self, audio: Audio, rate: int | None = None) -> Iterator[tuple[float, np.ndarray]]:
         """The windows of a song: start in s and log-mel (T, M) uint8; raises InputError as :meth:`predict` does."""
-        is_file = isinstance(audio, str | Path | bytes)
-        if not is_file and rate is None:
-            raise InputError("Samples need their rate: predict(samples, rate=44100).")
-        if is_file and rate is not None:
-            raise InputError("A file tells its rate by itself: leave rate out.")
-        try:
-            source = Path(audio) if isinstance(audio, str) else audio
-            if not isinstance(source, Path | bytes):
-                source = sound.as_file(source, rate or 0)
-            for start, samples in sound.windows(source, self.spec):
-                yield start, sound.log_mel(samples, self.spec)
-        except AudioError as error:
-            raise InputError(f"{_name(audio)}: {error}.") from None
+        for start, samples in recording.windows(audio, rate, self.spec):
+            yield start, sound.log_mel(samples, self.spec)
 
     def batch(self, clips: list[np.ndarray], tokens: np.ndarray, rows: int = WINDOW_BATCH) -> dict[str, jax.Array]:
         """Clips (T, M) that share their lyrics as an evaluation batch on the devices, filled up with silent ones to so
@@ -204,12 +163,3 @@ class Predictor:
             rows = rows or 1 << (len(group) - 1).bit_length()
             out = jax.device_get(step(self.state, self.network.frozen, self.batch(group, tokens, rows)))
             yield {name: value[: len(group)] for name, value in out.items()}, len(group)
-
-
-def _name(audio: Audio) -> str:
-    """What messages and results call a recording."""
-    if isinstance(audio, str | Path):
-        return os.fsencode(audio).decode(errors="backslashreplace")  # a name need not be UTF-8
-    if isinstance(audio, bytes):
-        return f"{len(audio)} bytes"
-    return f"an array {audio.shape}" if isinstance(audio, np.ndarray) else f"samples in a {type(audio).__name__}"

@@ -15,6 +15,13 @@ from mgc_jax.runs import hub
 WANTED = ("*.json", "*.npz", "metrics.jsonl", "README.md", "model.safetensors", "encoder/*", "checkpoints/best/*")
 """What is copied: not what serves training alone, whose state is three times as large as the weights, nor the programs
 for those who do without this one."""
+BUILT_IN = ("musicnn",)
+"""The names of models that come with a package and are no runs; :mod:`mgc_jax.inference.tagger` has them."""
+
+
+def is_built_in(place: str | Path) -> bool:
+    """Whether a ``place`` is the name of a built-in model, and no folder that holds a run."""
+    return str(place) in BUILT_IN and not (Path(place) / "config.json").is_file()
 
 
 def is_own(place: str | Path, folder: Path) -> bool:
@@ -38,6 +45,10 @@ def local(place: str | Path, progress: Callable[[int, int], None] | None = None)
         return hub.fetch(str(place), WANTED)
     if is_address(place):
         return Bucket(str(place)).download_files(lambda name: any(fnmatchcase(name, w) for w in WANTED), progress)
+    if is_built_in(place):
+        raise InputError(
+            f"{place} is a built-in model, which names genres (predict, serve) and does no more; give a run's workdir."
+        )
     folder = Path(os.path.expanduser(place))  # which takes a user whom nobody knows as a name
     if not folder.is_dir():
         raise InputError(f"There is no folder {place}; give a run's workdir, an exported model or an address.")

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import MAX_BYTES
-from mgc_jax.api import Model
+from mgc_jax.api import Model, Tagger
 from mgc_jax.evaluation import results
 from mgc_jax.web import result
 from mgc_jax.web.queue import SongQueue
@@ -66,6 +66,7 @@ def _page(songs: SongQueue, megabytes: int) -> gr.Blocks:
                     max_lines=12,
                     max_length=MAX_BYTES + 1,  # what is longer is refused, not cut
                     elem_id="lyrics",
+                    visible=not isinstance(songs.model, Tagger),
                 )
                 submit = gr.Button("Name its genres", variant="primary", elem_id="ask")
             with gr.Column(min_width=300):
@@ -75,16 +76,28 @@ def _page(songs: SongQueue, megabytes: int) -> gr.Blocks:
     return page
 
 
-def _introduction(model: Model) -> str:
-    names = model.vocabulary.names
-    known = f"The model knows {len(names)} genres: {', '.join(names)}."
+def _introduction(model: Model | Tagger) -> str:
+    if isinstance(model, Tagger):
+        how, trust = "Named from how it sounds, by a built-in model that reads no lyrics.", model.about
+    else:
+        how = "Named from how it sounds and what it says, with the reasons: the seconds and words that speak for them."
+        trust = _measured(model)
+    known = f"The model knows {len(model.genres)} genres: {', '.join(model.genres)}."
+    return (
+        f"<h1>What genres is this song?</h1><p>{html.escape(f'{how} {known} {trust}')} Songs stay on the machine that "
+        "serves this page and are deleted after a while.</p>"
+    )
+
+
+def _measured(model: Model) -> str:
+    """How far a trained model is to be trusted."""
     try:
-        evaluations = results.evaluations(model.folder.path, names)
+        evaluations = results.evaluations(model.folder.path, model.genres)
     except InputError:
         evaluations = {}
     evaluation = results.of_step(evaluations, int(model.state.step)).get("test")
     if evaluation is None:
-        how_good = "How good it is was not evaluation: mgc-jax evaluate does."
+        how_good = "How good it is was not measured: mgc-jax evaluate does."
     else:
         score = evaluation.metrics["map_macro"]
         figure = "" if score is None else f", with a macro-mAP of {score:.2f} (1 is perfect)"
@@ -96,8 +109,4 @@ def _introduction(model: Model) -> str:
         how_good = f"It was tried on {evaluation.tracks} songs {which}{figure}."
     if results.generated(evaluations):
         how_good += " It learned from generated music alone, so what it says of a real song means little."
-    return (
-        "<h1>What genres is this song?</h1><p>Named from how it sounds and what it says, with the reasons: the seconds "
-        f"and words that speak for each genre. {html.escape(known)} {html.escape(how_good)} Songs stay on the machine "
-        "that serves this page and are deleted after a while.</p>"
-    )
+    return how_good

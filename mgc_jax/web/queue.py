@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.errors import InputError
-from mgc_jax.api import Model
-from mgc_jax.inference.predictor import WINDOW_BATCH
+from mgc_jax.api import Model, Tagger
+from mgc_jax.inference.recording import WINDOW_BATCH
 from mgc_jax.web import result
 
 
 class SongQueue:
     """Where songs are handed in, from any thread; it works on one at a time."""
 
-    def __init__(self, model: Model):
+    def __init__(self, model: Model | Tagger):
         self.model = model
-        self._thresholds = dict(zip(model.vocabulary.names, model.thresholds.tolist(), strict=True))
+        self._thresholds = dict(zip(model.genres, model.thresholds.tolist(), strict=True))
         self._turn = threading.Lock()
         self.closed = False
 
@@ -26,7 +26,8 @@ class SongQueue:
         """Compile for a short song and for a long one, so that the first song need not wait for it."""
         seconds, rate = WINDOW_BATCH * self.model.spec.seconds, self.model.spec.sample_rate
         noise = np.random.default_rng(0).uniform(-0.1, 0.1, int(seconds * rate)).astype(np.float32)
-        result.reasons(self.model.explain(noise[: 2 * rate], "a word and another one", rate=rate))
+        if not isinstance(self.model, Tagger):
+            result.reasons(self.model.explain(noise[: 2 * rate], "a word and another one", rate=rate))
         self.model.predict(noise, rate=rate)
 
     def answer(self, song: str | None, lyrics: str) -> tuple[str, str]:
@@ -39,10 +40,15 @@ class SongQueue:
             if not Path(song).exists():
                 return result.problem("This song was deleted meanwhile, as all are after a while: drop it again."), ""
             try:
-                explanation = self.model.explain(song, lyrics)
+                return self._named(song, lyrics)
             except InputError as error:
                 return result.problem(str(error).replace(song, Path(song).name)), ""
-            return result.genres(explanation.prediction, self._thresholds), result.reasons(explanation)
+
+    def _named(self, song: str, lyrics: str) -> tuple[str, str]:
+        if isinstance(self.model, Tagger):
+            return result.genres(self.model.predict(song, lyrics), self._thresholds), ""
+        explanation = self.model.explain(song, lyrics)
+        return result.genres(explanation.prediction, self._thresholds), result.reasons(explanation)
 
     @property
     def busy(self) -> bool:

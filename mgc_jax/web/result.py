@@ -12,7 +12,7 @@ from mgc_jax.plots.effect_colours import words_html
 
 if TYPE_CHECKING:
     from mgc_jax.explain.explanation import Explanation
-    from mgc_jax.inference.predictor import Prediction
+    from mgc_jax.inference.prediction import Prediction
 
 TOP, DPI = 10, 110
 STYLE = """

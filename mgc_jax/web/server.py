@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from data_pipeline.errors import InputError
-from mgc_jax.api import Model
+from mgc_jax.api import Model, Tagger
 from mgc_jax.runtime.progress import stage
 from mgc_jax.runtime.signals import Stopped, StopRequest
 from mgc_jax.web import app
@@ -27,7 +27,7 @@ PARTING_SECONDS = 2
 CLOSED = "the page is closed, and the songs that were uploaded are deleted"
 
 
-def serve(model: Model, listener: socket.socket, *, megabytes: int, browser: bool) -> None:
+def serve(model: Model | Tagger, listener: socket.socket, *, megabytes: int, browser: bool) -> None:
     """Serve the page until somebody ends it; the song that is worked on then is waited for.
 
     Args:

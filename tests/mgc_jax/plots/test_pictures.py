@@ -19,7 +19,7 @@ from data_pipeline.lyric_words import Words, find_words
 from data_pipeline.lyrics import Pieces
 from mgc_jax.explain.explanation import Attention, Explanation, Spectrogram
 from mgc_jax.explain.text import clock, summary
-from mgc_jax.inference.predictor import Prediction
+from mgc_jax.inference.prediction import Prediction
 from mgc_jax.plots import explanations
 from mgc_jax.plots.effect_colours import colour, words_html
 from mgc_jax.plots.text import NO_GLYPH, drawable, shortened, width, wrapped

@@ -40,7 +40,7 @@ expect.set_options(timeout=60_000)
 class Served:
     """The command in a process of its own."""
 
-    def __init__(self, workdir: Path, *more: str):
+    def __init__(self, workdir: Path | str, *more: str):
         command = [sys.executable, "-m", "mgc_jax", "serve", "--workdir", str(workdir), "--port", "0", *more]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
@@ -301,6 +301,22 @@ def test_the_song_that_is_worked_on_is_waited_for_unless_somebody_insists(
         _, told = served.process.communicate(timeout=60)
         ended = served.process.returncode
     assert (ended, told.strip().count("\n")) == (130, 0), told
+
+
+def test_a_built_in_model_names_a_song_and_tells_its_limits(song: Path, page: Page):  # noqa: F811
+    pytest.importorskip("musicnn")
+    served = Served("musicnn")
+    page.set_default_timeout(120_000)
+    page.goto(served.address)
+    expect(page.get_by_text(re.compile("knows 30 genres: rock, .* on Last.fm until 2011"))).to_be_visible()
+    expect(page.locator("#lyrics")).to_have_count(0)  # which it does not read
+    give(page, song)
+    ask(page)
+    wanted = mgc_jax.load("musicnn").predict(song)
+    expect(page.locator("#genres td.name").first).to_have_text(wanted.ranked[0][0])
+    assert page.locator("#genres tr.predicted td.name").all_inner_texts() == list(wanted.predicted)
+    assert page.locator("#why img").count() == 0
+    assert served.end(signal.SIGTERM)[0] == 143
 
 
 def test_a_closed_queue_refuses_those_who_wait(run: Path, song: Path, monkeypatch):

@@ -1,0 +1,102 @@
+"""Built-in models, which have heard real music elsewhere: they name genres without any training here."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from data_pipeline.audio import AudioSpec
+from data_pipeline.errors import InputError
+from mgc_jax.inference import prediction, recording
+from mgc_jax.inference.prediction import Prediction
+from mgc_jax.inference.recording import WINDOW_BATCH, Audio
+from mgc_jax.models import musicnn
+from mgc_jax.network.audio_encoders import audio_encoder
+from mgc_jax.runs import addresses
+
+THRESHOLD = 0.2
+"""From which mean probability on a genre is named, each by the same: nothing was calibrated. A genre that is in a song
+throughout gets .3 to .9, the ones beside it about .2."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tagger:
+    """A built-in model; see :func:`mgc_jax.load`. It hears songs, reads no lyrics, and gives no reasons."""
+
+    name: str
+    genres: tuple[str, ...]
+    """Its G genres."""
+    spec: AudioSpec
+    """Of the windows that it hears by themselves."""
+    scores: Callable[[np.ndarray], jax.Array]
+    """Windows (N, P) float32 -> the probability (N, G) of each genre in each window."""
+    about: str
+    """What it learned from, and so what it cannot know."""
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """(G,), from which score on a genre is named: :data:`THRESHOLD`."""
+        return np.full(len(self.genres), THRESHOLD)
+
+    def predict(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Prediction:
+        """Rank the genres of a song of any format and length; each one's score is the mean over consecutive windows.
+
+        Args:
+            audio: a path, the bytes of a file, or an array of samples.
+            lyrics: none.
+            rate: of the samples of an array, in Hz.
+
+        Raises:
+            InputError: the audio cannot be decoded, or there are lyrics.
+        """
+        if lyrics:
+            raise InputError(f"{self.name} hears a song and reads no lyrics: leave them out.")
+        heard = (samples for _, samples in recording.windows(audio, rate, self.spec))
+        total, windows = np.zeros(len(self.genres)), 0
+        while group := list(itertools.islice(heard, WINDOW_BATCH)):
+            batch = np.zeros((WINDOW_BATCH, self.spec.num_samples), np.float32)  # one size, which is compiled once
+            batch[: len(group)] = group
+            total += np.asarray(self.scores(batch), np.float64)[: len(group)].sum(0)
+            windows += len(group)
+        scores = total / windows
+        return prediction.of_scores(
+            recording.name(audio), self.genres, scores, self.thresholds, windows=windows, lyrics_tokens=0
+        )
+
+
+def built_in(place: str | Path) -> Tagger | None:
+    """The built-in model of this name; None where the ``place`` is the folder or the address of something else.
+
+    Raises:
+        InputError: its weights are not to be had.
+    """
+    return TAGGERS[str(place)]() if addresses.is_built_in(place) else None
+
+
+def _musicnn() -> Tagger:
+    encoder = audio_encoder("musicnn")
+    columns = np.array([musicnn.TAGS.index(genre) for genre in musicnn.GENRES])
+
+    @jax.jit
+    def scores(weights: dict, windows: jax.Array) -> jax.Array:
+        tokens = encoder.apply(weights, windows)
+        return musicnn.tag_probabilities(weights, tokens[:, 0])[:, columns]
+
+    return Tagger(
+        name=encoder.name,
+        genres=musicnn.GENRES,
+        spec=AudioSpec(encoder.rate, musicnn.N_FFT, musicnn.HOP, musicnn.N_MELS, encoder.window / encoder.rate),
+        scores=partial(scores, jax.device_put(encoder.weights)),
+        about="It learned from 200 000 songs what listeners called them on Last.fm until 2011, most of them known in "
+        "the USA: younger genres and those of other parts of the world it does not know.",
+    )
+
+
+TAGGERS: dict[str, Callable[[], Tagger]] = {"musicnn": _musicnn}
+"""By the names of :data:`mgc_jax.runs.addresses.BUILT_IN`."""
