@@ -59,4 +59,11 @@ def _prepare(run: ExampleRun, recipe: Config, tracks: int, seconds: float) -> No
             run.corpus, tracks=tracks, seconds=seconds, progress=lambda done, total: counter("corpus", done, total)
         )
         options = PrepareOptions(recipe.data, recipe.audio, recipe.lyrics)
-        prepare(read_corpus(run.corpus), run.data, options, encode=build.lyrics_encoder(recipe), progress=counter)
+        prepare(
+            read_corpus(run.corpus),
+            run.data,
+            options,
+            encode=build.lyrics_encoder(recipe),
+            audio_encoding=build.audio_encoding(recipe) if build.hears_features(recipe) else None,
+            progress=counter,
+        )
