@@ -59,4 +59,11 @@ def _prepare(run: ExampleRun, config: Config, tracks: int, seconds: float) -> No
             run.corpus, tracks=tracks, seconds=seconds, progress=lambda done, total: counter("corpus", done, total)
         )
         options = PrepareOptions(config.data, config.audio, config.lyrics)
-        prepare(read_corpus(run.corpus), run.data, options, encode=build.lyrics_encoder(config), progress=counter)
+        prepare(
+            read_corpus(run.corpus),
+            run.data,
+            options,
+            encode=build.lyrics_encoder(config),
+            audio_encoding=build.audio_encoding(config) if build.hears_features(config) else None,
+            progress=counter,
+        )

@@ -22,6 +22,7 @@ from data_pipeline.audio import RANGE_DB
 from data_pipeline.errors import InputError
 from data_pipeline.prepare import examples, selection
 from data_pipeline.prepare import report as reports
+from data_pipeline.prepare.audio_features import AudioEncoding
 from data_pipeline.prepare.decode import Decoded, decode
 from data_pipeline.prepare.examples import Examples
 from data_pipeline.prepare.lyric_features import Encode, LyricFeatures, padded
@@ -30,7 +31,7 @@ from data_pipeline.prepare.selection import DecodedTrack, Selection
 from data_pipeline.prepare.shards import Part, Shape
 from data_pipeline.prepare.workers import Executor, Processes
 from data_pipeline.reading.prepared_data import FORMAT
-from data_pipeline.schema import SPLITS, Corpus
+from data_pipeline.schema import AUDIO, SPLITS, Corpus
 from data_pipeline.storage import bucket
 from data_pipeline.storage.bucket import Bucket
 from data_pipeline.storage.files import final_name, sha256, write_tsv
@@ -46,12 +47,14 @@ def prepare(
     options: PrepareOptions,
     *,
     encode: Encode | None = None,
+    audio_encoding: AudioEncoding | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Writes the data set of ``corpus`` to ``out``, a folder or an address like ``gs://bucket/folder``.
 
-    ``encode`` is the lyrics encoder, wanted where ``options.lyrics.input`` is ``features``.
+    ``encode`` is the lyrics encoder, wanted where ``options.lyrics.input`` is ``features``; ``audio_encoding`` is the
+    audio encoder, wanted where ``options.audio.input`` is.
     ``executor`` has the workers: without it, processes of this machine.
     ``progress(stage, done, total)`` is called with the stages "decode", "lyrics", "encode", "write" and "upload". A
     complete data set of the same corpus and options is left alone. Returns the data set's report. Raises InputError
@@ -60,10 +63,10 @@ def prepare(
     extras.check("Preparing a data set", "train")
     progress = progress or (lambda stage, done, total: None)
     if bucket.is_address(out):
-        return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, executor, progress)
+        return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, audio_encoding, executor, progress)
     out = Path(out)
     try:
-        return _prepare(corpus, out, options, encode, executor, progress)
+        return _prepare(corpus, out, options, encode, audio_encoding, executor, progress)
     except OSError as error:
         raise InputError(f"The data set cannot be written to {out}: {error.strerror or error}.") from error
 
@@ -73,6 +76,7 @@ def _prepare_for_bucket(
     target: Bucket,
     options: PrepareOptions,
     encode: Encode | None,
+    audio_encoding: AudioEncoding | None,
     executor: Executor | None,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -80,7 +84,9 @@ def _prepare_for_bucket(
     if report is None:
         target.check_writable()
         folder = target.staging()
-        report = prepare(corpus, folder, options, encode=encode, executor=executor, progress=progress)
+        report = prepare(
+            corpus, folder, options, encode=encode, audio_encoding=audio_encoding, executor=executor, progress=progress
+        )
         target.upload(folder, functools.partial(progress, "upload"))
         shutil.rmtree(folder, ignore_errors=True)
     return report
@@ -91,11 +97,14 @@ def _prepare(
     out: Path,
     options: PrepareOptions,
     encode: Encode | None,
+    audio_encoding: AudioEncoding | None,
     executor: Executor | None,
     progress: Progress,
 ) -> dict[str, Any]:
     if (encode is None) != (options.lyrics.input == "tokens"):
         raise ValueError(f"lyrics.input {options.lyrics.input!r} and encode do not fit each other")
+    if (audio_encoding is None) != (options.audio.input == "spectrogram"):
+        raise ValueError(f"audio.input {options.audio.input!r} and audio_encoding do not fit each other")
     started = time.monotonic()
     digest = _digest(corpus, options)
     complete = _claim(out, digest)
@@ -108,7 +117,7 @@ def _prepare(
 
     tracks, filtered = selection.candidates(corpus, options.data)
     decoding = time.monotonic()
-    decoded = decode(tracks, out / "work", options, executor or Processes(options.workers), progress)
+    decoded = decode(tracks, out / "work", options, audio_encoding, executor or Processes(options.workers), progress)
     decode_seconds = time.monotonic() - decoding
     chosen = selection.select(corpus, tracks, filtered, decoded.outcomes, options.data)
 
@@ -125,7 +134,11 @@ def _prepare(
             progress=functools.partial(progress, "encode"),
         )
     writing = time.monotonic()
-    shards = _write_shards(out, chosen, decoded, tokens, options, features, executor or Processes(1), progress)
+    audio = options.audio
+    audio_shape = audio_encoding[1:3] if audio_encoding else (audio.num_frames, audio.n_mels)
+    shards = _write_shards(
+        out, chosen, decoded, tokens, options, features, audio_shape, executor or Processes(1), progress
+    )
     write_seconds = time.monotonic() - writing
 
     chosen.vocabulary.save(out / "genres.json")
@@ -144,7 +157,8 @@ def _prepare(
     write_json(out / "report.json", report)
     meta = {
         "format": FORMAT,
-        "audio": dataclasses.asdict(options.audio),
+        "audio": dataclasses.asdict(audio),
+        "audio_encoder": audio_encoding and audio_encoding.to_json(),
         "reference": "clip maximum",
         "range_db": RANGE_DB,
         "lyrics": {
@@ -223,6 +237,7 @@ def _write_shards(
     tokens: Mapping[str, Sequence[np.ndarray]],
     options: PrepareOptions,
     features: LyricFeatures | None,
+    audio_shape: tuple[int, int],
     executor: Executor,
     progress: Progress,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -231,7 +246,7 @@ def _write_shards(
         builder,  # TensorFlow is imported here and not before, and in no process that decodes
     )
 
-    work, audio, width = out / "work", options.audio, features.width if features else 0
+    work, audio, width = out / "work", options.audio.input, features.width if features else 0
     parts: dict[str, tuple[int, Part]] = {}
     first = 0
     for name in SPLITS:
@@ -240,7 +255,7 @@ def _write_shards(
         examples.save(
             work / name,
             {
-                "spectrogram": np.array([decoded.spectrogram(item.index) for item in members]),
+                "sound": np.array([decoded.sound(item.index) for item in members]),
                 "tokens": ids,
                 "num_tokens": num_tokens,
                 "labels": chosen.vocabulary.encode_all([item.track.genres for item in members]),
@@ -248,12 +263,13 @@ def _write_shards(
                 **({"lyrics_features": features.positions[first:last]} if features else {}),
             },
         )
-        parts[name] = (len(members), Examples(work / name, work, work / "features" if features else None, width))
+        encoded = work / "features" if features else None
+        parts[name] = (len(members), Examples(work / name, AUDIO[audio], work, encoded, width))
         first = last
     shutil.rmtree(out / _SHARDS, ignore_errors=True)
     shards = builder.write(
         out / _SHARDS,
-        shape=Shape(audio.num_frames, audio.n_mels, options.lyrics.max_tokens, chosen.vocabulary.size, width),
+        shape=Shape(audio, audio_shape, options.lyrics.max_tokens, chosen.vocabulary.size, width),
         splits=parts,
         executor=executor,
         progress=functools.partial(progress, "write"),

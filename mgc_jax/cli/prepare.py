@@ -35,12 +35,14 @@ def _run(options: argparse.Namespace) -> None:
     settings = recipes.load(options.config, options.overrides)
     workers = _beam(options.beam) if options.beam is not None else None
     encode = build.lyrics_encoder(settings) if settings.lyrics.input == "features" else None
+    audio_encoding = build.audio_encoding(settings) if build.hears_features(settings) else None
     with Counter("tracks", upload="files") as counter:
         report = prepare(
             read_corpus(options.source),
             options.out,
             PrepareOptions(settings.data, settings.audio, settings.lyrics, options.workers),
             encode=encode,
+            audio_encoding=audio_encoding,
             executor=workers,
             progress=counter,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from math import isnan
 
@@ -15,6 +16,8 @@ from mgc_jax.evaluation import metrics, steps
 from mgc_jax.evaluation.results import METRICS, PER_GENRE, Evaluation, trivial_baseline
 from mgc_jax.evaluation.retrieval import Retrieval, retrieval
 from mgc_jax.evaluation.scored import Scored
+from mgc_jax.network import build
+from mgc_jax.network.audio_features import audio_features
 from mgc_jax.network.state import ModelState, Network
 from mgc_jax.runtime import sharding
 from mgc_jax.runtime.progress import Progress
@@ -56,9 +59,11 @@ def score_split(
 
 def check_prepared_for(config: Config, data: PreparedData) -> None:
     """Raise InputError where settings and the prepared data set disagree."""
-    wanted = config.audio
+    wanted = dataclasses.replace(config.audio, encoder=data.audio.encoder)  # which may lie elsewhere: see its digest
     if data.audio != wanted:
-        raise InputError(f"{data.path} was prepared with {data.audio}, but the settings want {wanted}.")
+        raise InputError(f"{data.path} was prepared with {data.audio}, but the settings want {config.audio}.")
+    if build.hears_features(config) and data.audio_encoder_sha256 != audio_features(config.audio).encoder.digest:
+        raise InputError(f"{data.path} was prepared with another audio encoder than {config.audio.encoder}.")
     if data.max_tokens != config.lyrics.max_tokens:
         raise InputError(
             f"{data.path} was prepared with {data.max_tokens} tokens, but the settings want {config.lyrics.max_tokens}."
