@@ -26,6 +26,7 @@ from mgc_jax.explain.occlusion import Occlusion
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.inference.recording import Audio
 from mgc_jax.inference.tagger import Tagger, built_in
+from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, abstract
 from mgc_jax.runs import addresses, checkpoint, weights_file
 from mgc_jax.runs.data_set import trained_on
@@ -48,14 +49,14 @@ def load(place: str | Path, progress: Callable[[int, int], None] | None = None, 
     config, vocabulary = folder.config(), folder.vocabulary()
     if dtype is not None:
         config = recipes.load(base=config, overrides=[f"compute.dtype={dtype}"])
-    encoder = folder.encoder(config)
+    config, encoder = dataclasses.replace(config, audio=folder.audio(config)), folder.encoder(config)
     mesh = sharding.make_mesh(math.gcd(config.compute.model_parallel, jax.local_device_count()))
     config = dataclasses.replace(config, compute=_shared_by(mesh, config.compute))
     network, target = abstract(config, vocabulary.size, encoder, mesh)
     file = folder.path / weights_file.NAME
     exported = file.is_file()
     if exported:
-        state = weights_file.load(file, target, vocabulary.names, encoder_digest(encoder))
+        state = weights_file.load(file, target, vocabulary.names, build.encoders_digest(config, encoder))
     else:
         state = _best_checkpoint(folder.path, target)
     model = Model(folder, config, vocabulary, network, state, encoder)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import copy_encoder, encoder_digest, public_name
+from data_pipeline.lyrics import copy_encoder, public_name
 from data_pipeline.storage.json_file import write_json
 from mgc_jax.api import Model
 from mgc_jax.config.recipes import as_json
@@ -18,6 +18,8 @@ from mgc_jax.export import program
 from mgc_jax.export.card import card
 from mgc_jax.export.preprocessing import preprocessing
 from mgc_jax.export.subject import Subject
+from mgc_jax.network import build
+from mgc_jax.network.audio_encoders import copy_audio_encoder
 from mgc_jax.runs import weights_file
 
 
@@ -61,7 +63,10 @@ def export(
                 shutil.copyfile(model.folder.path / name, partial / name)
         _write_without_paths(model, evaluations, partial)
         copy_encoder(model.encoder, partial / "encoder", model.config.lyrics.max_tokens)
-        weights_file.save(partial / weights_file.NAME, model.state, names, encoder_digest(model.encoder))
+        if model.features:
+            copy_audio_encoder(model.config.audio.encoder, partial / "audio_encoder")
+        digest = build.encoders_digest(model.config, model.encoder)
+        weights_file.save(partial / weights_file.NAME, model.state, names, digest)
         constants = preprocessing(model.spec, model.tokenizer, len(names))
         write_json(partial / "preprocessing.json", constants)
         (partial / program.NAME).write_bytes(program.program(model))
@@ -79,6 +84,7 @@ def _write_without_paths(model: Model, evaluations: Mapping[str, Evaluation], ta
     config = model.config
     config = dataclasses.replace(
         config,
+        audio=dataclasses.replace(config.audio, encoder=public_name(config.audio.encoder)),
         lyrics=dataclasses.replace(config.lyrics, encoder=public_name(config.lyrics.encoder)),
         compute=dataclasses.replace(config.compute, model_parallel=1, fsdp=False),
     )

@@ -13,7 +13,7 @@ from flax import nnx
 
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
+from data_pipeline.lyrics import LyricsTokenizer, encoder_digest, locate_encoder
 from data_pipeline.prepare.audio_features import AudioEncoding
 from mgc_jax.config import Config
 from mgc_jax.models import genre_graph
@@ -49,6 +49,14 @@ def audio_encoding(config: Config) -> AudioEncoding:
     :func:`audio_features` does."""
     features = audio_features(config.audio)
     return AudioEncoding(features, *features.shape, features.encoder.digest, features.encoder.licence)
+
+
+def encoders_digest(config: Config, lyrics_encoder: Path) -> str:
+    """The sha256 of the lyrics encoder in a folder, and that of the audio encoder behind it where there is one."""
+    digests = [encoder_digest(lyrics_encoder)]
+    if hears_features(config):
+        digests.append(audio_features(config.audio).encoder.digest)
+    return " ".join(digests)
 
 
 def modalities(config: Config) -> tuple[bool, bool]:
