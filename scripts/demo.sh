@@ -28,10 +28,13 @@ say "$bin/mgc-jax" explain --workdir "$demo/run" --out "$demo/explanation.png" "
 say "$bin/mgc-jax" report --workdir "$demo/run" --out "$demo/report.html"
 
 printf '\n'
-"$bin/python" - "$demo/run/evaluation_test.json" <<'PYTHON'
-import json, sys
-from mgc_jax.evaluation.evaluate import headline
-print(headline(json.load(open(sys.argv[1]))))
+"$bin/python" - "$demo/run" <<'PYTHON'
+import sys
+from mgc_jax.evaluation.results import evaluations
+from mgc_jax.evaluation.text import headline
+from mgc_jax.runs.workdir import Workdir
+run = Workdir(sys.argv[1])
+print(headline(evaluations(run.path, run.vocabulary().names)["test"]))
 PYTHON
 printf '\nThis model knows generated music only. musicnn is built in and has heard real songs, though none like this one:\n'
 say "$bin/mgc-jax" predict --workdir musicnn --top 3 "${audios[0]}"

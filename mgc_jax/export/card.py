@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import jax
-import numpy as np
-
 from mgc_jax.evaluation.results import METRICS, generated
 from mgc_jax.export import figures
 from mgc_jax.export.markdown import plain, table
@@ -127,11 +124,10 @@ def _data(subject: Subject) -> str:
 def _settings(subject: Subject) -> str:
     model = subject.model
     config = model.config
-    learned = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(model.state.params))
-    frozen = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(model.network.frozen))
+    parameters = model.parameters
     rows = [
         ["architecture", config.model.architecture],
-        ["parameters", f"{learned:,} learned, {frozen:,} frozen"],
+        ["parameters", f"{parameters['trainable']:,} learned, {parameters['frozen']:,} frozen"],
         ["clip", f"{config.audio.seconds:g} s at {config.audio.sample_rate} Hz, {config.audio.n_mels} mel bands"],
     ]
     if build.uses_bert(config):

@@ -1,4 +1,4 @@
-"""What Orbax says beside what it raises, kept from the user as long as Orbax is in use, and no longer."""
+"""What Orbax says beside what it raises, kept from the user, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import logging
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 
 from data_pipeline.shared_context import SharedContext
@@ -26,6 +27,7 @@ def _without_log() -> Iterator[None]:
 def _told_once() -> Iterator[None]:
     """What cannot be written is told in one sentence, by whoever waits for it: not by Orbax's threads, its tasks and
     the writes that come to nothing afterwards as well."""
+    _no_word_of_tasks()
     of_threads, unraisable = threading.excepthook, sys.unraisablehook
 
     def thread_failed(args: threading.ExceptHookArgs) -> None:
@@ -36,21 +38,27 @@ def _told_once() -> Iterator[None]:
         if str(args.exc_value) != "Event loop is closed":
             unraisable(args)
 
-    def no_task_failed(record: logging.LogRecord) -> bool:
-        failed = record.exc_info[2] if record.exc_info else None
-        return failed is None or not failed.tb_frame.f_globals.get("__name__", "").startswith("orbax.")
-
     threading.excepthook, sys.unraisablehook = thread_failed, callback_failed
-    logging.getLogger("asyncio").addFilter(no_task_failed)
     try:
         yield
     finally:
-        logging.getLogger("asyncio").removeFilter(no_task_failed)
         # Whoever has put a hook of their own over these in the meantime keeps it.
         if threading.excepthook is thread_failed:
             threading.excepthook = of_threads
         if sys.unraisablehook is callback_failed:
             sys.unraisablehook = unraisable
+
+
+def _no_word_of_tasks() -> None:
+    """Orbax's tasks that failed or never began say so when they are collected, which may be when the process ends: this
+    holds for good, and for them alone."""
+    logging.getLogger("asyncio").addFilter(_is_not_of_orbax)  # once, however often
+    warnings.filterwarnings("ignore", "coroutine 'async_serialize", RuntimeWarning)
+
+
+def _is_not_of_orbax(record: logging.LogRecord) -> bool:
+    failed = record.exc_info[2] if record.exc_info else None
+    return failed is None or not failed.tb_frame.f_globals.get("__name__", "").startswith("orbax.")
 
 
 while_reading = SharedContext(_without_log)

@@ -33,7 +33,7 @@ def leaves(state: ModelState) -> dict[str, jax.Array]:
 
 
 def dotted(path: Any) -> str:
-    """The name of a place in a tree."""
+    """The name of a leaf of a tree."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 

@@ -98,10 +98,10 @@ def untrained(config: Config, num_genres: int, encoder: BertConfig, *, attention
 
 
 def trainer(config: Config, model: GenreClassifier, steps_per_epoch: int, **speed: Any) -> Trainer:
-    """AdamW with the recipe's schedule around ``model``; ``speed`` goes to :class:`Trainer`.
+    """AdamW with the settings' schedule around ``model``; ``speed`` goes to :class:`Trainer`.
 
     Raises:
-        InputError: the recipe wants another optimiser.
+        InputError: the settings want another optimiser.
     """
     t = config.train
     if t.optimiser != "adamw":
