@@ -7,7 +7,7 @@ late-breaking demo; the network is that of Pons et al., "End-to-end learning for
 It departs from the package in one thing: the package rounds mel bands to float16 before it takes logarithms, in which
 loud ones overflow; here all is float32.
 
-Axis letters: N windows, P samples of a window, T = 187 frames, M = 96 mel bands, C channels, H = 1506.
+Axis letters: N windows, P samples of a window, T = 187 frames, M = 96 mel bands, C channels, H = 1506 pooled features.
 """
 
 from __future__ import annotations
