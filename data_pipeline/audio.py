@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -47,6 +47,9 @@ _MAGIC = {
 
 Recording = Path | bytes
 """A file of music, or what one holds."""
+AudioInput = Literal["spectrogram", "features"]
+"""Whether the model hears spectrograms, or what a frozen encoder made of the waveform when the data set was
+prepared."""
 
 
 class AudioError(InputError):
@@ -71,6 +74,11 @@ class AudioSpec:
     """Mel bands M."""
     seconds: Annotated[float, {"ge": _MIN_SECONDS, "le": 3600.0}] = 30.0
     """Length of one clip."""
+    input: AudioInput = "spectrogram"
+    """`spectrogram` is heard by the model's own CNN; `features` stores a frozen encoder's outputs with the data set."""
+    encoder: str = "musicnn"
+    """The pretrained audio encoder of `audio.input=features`: `musicnn`, a folder, or a name on the Hugging Face
+    hub. It hears the waveform at `audio.sample_rate`, which must be its own."""
 
     def __post_init__(self) -> None:
         check(self, "audio.")

@@ -63,9 +63,9 @@ class GenreVocabulary:
         labels = np.zeros(self.size, np.uint8)
         lookup: dict[str, int] = self._lookup  # type: ignore[attr-defined]
         for genre in genres:
-            place = lookup.get(normalise(genre))
-            if place is not None:
-                labels[place] = 1
+            index = lookup.get(normalise(genre))
+            if index is not None:
+                labels[index] = 1
         return labels
 
     def encode_all(self, label_lists: Sequence[Iterable[str]]) -> np.ndarray:
@@ -126,7 +126,7 @@ class GenreVocabulary:
         return hash((self.names, self.num_tracks))
 
 
-def build(
+def make_vocabulary(
     label_lists: Sequence[Iterable[str]],
     min_tracks: int = 1,
     max_genres: int = 0,
@@ -137,7 +137,7 @@ def build(
     The result's statistics are those of ``label_lists``; ``with_statistics`` replaces them by the training split's.
     Raises InputError when no genre is left.
 
-    >>> vocabulary = build([["Rock", "pop"], ["rock"], ["hiphop"]], aliases={"hiphop": "hip hop"})
+    >>> vocabulary = make_vocabulary([["Rock", "pop"], ["rock"], ["hiphop"]], aliases={"hiphop": "hip hop"})
     >>> vocabulary.names, vocabulary.counts.tolist()
     (('rock', 'hip hop', 'pop'), [2, 1, 1])
     >>> vocabulary.encode(["Pop", "polka"]).tolist()

@@ -1,6 +1,6 @@
 """One track, one example and one batch: the seam between raw music, the shards and the model.
 
-Axis letters: B batch, T frames, M mel bands, L lyric tokens, G genres.
+Axis letters: B batch, T frames, M mel bands, S audio tokens, L lyric tokens, H an encoder's width, G genres.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ import numpy as np
 Batch = dict[str, np.ndarray]
 """A batch, by name (all leading axes are the host's share of the global batch):
 
-- ``spectrogram`` (B, T, M) uint8: log-mel, 0 = 80 dB under the clip's maximum, 255 = the maximum.
+- ``spectrogram`` (B, T, M) uint8: log-mel, 0 = 80 dB under the clip's maximum, 255 = the maximum; or
+- ``audio_features`` (B, S, H) float16: the frozen audio encoder's outputs, where these were stored.
 - ``tokens`` (B, L) int32: word-piece ids, padded with 0 to ``max_tokens``, or to what the batch needs.
-- ``lyrics_features`` (B, L, H) float16: the frozen encoder's outputs, where they were stored.
+- ``lyrics_features`` (B, L, H) float16: the frozen lyrics encoder's outputs, where they were stored.
 - ``num_tokens`` (B,) int32: real tokens in the row; 0 means a track without lyrics.
 - ``labels`` (B, G) uint8: multi-hot genres, in the vocabulary's order.
-- ``index`` (B,) int32: the example's place in its split (a row of ``tracks.tsv``); -1 for padding.
+- ``index`` (B,) int32: the example's position in its split (a row of ``tracks.tsv``); -1 for padding.
 - ``weight`` (B,) float32: 1 for a track, 0 for a row that only pads the batch.
 """
 
-BATCH_KEYS = ("spectrogram", "tokens", "num_tokens", "labels", "index", "weight")
+BATCH_KEYS = ("tokens", "num_tokens", "labels", "index", "weight")
+"""What every batch has; the sound is beside it, under one of the names of ``AUDIO``."""
+AUDIO = {"spectrogram": "spectrogram", "features": "audio_features"}
+"""``audio.input`` -> the name of the sound in a batch."""
 LYRICS = ("tokens", "lyrics_features")
 """What of a batch has the axis L."""
 LyricsInput = Literal["tokens", "features"]

@@ -69,7 +69,7 @@ def accepted(name: str, annotation: Any, value: Any) -> Any:
         kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(value) != len(kinds):
             raise InputError(f"{name} is {_shown(value)}, but must be a list of {len(kinds)}.")
-        return tuple(accepted(f"{name}[{place}]", kinds[place], item) for place, item in enumerate(value))
+        return tuple(accepted(f"{name}[{index}]", kinds[index], item) for index, item in enumerate(value))
     if origin is Mapping:
         if not isinstance(value, Mapping):
             raise InputError(f"{name} must be a dict such as {{'from': 'to'}}, not {_shown(value)}.")

@@ -24,11 +24,11 @@ True
 
 Where it is in the space in which the A-L loss compares sound and words, and how good the model is:
 
->>> place = model.embed("song.mp3", lyrics)
->>> place.audio.shape == place.lyrics.shape
+>>> embedding = model.embed("song.mp3", lyrics)
+>>> embedding.audio.shape == embedding.lyrics.shape
 True
->>> report = model.evaluate("data/mine", "test")
->>> 0 < report["map_macro"] <= 1
+>>> evaluation = model.evaluate("data/mine", "test")
+>>> 0 < evaluation.metrics["map_macro"] <= 1
 True
 """
 

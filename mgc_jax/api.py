@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -15,16 +14,19 @@ from data_pipeline.errors import InputError
 from data_pipeline.lyrics import encoder_digest
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.files import can_write
-from data_pipeline.storage.json_file import write_json
 from mgc_jax.config import ComputeConfig, recipes
-from mgc_jax.evaluation.evaluate import evaluate, score
+from mgc_jax.evaluation import metrics
+from mgc_jax.evaluation.evaluate import measure, score
+from mgc_jax.evaluation.results import Evaluation
 from mgc_jax.evaluation.scored import Scored, StoredScores
+from mgc_jax.evaluation.steps import genre_graph
 from mgc_jax.explain.explainer import explain, occlusion_of
 from mgc_jax.explain.explanation import Explanation
 from mgc_jax.explain.occlusion import Occlusion
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.inference.recording import Audio
 from mgc_jax.inference.tagger import Tagger, built_in
+from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, abstract
 from mgc_jax.runs import addresses, checkpoint, weights_file
 from mgc_jax.runs.data_set import trained_on
@@ -47,14 +49,14 @@ def load(place: str | Path, progress: Callable[[int, int], None] | None = None, 
     config, vocabulary = folder.config(), folder.vocabulary()
     if dtype is not None:
         config = recipes.load(base=config, overrides=[f"compute.dtype={dtype}"])
-    encoder = folder.encoder(config)
+    config, encoder = dataclasses.replace(config, audio=folder.audio(config)), folder.encoder(config)
     mesh = sharding.make_mesh(math.gcd(config.compute.model_parallel, jax.local_device_count()))
     config = dataclasses.replace(config, compute=_shared_by(mesh, config.compute))
     network, target = abstract(config, vocabulary.size, encoder, mesh)
     file = folder.path / weights_file.NAME
     exported = file.is_file()
     if exported:
-        state = weights_file.load(file, target, vocabulary.names, encoder_digest(encoder))
+        state = weights_file.load(file, target, vocabulary.names, build.encoders_digest(config, encoder))
     else:
         state = _best_checkpoint(folder.path, target)
     model = Model(folder, config, vocabulary, network, state, encoder)
@@ -96,27 +98,47 @@ class Model(Predictor):
         """Whether :meth:`evaluate` writes into the folder."""
         return self.in_workdir and can_write(self.folder.path)
 
+    @property
+    def parameters(self) -> dict[str, int]:
+        """How many are ``trainable`` and how many ``frozen``."""
+        sizes = {"trainable": self.state.params, "frozen": self.network.frozen}
+        return {kind: sum(x.size for x in jax.tree.leaves(tree)) for kind, tree in sizes.items()}
+
     @cached_property
     def _occlusion(self) -> Occlusion:
         """Its programs are compiled once, however many songs are explained."""
         return occlusion_of(self)
 
-    def evaluate(self, data: PreparedData | str | Path, split: str = "test") -> dict[str, Any]:
-        """All metrics on a split of a prepared data set; see :func:`mgc_jax.evaluation.evaluate.evaluate`.
+    def evaluate(self, data: PreparedData | str | Path, split: str = "test") -> Evaluation:
+        """All metrics on a split of a prepared data set, with thresholds calibrated on its validation split.
 
-        ``other_data`` among them says whether the model was trained on another data set. The thresholds that are
-        calibrated are the model's from then on. In a workdir that can be written they are kept, with the metrics and
-        what they come from, for ``mgc-jax report`` and ``mgc-jax export``.
+        These thresholds are the model's from then on. In a workdir that can be written they are kept, with the
+        metrics and what they come from, for ``mgc-jax report`` and ``mgc-jax export``.
+
+        Raises:
+            InputError: an unknown split, or a data set that does not fit the model.
         """
         keep, data = processes.is_first() and self.keeps_evaluations, self._fitting(data)
-        report, kept = evaluate(self.evaluation_step, self.network, self.state, self.config, data, split)
-        report["other_data"] = not trained_on(self.config, self.vocabulary, data)
-        self.thresholds, self.evaluated[split] = kept.thresholds, kept
+        scored = self._score(data, "validation", split)
+        thresholds = metrics.calibrate_thresholds(scored["validation"].scores, scored["validation"].labels)
+        step = int(self.state.step)
+        evaluation = measure(
+            scored[split],
+            thresholds,
+            data,
+            split,
+            step=step,
+            parameters=self.parameters,
+            other_data=not trained_on(self.config, self.vocabulary, data),
+        )
+        graph = genre_graph(self.network, self.state)
+        stored = StoredScores(scored[split], thresholds, self.vocabulary.names, step, **graph)
+        self.thresholds, self.evaluated[split] = thresholds, stored
         if keep:
-            self.folder.save_thresholds(kept.thresholds, self.vocabulary)
-            kept.save(self.folder.evaluation(split).with_suffix(".npz"))
-            write_json(self.folder.evaluation(split), report)
-        return report
+            self.folder.save_thresholds(thresholds, self.vocabulary)
+            stored.save(self.folder.evaluation(split).with_suffix(".npz"))
+            evaluation.save(self.folder.evaluation(split))
+        return evaluation
 
     def score(self, data: PreparedData | str | Path, split: str = "test") -> Scored:
         """Each track's scores, labels and embeddings of a split of a prepared data set, in its order.
@@ -124,7 +146,10 @@ class Model(Predictor):
         Raises:
             InputError: an unknown split, or a data set that does not fit the model.
         """
-        return score(self.evaluation_step, self.network, self.state, self.config, self._fitting(data), (split,))[split]
+        return self._score(self._fitting(data), split)[split]
+
+    def _score(self, data: PreparedData, *splits: str) -> dict[str, Scored]:
+        return score(self.evaluation_step, self.network, self.state, self.config, data, splits)
 
     def _fitting(self, data: PreparedData | str | Path) -> PreparedData:
         data = data if isinstance(data, PreparedData) else PreparedData(data)

@@ -45,18 +45,25 @@ def make(folder: str | Path, *, tracks: int = 1000, seconds: float = 6.0, epochs
     folder = Path(folder)
     run = ExampleRun(folder / "corpus", folder / "data", folder / "run")
     if (run.workdir / "config.json").is_file() and (run.data / "dataset.json").is_file():
-        recipe = Workdir(run.workdir).config()
+        config = Workdir(run.workdir).config()
     else:
-        recipe = settings(tracks, seconds, epochs)
-        _prepare(run, recipe, tracks, seconds)
-    train(recipe, PreparedData(run.data), run.workdir)
+        config = settings(tracks, seconds, epochs)
+        _prepare(run, config, tracks, seconds)
+    train(config, PreparedData(run.data), run.workdir)
     return run
 
 
-def _prepare(run: ExampleRun, recipe: Config, tracks: int, seconds: float) -> None:
+def _prepare(run: ExampleRun, config: Config, tracks: int, seconds: float) -> None:
     with Counter("tracks") as counter:
         generated.write_corpus(
             run.corpus, tracks=tracks, seconds=seconds, progress=lambda done, total: counter("corpus", done, total)
         )
-        options = PrepareOptions(recipe.data, recipe.audio, recipe.lyrics)
-        prepare(read_corpus(run.corpus), run.data, options, encode=build.lyrics_encoder(recipe), progress=counter)
+        options = PrepareOptions(config.data, config.audio, config.lyrics)
+        prepare(
+            read_corpus(run.corpus),
+            run.data,
+            options,
+            encode=build.lyrics_encoder(config),
+            audio_encoding=build.audio_encoding(config) if build.hears_features(config) else None,
+            progress=counter,
+        )

@@ -45,8 +45,9 @@ say base/bin/mgc-jax predict --workdir model "$song" --top 3 --json prediction.j
 say base/bin/mgc-jax explain --workdir model "$song" --out explanation.png
 say base/bin/mgc-jax evaluate --workdir model --data data --json evaluation.json
 base/bin/python -m pip install -q --no-deps "${pretrained[@]}" # which an exported model brings with it, and a run does not
+say base/bin/mgc-jax predict --workdir musicnn "$song" --top 3 --json named.json
 say base/bin/mgc-jax report --workdir run --out report.html
-for file in prediction.json explanation.png evaluation.json report.html; do
+for file in prediction.json named.json explanation.png evaluation.json report.html; do
   [ -s "$file" ] || fail "there is no $file"
 done
 

@@ -21,7 +21,7 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 def section(name: str, command: argparse.ArgumentParser) -> str:
-    rows = [f"| {cell(shown(action))} | {cell(told(action))} |" for action in options(command)]
+    rows = [f"| {cell(shown(action))} | {cell(help_text(action))} |" for action in options(command)]
     example = (command.epilog or "").removeprefix("example: ")
     return "\n".join(
         [f"## {name}", "", command.description or "", "", "| argument | |", "|---|---|", *rows]
@@ -42,7 +42,7 @@ def shown(action: argparse.Action) -> str:
     return f"`{' '.join(filter(None, [*action.option_strings[-1:], value]))}{more}`"
 
 
-def told(action: argparse.Action) -> str:
+def help_text(action: argparse.Action) -> str:
     """What ``--help`` says, and whether it has to be given."""
     text = (action.help or "") % {**vars(action), "prog": "mgc-jax"}
     if action.choices is not None and not all(str(choice) in text for choice in action.choices):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole path on generated music: corpus -> prepare -> train -> evaluate -> predict two test tracks -> explain one
-# -> report -> one line.
+# -> report -> one line; then the model that has heard real music.
 # usage: scripts/demo.sh BIN DIR   (BIN: the virtual environment's bin; DIR: where everything is left)
 set -euo pipefail
 bin=$1 demo=$2
@@ -28,9 +28,14 @@ say "$bin/mgc-jax" explain --workdir "$demo/run" --out "$demo/explanation.png" "
 say "$bin/mgc-jax" report --workdir "$demo/run" --out "$demo/report.html"
 
 printf '\n'
-"$bin/python" - "$demo/run/evaluation_test.json" <<'PYTHON'
-import json, sys
-from mgc_jax.evaluation.evaluate import headline
-print(headline(json.load(open(sys.argv[1]))))
+"$bin/python" - "$demo/run" <<'PYTHON'
+import sys
+from mgc_jax.evaluation.results import evaluations
+from mgc_jax.evaluation.text import headline
+from mgc_jax.runs.workdir import Workdir
+run = Workdir(sys.argv[1])
+print(headline(evaluations(run.path, run.vocabulary().names)["test"]))
 PYTHON
-printf '\nA song of your own (the demo model knows generated music only):\n  %s explain --workdir %s SONG.mp3 --lyrics WORDS.txt --out explanation.png\n' "$bin/mgc-jax" "$demo/run"
+printf '\nThis model knows generated music only. musicnn is built in and has heard real songs, though none like this one:\n'
+say "$bin/mgc-jax" predict --workdir musicnn --top 3 "${audios[0]}"
+printf '\nTry a song of your own:\n  %s predict --workdir musicnn SONG.mp3\n' "$bin/mgc-jax"

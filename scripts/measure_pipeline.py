@@ -72,7 +72,7 @@ def write(folder: Path, data: Path, examples: dict[str, np.ndarray]) -> Prepared
 
     sizes = {"train": count, "validation": 1, "test": 1}
     num_frames, n_mels = examples["spectrogram"].shape[1:]
-    shape = Shape(num_frames, n_mels, NUM_TOKENS, NUM_GENRES, width=0)
+    shape = Shape("spectrogram", (num_frames, n_mels), NUM_TOKENS, NUM_GENRES, width=0)
     shards = builder.write(folder, shape=shape, splits={name: (n, records) for name, n in sizes.items()})
     meta = json.loads((data / "dataset.json").read_text("utf-8"))
     meta |= {"shards": shards, "splits": sizes, "num_genres": NUM_GENRES}

@@ -52,6 +52,7 @@ RUN = {
     "mgc-jax train --config manifest --data data/mine --workdir runs/mine": SMALL,
     "mgc-jax evaluate --workdir runs/mine --data data/mine --split test --json mine.json": [],
     "mgc-jax predict --workdir runs/mine my_music/audio/new_song.mp3 --lyrics my_music/lyrics/new_song.txt": [],
+    "mgc-jax predict --workdir musicnn my_music/audio/new_song.mp3": [],
     "mgc-jax explain --workdir runs/mine my_music/audio/new_song.mp3 --lyrics my_music/lyrics/new_song.txt "
     "--out explanation.png": ["--genres", "rock", "--json", "why.json"],
     "mgc-jax report --workdir runs/mine": ["--out", "runs/mine/report.html"],

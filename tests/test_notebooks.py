@@ -23,6 +23,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from sklearn.metrics import average_precision_score
 
+import mgc_jax
 from data_pipeline.genres import GenreVocabulary
 from mgc_jax.evaluation.scored import StoredScores
 
@@ -225,6 +226,9 @@ def test_quickstart(quickstart):
         check_genres(sound_alone, names)
     (own,) = shown(notebook, "own", "text/html")
     assert "data:audio/" in own
+    musicnn, trained = re.findall(r"<td[^>]*>(.*?)</td>", own, re.DOTALL)[1:]
+    check_genres(musicnn, mgc_jax.load("musicnn").genres)
+    check_genres(trained, names)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.prepare import write_shard
 from data_pipeline.prepare.shards import Part, Shape, Shard
 from data_pipeline.prepare.tfds_features import features
-from data_pipeline.prepare.workers import Processes, Run
+from data_pipeline.prepare.workers import Executor, Processes
 
 # isort: split
 import tensorflow_datasets as tfds
@@ -52,12 +52,12 @@ class MgcDataset(FileReaderBuilder):
         *,
         shape: Shape,
         splits: Mapping[str, tuple[int, Part]],
-        run: Run,
+        executor: Executor,
         progress: Callable[[int, int], None],
         num_shards: int | None,
         data_dir: str,
     ) -> None:
-        self._shape, self._given, self._run, self._progress = shape, splits, run, progress
+        self._shape, self._given, self._executor, self._progress = shape, splits, executor, progress
         self._config = shard_utils.ShardConfig(num_shards)
         super().__init__(data_dir=data_dir, file_format="array_record")
 
@@ -74,7 +74,9 @@ class MgcDataset(FileReaderBuilder):
         todo = [shard for of_split in splits.values() for shard in of_split]
         total, done = sum(count for count, _ in self._given.values()), 0
         self._progress(0, total)
-        for shard in self._run(functools.partial(write_shard.write, shape=self._shape), todo, write_shard.is_written):
+        for shard in self._executor(
+            functools.partial(write_shard.write, shape=self._shape), todo, write_shard.is_written
+        ):
             done += shard.last - shard.first
             self._progress(done, total)
         for shard in todo:
@@ -107,7 +109,7 @@ def write(
     *,
     shape: Shape,
     splits: Mapping[str, tuple[int, Part]],
-    run: Run = HERE,
+    executor: Executor = HERE,
     progress: Callable[[int, int], None] = lambda done, total: None,
     num_shards: int | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -124,7 +126,12 @@ def write(
     quiet.setLevel(logging.ERROR)
     try:
         dataset = MgcDataset(
-            shape=shape, splits=splits, run=run, progress=progress, num_shards=num_shards, data_dir=str(folder)
+            shape=shape,
+            splits=splits,
+            executor=executor,
+            progress=progress,
+            num_shards=num_shards,
+            data_dir=str(folder),
         )
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads, and there are none

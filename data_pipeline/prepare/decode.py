@@ -1,6 +1,7 @@
-"""Tracks -> cleaned lyrics and spectrograms on disk, in chunks, by workers; a killed run goes on where it was.
+"""Tracks -> cleaned lyrics and sound on disk, in chunks, by workers; a killed run goes on where it was.
 
-Axis letters: T frames, M mel bands.
+Sound is a spectrogram (T, M) uint8, or a frozen encoder's outputs (S, H) float16. Axis letters: T frames, M mel bands,
+S audio tokens, H the encoder's width.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import numpy as np
 
 from data_pipeline import lyrics
 from data_pipeline.audio import AudioError, load_clip, log_mel
-from data_pipeline.prepare import arrays, workers
+from data_pipeline.prepare import arrays, audio_features, workers
+from data_pipeline.prepare.audio_features import AudioEncoding
 from data_pipeline.prepare.options import PrepareOptions, Progress
-from data_pipeline.prepare.workers import Run
+from data_pipeline.prepare.workers import Executor
 from data_pipeline.schema import Track
 from data_pipeline.storage.files import replacing, sha256
 
@@ -58,17 +60,27 @@ class Decoded:
     outcomes: list[Outcome]
     fresh: int
 
-    def spectrogram(self, place: int) -> tuple[int, int]:
-        """Where the spectrogram (T, M) uint8 of the track at ``place`` lies: the number of its chunk, and its row."""
-        return place // _CHUNK, self.outcomes[place].row
+    def sound(self, index: int) -> tuple[int, int]:
+        """Where the sound of the track at ``index`` lies: the number of its chunk, and its row."""
+        return index // _CHUNK, self.outcomes[index].row
 
 
-def decode(tracks: Sequence[Track], work: Path, options: PrepareOptions, run: Run, progress: Progress) -> Decoded:
+def decode(
+    tracks: Sequence[Track],
+    work: Path,
+    options: PrepareOptions,
+    encoding: AudioEncoding | None,
+    executor: Executor,
+    progress: Progress,
+) -> Decoded:
     """Decode what ``work`` does not hold yet; the folder is emptied where it is of other tracks or options.
 
-    ``run`` has the workers, which must see ``work`` and the corpus. ``progress`` is called with the stage "decode".
+    ``executor`` has the workers, which must see ``work`` and the corpus; the audio encoder, where there is one, works
+    in this process behind them. ``progress`` is called with the stage "decode".
     """
-    plan = sha256([[t.row() for t in tracks], dataclasses.asdict(options.audio), options.data.require_lyrics, _CHUNK])
+    digest = encoding.digest if encoding else ""
+    audio = [dataclasses.asdict(options.audio), digest]
+    plan = sha256([[t.row() for t in tracks], audio, options.data.require_lyrics, _CHUNK])
     plan_file = work / "plan"
     if not plan_file.is_file() or plan_file.read_text(encoding="ascii") != plan:
         shutil.rmtree(work, ignore_errors=True)
@@ -79,7 +91,12 @@ def decode(tracks: Sequence[Track], work: Path, options: PrepareOptions, run: Ru
     remaining = sum(len(chunk.tracks) for chunk in todo)
     done = len(tracks) - remaining
     progress("decode", done, len(tracks))
-    for chunk in _run(todo, work, options, run):
+    if encoding:
+        for number in {chunk.number for chunk in chunks} - {chunk.number for chunk in todo}:
+            audio_features.encode(arrays.file(work, number), encoding)
+    for chunk in _run(todo, work, options, executor):
+        if encoding:
+            audio_features.encode(arrays.file(work, chunk.number), encoding)
         done += len(chunk.tracks)
         progress("decode", done, len(tracks))
     outcomes = []
@@ -89,11 +106,11 @@ def decode(tracks: Sequence[Track], work: Path, options: PrepareOptions, run: Ru
     return Decoded(outcomes, remaining)
 
 
-def _run(todo: Sequence[_Chunk], work: Path, options: PrepareOptions, run: Run) -> Iterator[_Chunk]:
+def _run(todo: Sequence[_Chunk], work: Path, options: PrepareOptions, executor: Executor) -> Iterator[_Chunk]:
     """Decodes the chunks and yields each one as soon as its files are in place."""
     decoded = set()
     job = functools.partial(_decode_chunk, work=work, options=options)
-    for chunk in run(job, todo, functools.partial(_is_done, work)):
+    for chunk in executor(job, todo, functools.partial(_is_done, work)):
         decoded.add(chunk.number)
         yield chunk
     # A decoder that takes its process down is found by giving it the tracks of the chunks it hit one by one.
@@ -105,21 +122,25 @@ def _run(todo: Sequence[_Chunk], work: Path, options: PrepareOptions, run: Run) 
 
 
 def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: bool = False) -> None:
-    """Decodes one chunk to ``<number>.npy`` (n, T, M) and ``<number>.jsonl``; the latter marks it as done."""
-    spectrograms: list[np.ndarray] = []
+    """Decodes one chunk to ``<number>.npy`` (n, T, M), or to waveforms for the audio encoder, and ``<number>.jsonl``;
+    the latter marks it as done."""
+    sounds: list[np.ndarray] = []
     outcomes = []
     decoded = (
         _decode_apart(chunk.tracks, options) if apart else (decode_track(track, options) for track in chunk.tracks)
     )
-    for outcome, spectrogram in decoded:
-        if spectrogram is not None:
-            outcome = dataclasses.replace(outcome, row=len(spectrograms))
-            spectrograms.append(spectrogram)
+    for outcome, sound in decoded:
+        if sound is not None:
+            outcome = dataclasses.replace(outcome, row=len(sounds))
+            sounds.append(sound)
         outcomes.append(outcome)
-    shape = (0, options.audio.num_frames, options.audio.n_mels)
+    audio, target = options.audio, arrays.file(work, chunk.number)
+    none = np.zeros((0, audio.num_frames, audio.n_mels), np.uint8)
+    if audio.input == "features":
+        target, none = audio_features.waveforms(target), np.zeros((0, audio.num_samples), np.float32)
     # Two workers may be given the same chunk.
-    with replacing(arrays.file(work, chunk.number)) as partial, partial.open("wb") as file:
-        np.save(file, np.stack(spectrograms) if spectrograms else np.zeros(shape, np.uint8), allow_pickle=False)
+    with replacing(target) as partial, partial.open("wb") as file:
+        np.save(file, np.stack(sounds) if sounds else none, allow_pickle=False)
     with replacing(_outcome_file(work, chunk.number)) as partial, partial.open("w", encoding="utf-8") as text:
         text.writelines(json.dumps(dataclasses.asdict(outcome)) + "\n" for outcome in outcomes)
 
@@ -139,7 +160,8 @@ def _decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[
 
 
 def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, np.ndarray | None]:
-    """One track's lyrics and spectrogram (T, M), or why it is left out."""
+    """One track's lyrics and spectrogram (T, M), or its waveform (samples,) for the audio encoder; or why it is left
+    out."""
     try:
         if track.lyrics_file is not None:
             text = lyrics.read_lyrics_file(track.lyrics_file)
@@ -151,10 +173,11 @@ def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, np.nda
     if options.data.require_lyrics and text is None:
         return Outcome(track.id, audio, -1, NO_LYRICS, False, None), None
     try:
-        spectrogram = log_mel(load_clip(track.audio, options.audio), options.audio)
+        clip = load_clip(track.audio, options.audio)
     except AudioError as error:
         return Outcome(track.id, audio, -1, str(error), True, None), None
-    return Outcome(track.id, audio, 0, None, False, text), spectrogram
+    sound = clip if options.audio.input == "features" else log_mel(clip, options.audio)
+    return Outcome(track.id, audio, 0, None, False, text), sound
 
 
 def _is_done(work: Path, chunk: _Chunk) -> bool:

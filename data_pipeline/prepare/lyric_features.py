@@ -72,7 +72,7 @@ class LyricFeatures:
         return self._width
 
     @property
-    def places(self) -> np.ndarray:
+    def positions(self) -> np.ndarray:
         """Where every track's outputs lie (tracks, 3): number of the batch, first row, row behind."""
         return self._places
 
@@ -81,9 +81,9 @@ class LyricFeatures:
         return hidden(self._arrays, self._places[track], self._max_tokens, self._width)
 
 
-def hidden(batches: Arrays, place: np.ndarray, length: int, width: int) -> np.ndarray:
-    """The hidden states (``length``, ``width``) float16 of one track at its ``place`` (3,), 0 behind its lyrics."""
-    number, start, end = place.tolist()
+def hidden(batches: Arrays, position: np.ndarray, length: int, width: int) -> np.ndarray:
+    """The hidden states (``length``, ``width``) float16 of one track at its ``position`` (3,), 0 behind its lyrics."""
+    number, start, end = position.tolist()
     states = np.zeros((length, width), np.float16)
     if end > start:
         states[: end - start] = batches[number][start:end]

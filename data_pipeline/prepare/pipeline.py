@@ -22,15 +22,16 @@ from data_pipeline.audio import RANGE_DB
 from data_pipeline.errors import InputError
 from data_pipeline.prepare import examples, selection
 from data_pipeline.prepare import report as reports
+from data_pipeline.prepare.audio_features import AudioEncoding
 from data_pipeline.prepare.decode import Decoded, decode
 from data_pipeline.prepare.examples import Examples
 from data_pipeline.prepare.lyric_features import Encode, LyricFeatures, padded
 from data_pipeline.prepare.options import PrepareOptions, Progress
-from data_pipeline.prepare.selection import Kept, Selection
+from data_pipeline.prepare.selection import DecodedTrack, Selection
 from data_pipeline.prepare.shards import Part, Shape
-from data_pipeline.prepare.workers import Processes, Run
+from data_pipeline.prepare.workers import Executor, Processes
 from data_pipeline.reading.prepared_data import FORMAT
-from data_pipeline.schema import SPLITS, Corpus
+from data_pipeline.schema import AUDIO, SPLITS, Corpus
 from data_pipeline.storage import bucket
 from data_pipeline.storage.bucket import Bucket
 from data_pipeline.storage.files import final_name, sha256, write_tsv
@@ -46,13 +47,15 @@ def prepare(
     options: PrepareOptions,
     *,
     encode: Encode | None = None,
-    run: Run | None = None,
+    audio_encoding: AudioEncoding | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Writes the data set of ``corpus`` to ``out``, a folder or an address like ``gs://bucket/folder``.
 
-    ``encode`` is the lyrics encoder, wanted where ``options.lyrics.input`` is ``features``.
-    ``run`` has the workers: without it, processes of this machine.
+    ``encode`` is the lyrics encoder, wanted where ``options.lyrics.input`` is ``features``; ``audio_encoding`` is the
+    audio encoder, wanted where ``options.audio.input`` is.
+    ``executor`` has the workers: without it, processes of this machine.
     ``progress(stage, done, total)`` is called with the stages "decode", "lyrics", "encode", "write" and "upload". A
     complete data set of the same corpus and options is left alone. Returns the data set's report. Raises InputError
     in one sentence for whatever stands in the way.
@@ -60,32 +63,48 @@ def prepare(
     extras.check("Preparing a data set", "train")
     progress = progress or (lambda stage, done, total: None)
     if bucket.is_address(out):
-        return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, run, progress)
+        return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, audio_encoding, executor, progress)
     out = Path(out)
     try:
-        return _prepare(corpus, out, options, encode, run, progress)
+        return _prepare(corpus, out, options, encode, audio_encoding, executor, progress)
     except OSError as error:
         raise InputError(f"The data set cannot be written to {out}: {error.strerror or error}.") from error
 
 
 def _prepare_for_bucket(
-    corpus: Corpus, target: Bucket, options: PrepareOptions, encode: Encode | None, run: Run | None, progress: Progress
+    corpus: Corpus,
+    target: Bucket,
+    options: PrepareOptions,
+    encode: Encode | None,
+    audio_encoding: AudioEncoding | None,
+    executor: Executor | None,
+    progress: Progress,
 ) -> dict[str, Any]:
     report = _complete(target.address, target.names(), target.read_text, _digest(corpus, options))
     if report is None:
         target.check_writable()
         folder = target.staging()
-        report = prepare(corpus, folder, options, encode=encode, run=run, progress=progress)
+        report = prepare(
+            corpus, folder, options, encode=encode, audio_encoding=audio_encoding, executor=executor, progress=progress
+        )
         target.upload(folder, functools.partial(progress, "upload"))
         shutil.rmtree(folder, ignore_errors=True)
     return report
 
 
 def _prepare(
-    corpus: Corpus, out: Path, options: PrepareOptions, encode: Encode | None, run: Run | None, progress: Progress
+    corpus: Corpus,
+    out: Path,
+    options: PrepareOptions,
+    encode: Encode | None,
+    audio_encoding: AudioEncoding | None,
+    executor: Executor | None,
+    progress: Progress,
 ) -> dict[str, Any]:
     if (encode is None) != (options.lyrics.input == "tokens"):
         raise ValueError(f"lyrics.input {options.lyrics.input!r} and encode do not fit each other")
+    if (audio_encoding is None) != (options.audio.input == "spectrogram"):
+        raise ValueError(f"audio.input {options.audio.input!r} and audio_encoding do not fit each other")
     started = time.monotonic()
     digest = _digest(corpus, options)
     complete = _claim(out, digest)
@@ -98,7 +117,7 @@ def _prepare(
 
     tracks, filtered = selection.candidates(corpus, options.data)
     decoding = time.monotonic()
-    decoded = decode(tracks, out / "work", options, run or Processes(options.workers), progress)
+    decoded = decode(tracks, out / "work", options, audio_encoding, executor or Processes(options.workers), progress)
     decode_seconds = time.monotonic() - decoding
     chosen = selection.select(corpus, tracks, filtered, decoded.outcomes, options.data)
 
@@ -115,7 +134,11 @@ def _prepare(
             progress=functools.partial(progress, "encode"),
         )
     writing = time.monotonic()
-    shards = _write_shards(out, chosen, decoded, tokens, options, features, run or Processes(1), progress)
+    audio = options.audio
+    audio_shape = audio_encoding[1:3] if audio_encoding else (audio.num_frames, audio.n_mels)
+    shards = _write_shards(
+        out, chosen, decoded, tokens, options, features, audio_shape, executor or Processes(1), progress
+    )
     write_seconds = time.monotonic() - writing
 
     chosen.vocabulary.save(out / "genres.json")
@@ -134,7 +157,8 @@ def _prepare(
     write_json(out / "report.json", report)
     meta = {
         "format": FORMAT,
-        "audio": dataclasses.asdict(options.audio),
+        "audio": dataclasses.asdict(audio),
+        "audio_encoder": audio_encoding and audio_encoding.to_json(),
         "reference": "clip maximum",
         "range_db": RANGE_DB,
         "lyrics": {
@@ -194,15 +218,15 @@ def _digest(corpus: Corpus, options: PrepareOptions) -> str:
     return sha256([options.content(), [track.row() for track in corpus.tracks], [r.id for r in corpus.rejected]])
 
 
-def _tokenise(items: Sequence[Kept], tokenizer: lyrics.LyricsTokenizer, progress: Progress) -> list[np.ndarray]:
+def _tokenise(items: Sequence[DecodedTrack], tokenizer: lyrics.LyricsTokenizer, progress: Progress) -> list[np.ndarray]:
     """The word pieces of every track, none for a track without lyrics."""
     tokens = [np.zeros(0, np.uint16)] * len(items)
-    places = [i for i, item in enumerate(items) if item.text is not None]
-    for first in range(0, len(places), 512):
-        part = places[first : first + 512]
+    with_text = [i for i, item in enumerate(items) if item.text is not None]
+    for first in range(0, len(with_text), 512):
+        part = with_text[first : first + 512]
         for i, ids in zip(part, tokenizer.encode_batch([items[i].text or "" for i in part]), strict=True):
             tokens[i] = ids
-        progress("lyrics", first + len(part), len(places))
+        progress("lyrics", first + len(part), len(with_text))
     return tokens
 
 
@@ -213,7 +237,8 @@ def _write_shards(
     tokens: Mapping[str, Sequence[np.ndarray]],
     options: PrepareOptions,
     features: LyricFeatures | None,
-    run: Run,
+    audio_shape: tuple[int, int],
+    executor: Executor,
     progress: Progress,
 ) -> dict[str, list[dict[str, Any]]]:
     """Writes all splits; ``features`` are in the splits' order."""
@@ -221,7 +246,7 @@ def _write_shards(
         builder,  # TensorFlow is imported here and not before, and in no process that decodes
     )
 
-    work, audio, width = out / "work", options.audio, features.width if features else 0
+    work, audio, width = out / "work", options.audio.input, features.width if features else 0
     parts: dict[str, tuple[int, Part]] = {}
     first = 0
     for name in SPLITS:
@@ -230,22 +255,23 @@ def _write_shards(
         examples.save(
             work / name,
             {
-                "spectrogram": np.array([decoded.spectrogram(item.place) for item in members]),
+                "sound": np.array([decoded.sound(item.index) for item in members]),
                 "tokens": ids,
                 "num_tokens": num_tokens,
                 "labels": chosen.vocabulary.encode_all([item.track.genres for item in members]),
                 "id": np.array([item.track.id for item in members]),
-                **({"lyrics_features": features.places[first:last]} if features else {}),
+                **({"lyrics_features": features.positions[first:last]} if features else {}),
             },
         )
-        parts[name] = (len(members), Examples(work / name, work, work / "features" if features else None, width))
+        encoded = work / "features" if features else None
+        parts[name] = (len(members), Examples(work / name, AUDIO[audio], work, encoded, width))
         first = last
     shutil.rmtree(out / _SHARDS, ignore_errors=True)
     shards = builder.write(
         out / _SHARDS,
-        shape=Shape(audio.num_frames, audio.n_mels, options.lyrics.max_tokens, chosen.vocabulary.size, width),
+        shape=Shape(audio, audio_shape, options.lyrics.max_tokens, chosen.vocabulary.size, width),
         splits=parts,
-        run=run,
+        executor=executor,
         progress=functools.partial(progress, "write"),
     )
     for files in shards.values():
@@ -260,6 +286,6 @@ def _write_tracks(path: Path, chosen: Selection, tokens: Mapping[str, Sequence[n
     for name in SPLITS:
         for i, item in enumerate(chosen.members[name]):
             track = item.track
-            place = (name, i, track.id, track.artist or "", track.title or "", str(track.audio))
-            rows.append((*place, len(tokens[name][i])))
+            columns = (name, i, track.id, track.artist or "", track.title or "", str(track.audio))
+            rows.append((*columns, len(tokens[name][i])))
     write_tsv(path, ["split", "index", "id", "artist", "title", "audio", "tokens"], rows)

@@ -16,12 +16,12 @@ from data_pipeline.schema import SPLITS, Corpus, Rejected, Track
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept:
-    """A decoded track on its way into the shards; ``place`` is its own among the candidates."""
+class DecodedTrack:
+    """A decoded track on its way into the shards; ``index`` is its own among the candidates."""
 
     track: Track
     text: str | None
-    place: int
+    index: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Selection:
     """
 
     vocabulary: GenreVocabulary
-    members: Mapping[str, Sequence[Kept]]
+    members: Mapping[str, Sequence[DecodedTrack]]
     quarantine: tuple[Rejected, ...]
     filtered: tuple[Rejected, ...]
 
@@ -61,7 +61,7 @@ def candidates(corpus: Corpus, wanted: DataConfig) -> tuple[list[Track], list[Re
     if not passed:
         raise InputError(_nothing_left(corpus.rejected, filtered))
     # Counts only fall from here on, so a track without a frequent genre can be spared the decoding.
-    frequent = genres.build([track.genres for track in passed], wanted.min_genre_tracks, 0, wanted.aliases)
+    frequent = genres.make_vocabulary([track.genres for track in passed], wanted.min_genre_tracks, 0, wanted.aliases)
     worth: list[Track] = []
     for track in passed:
         if frequent.encode(track.genres).any():
@@ -84,15 +84,15 @@ def select(
         InputError: no track or no genre is left, or a split would be empty.
     """
     quarantine, filtered = [*corpus.rejected], [*filtered]
-    kept: list[Kept] = []
-    for place, (track, outcome) in enumerate(zip(tracks, outcomes, strict=True)):
+    kept: list[DecodedTrack] = []
+    for index, (track, outcome) in enumerate(zip(tracks, outcomes, strict=True)):
         if outcome.reason is None:
-            kept.append(Kept(track, outcome.text, place))
+            kept.append(DecodedTrack(track, outcome.text, index))
         else:
             (quarantine if outcome.broken else filtered).append(Rejected(track.id, outcome.file, outcome.reason))
     if not kept:
         raise InputError(_nothing_left(quarantine, filtered))
-    vocabulary = genres.build(
+    vocabulary = genres.make_vocabulary(
         [item.track.genres for item in kept], wanted.min_genre_tracks, wanted.max_genres, wanted.aliases
     )
     labelled = []

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from data_pipeline.audio import AudioInput
 
 Part = Callable[[int, int], Iterable[dict[str, Any]]]
 """Gives the examples first .. last - 1 of a split; sent to the workers where they are other processes."""
 
 
 class Shape(NamedTuple):
-    """The axes of an example; ``width`` H of the frozen encoder's outputs is 0 where they are not stored."""
+    """The axes of an example: ``audio`` (T, M) of a spectrogram or (S, H) of a frozen encoder's outputs, by ``input``;
+    ``width`` H of the frozen lyrics encoder's outputs is 0 where they are not stored."""
 
-    num_frames: int
-    num_mels: int
+    input: AudioInput
+    audio: tuple[int, int]
     max_tokens: int
     num_genres: int
     width: int
@@ -22,8 +26,8 @@ class Shape(NamedTuple):
     @property
     def bytes(self) -> int:
         """What an example takes, but for its few numbers and its id."""
-        lyrics = self.max_tokens * (2 + 2 * self.width)
-        return self.num_frames * self.num_mels + lyrics + self.num_genres
+        audio = math.prod(self.audio) * (1 if self.input == "spectrogram" else 2)
+        return audio + self.max_tokens * (2 + 2 * self.width) + self.num_genres
 
 
 class Shard(NamedTuple):

@@ -31,8 +31,8 @@ def assign(
         groups = np.arange(len(track_ids))
     else:
         keys = [("track", t) if a is None else ("artist", a) for t, a in zip(track_ids, artists, strict=True)]
-        places = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-        groups = np.array([places[key] for key in keys], np.int64)
+        numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+        groups = np.array([numbers[key] for key in keys], np.int64)
     num_groups = int(groups.max()) + 1 if len(groups) else 0
     if num_groups < len(SPLITS):
         unit = "tracks" if kind == "random" else "artists"

@@ -6,6 +6,7 @@ from typing import Any
 
 from data_pipeline import host_tensorflow  # noqa: F401
 from data_pipeline.prepare.shards import Shape
+from data_pipeline.schema import AUDIO
 
 # isort: split
 import numpy as np
@@ -13,8 +14,8 @@ import tensorflow_datasets as tfds
 
 
 def features(shape: Shape) -> tfds.features.FeaturesDict:
-    """The stored example as raw little-endian bytes: spectrogram (T, M), tokens (L,), labels (G,), and where the
-    encoder has run already lyrics_features (L, H)."""
+    """The stored example as raw little-endian bytes: spectrogram (T, M) or audio_features (S, H), tokens (L,), labels
+    (G,), and where the lyrics encoder has run already lyrics_features (L, H)."""
 
     def raw(shape: tuple[int, ...], dtype: Any) -> tfds.features.Tensor:
         # The default would store every uint8 as an int64 varint.
@@ -23,7 +24,7 @@ def features(shape: Shape) -> tfds.features.FeaturesDict:
     encoded = {"lyrics_features": raw((shape.max_tokens, shape.width), np.float16)} if shape.width else {}
     return tfds.features.FeaturesDict(
         {
-            "spectrogram": raw((shape.num_frames, shape.num_mels), np.uint8),
+            AUDIO[shape.input]: raw(shape.audio, np.uint8 if shape.input == "spectrogram" else np.float16),
             "tokens": raw((shape.max_tokens,), np.uint16),
             **encoded,
             "num_tokens": tfds.features.Scalar(np.int32),

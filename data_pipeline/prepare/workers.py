@@ -8,6 +8,7 @@ import dataclasses
 import multiprocessing
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
@@ -15,9 +16,10 @@ from typing import Protocol, TypeVar
 from data_pipeline.errors import InputError
 
 T = TypeVar("T")
+_AHEAD = 3  # items that wait or are worked on, for each process
 
 
-class Run(Protocol):
+class Executor(Protocol):
     """Does a job with every item, wherever its workers are.
 
     Items come back as soon as they are done; an item on which its worker process ended does not. What a job leaves are
@@ -31,7 +33,10 @@ class Run(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Processes:
-    """This machine's worker processes: so many, or one for each core; one does without."""
+    """This machine's worker processes: so many, or one for each core; one does without.
+
+    They run ahead of whoever takes the items by a few of them, and no more: what they leave may be large.
+    """
 
     number: int = 0
 
@@ -44,20 +49,24 @@ class Processes:
             return
         crashed = False
         with pool(processes) as executor:
-            futures = {}
+            waiting, running = deque(items), dict[concurrent.futures.Future[object], T]()
             try:
-                for item in items:
+                while waiting or running:
                     try:
-                        futures[executor.submit(job, item)] = item
+                        while waiting and len(running) < _AHEAD * processes:
+                            running[executor.submit(job, waiting[0])] = waiting[0]
+                            waiting.popleft()
                     except BrokenProcessPool:
-                        crashed = True
-                for future in concurrent.futures.as_completed(futures):
-                    try:
-                        future.result()
-                    except BrokenProcessPool:
-                        crashed = True
-                    else:
-                        yield futures[future]
+                        crashed, waiting = True, deque()
+                    done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                    for future in done:
+                        item = running.pop(future)
+                        try:
+                            future.result()
+                        except BrokenProcessPool:
+                            crashed = True
+                        else:
+                            yield item
             finally:
                 executor.shutdown(wait=True, cancel_futures=True)
         if crashed:

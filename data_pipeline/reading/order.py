@@ -47,8 +47,8 @@ class TrainingOrder:
         """The examples (B,) int32 of the global batch of training step ``step``."""
         if step < 0:
             raise InputError(f"The step must not be negative, but is {step}.")
-        epoch, place = divmod(step, self.steps_per_epoch)
-        return self._epoch(epoch)[place]
+        epoch, index = divmod(step, self.steps_per_epoch)
+        return self._epoch(epoch)[index]
 
     def length(self, step: int) -> int | None:
         """The tokens that the longest lyrics of the step's batch need, up to a bucket; None where nothing is cut."""

@@ -1,6 +1,6 @@
 """A prepared data set -> numpy batches by step: for training through tf.data, for evaluation without TensorFlow.
 
-Axis letters: B batch, T frames, M mel bands, L lyric tokens, G genres.
+Axis letters: B batch, T frames, M mel bands, S audio tokens, L lyric tokens, H an encoder's width, G genres.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.reading import order
 from data_pipeline.reading.records import Records
-from data_pipeline.schema import BATCH_KEYS, LYRICS, SPLITS, Batch
+from data_pipeline.schema import AUDIO, BATCH_KEYS, LYRICS, SPLITS, Batch
 from data_pipeline.storage.bucket import Bucket, is_address
 from data_pipeline.storage.files import stays_inside
 from data_pipeline.storage.json_file import read_json
@@ -47,6 +47,15 @@ class PreparedData:
         """Which tracks and genres were kept and how the tracks were split: the fields of ``DataConfig`` as JSON."""
         try:
             self.audio = AudioSpec(**self.meta["audio"])
+            encoder = self.meta["audio_encoder"] if self.audio.input == "features" else {}
+            self.audio_encoder_sha256 = str(encoder.get("sha256", ""))
+            """Empty for spectrograms, which no encoder has heard."""
+            self.audio_licence = str(encoder.get("licence", ""))
+            """Of the audio encoder's weights."""
+            self.audio_shape = (self.audio.num_frames, self.audio.n_mels)
+            """(T, M) of a spectrogram, or (S, H) of features."""
+            if encoder:
+                self.audio_shape = (_count(encoder["tokens"]), _count(encoder["width"]))
             self.encoder = str(self.meta["lyrics"]["encoder"])
             self.encoder_sha256 = str(self.meta["lyrics"]["sha256"])
             self.max_tokens = _count(self.meta["lyrics"]["max_tokens"])
@@ -211,7 +220,7 @@ class PreparedData:
         An index of -1 becomes a row that repeats the first track, with weight 0.
         """
         shapes = {
-            "spectrogram": (self.audio.num_frames, self.audio.n_mels),
+            AUDIO[self.audio.input]: self.audio_shape,
             "tokens": (self.max_tokens,),
             "labels": (self.vocabulary.size,),
         }
@@ -244,7 +253,8 @@ class PreparedData:
         return batch
 
     def _batch_keys(self) -> tuple[str, ...]:
-        return (*BATCH_KEYS, "lyrics_features") if self.lyrics_width else BATCH_KEYS
+        lyrics = ("lyrics_features",) if self.lyrics_width else ()
+        return (AUDIO[self.audio.input], *BATCH_KEYS, *lyrics)
 
     def check_shards(self) -> None:
         """Raises InputError naming a shard that is missing or cut short, before a model is built for nothing."""
@@ -288,27 +298,27 @@ def example_fields(record: bytes) -> dict[str, memoryview]:
     return fields
 
 
-def _messages(view: memoryview, place: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where each length-delimited field of a protocol buffer that lies from ``place`` to ``end`` begins and ends."""
-    while place < end:
-        tag, length, place = view[place], view[place + 1], place + 2
+def _messages(view: memoryview, position: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where each length-delimited field of a protocol buffer that lies from ``position`` to ``end`` begins and ends."""
+    while position < end:
+        tag, length, position = view[position], view[position + 1], position + 2
         if length > 127:
-            length, place = _varint(view, place - 1)
-        if tag & 7 != 2 or tag > 127 or place + length > end:
+            length, position = _varint(view, position - 1)
+        if tag & 7 != 2 or tag > 127 or position + length > end:
             raise ValueError("a record is not a tf.train.Example")
-        yield place, place + length
-        place += length
+        yield position, position + length
+        position += length
 
 
-def _varint(view: memoryview, place: int) -> tuple[int, int]:
-    """A base-128 number and the place behind it."""
+def _varint(view: memoryview, position: int) -> tuple[int, int]:
+    """A base-128 number and the position behind it."""
     number = shift = 0
     while True:
-        byte = view[place]
-        place += 1
+        byte = view[position]
+        position += 1
         number |= (byte & 127) << shift
         if byte < 128:
-            return number, place
+            return number, position
         shift += 7
 
 
@@ -326,6 +336,7 @@ def _aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 
 _TYPES = {
     "spectrogram": "uint8",
+    "audio_features": "float16",
     "tokens": "int32",
     "lyrics_features": "float16",
     "num_tokens": "int32",
@@ -333,7 +344,7 @@ _TYPES = {
     "index": "int32",
     "weight": "float32",
 }
-_STORED = {"spectrogram": "u1", "tokens": "<u2", "lyrics_features": "<f2", "labels": "u1"}
+_STORED = {"spectrogram": "u1", "audio_features": "<f2", "tokens": "<u2", "lyrics_features": "<f2", "labels": "u1"}
 _RECORDS_AT_ONCE = 32  # few enough for their memory to be reused from part to part, instead of mapped afresh
 _BROKEN_RECORD = (ValueError, LookupError, OverflowError, RuntimeError)
 _PARALLEL_BATCHES = max(2, min(8, (os.cpu_count() or 1) // 2))

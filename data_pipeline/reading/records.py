@@ -44,14 +44,14 @@ class Records:
         """
         if len(index) and not 0 <= index.min() <= index.max() < len(self):
             raise IndexError(f"there are {len(self)} records")
-        found: list[bytes] = [b""] * len(index)
+        ordered: list[bytes] = [b""] * len(index)
         shards = np.searchsorted(self._firsts, index, side="right") - 1
         for shard in np.unique(shards):
-            places = np.flatnonzero(shards == shard)
+            positions = np.flatnonzero(shards == shard)
             try:
-                records = self._readers[shard].read((index[places] - self._firsts[shard]).tolist())
+                records = self._readers[shard].read((index[positions] - self._firsts[shard]).tolist())
             except (ValueError, RuntimeError) as error:
                 raise ValueError(f"{self._names[shard]}: {error}") from error
-            for place, record in zip(places.tolist(), records, strict=True):
-                found[place] = record
-        return found
+            for position, record in zip(positions.tolist(), records, strict=True):
+                ordered[position] = record
+        return ordered

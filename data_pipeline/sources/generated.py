@@ -189,8 +189,8 @@ def _write_tables(out: Path, plans: list[world.Plan], seed: int) -> None:
         seconds = np.sort(rng.integers(0, 90 * 24 * 3600, listened.size))
         times = np.datetime64("2019-01-01T00:00:00") + seconds
         name = f"user_{user:05d}"
-        for place, time in zip(listened, times, strict=True):
-            history.append((name, plans[place].id, str(time)[:16].replace("T", " ")))
+        for index, time in zip(listened, times, strict=True):
+            history.append((name, plans[index].id, str(time)[:16].replace("T", " ")))
     _write_table(out / "id_information.csv", ("id", "artist", "song", "album_name"), information)
     _write_table(out / "id_genres.csv", ("id", "genres"), genres)
     _write_table(out / "id_tags.csv", ("id", "tags"), tags)

@@ -130,20 +130,20 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> _Table:
             if name not in header:
                 found = ", ".join(header) or "nothing"
                 raise InputError(f"{path} has no column {name!r} (TAB-separated header found: {found}).")
-        places = {name: header.index(name) for name in columns}
+        positions = {name: header.index(name) for name in columns}
         for row in reader:
             if not any(row):
                 continue
             where = f"{path.name}:{reader.line_num}"
-            id_ = row[places["id"]].strip() if len(row) > places["id"] else ""
-            if len(row) <= max(places.values()):
+            id_ = row[positions["id"]].strip() if len(row) > positions["id"] else ""
+            if len(row) <= max(positions.values()):
                 reason = f"{len(row)} columns instead of {len(header)}"
                 table.rejected.append(Rejected(id_, where, reason))
                 table.short.add(id_)
             elif id_ in table.rows:
                 table.rejected.append(Rejected(id_, where, "duplicate id; the first row is kept"))
             else:
-                table.rows[id_] = {name: row[place] for name, place in places.items()}
+                table.rows[id_] = {name: row[position] for name, position in positions.items()}
     except csv.Error as error:
         raise InputError(f"{path} is not a TAB-separated table (line {reader.line_num}: {error}).") from None
     # A later whole row redeems an id whose first row was cut off.

@@ -274,8 +274,8 @@ def _play_bass(track: _Track, sound: Sound, roots: list[float]) -> None:
         for offset in offsets
     }
     for bar in range(track.bars):
-        for place, step in enumerate(steps):
-            note = notes[roots[bar % 4], offsets[place % len(offsets)]]
+        for index, step in enumerate(steps):
+            note = notes[roots[bar % 4], offsets[index % len(offsets)]]
             track.add(note, bar, step, sound.bass_level)
 
 
@@ -298,8 +298,8 @@ def _play_chords(track: _Track, sound: Sound, roots: list[float], minor: bool, t
         chords[root] = notes if sound.chords == "pluck" else [np.sum(notes, axis=0)]
     for bar in range(track.bars):
         notes = chords[roots[bar % 4]]
-        for place, step in enumerate(steps):
-            track.add(notes[place % len(notes)], bar, step, track.rng.uniform(0.8, 1.0) * 0.6)
+        for index, step in enumerate(steps):
+            track.add(notes[index % len(notes)], bar, step, track.rng.uniform(0.8, 1.0) * 0.6)
 
 
 def _play_lead(track: _Track, sound: Sound, key: float, minor: bool, traits: _Traits) -> None:

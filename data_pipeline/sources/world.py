@@ -142,12 +142,12 @@ def make_plans(tracks: int, seed: int) -> list[Plan]:
     rates = np.cumsum([genre.rate for genre in GENRES.values()])
     # Even steps through the rates and not draws: in a small corpus too, every genre then has its share of artists.
     steps = (world.permutation(count) + world.random()) / count * rates[-1]
-    homes = [list(GENRES)[place] for place in np.searchsorted(rates, steps)]
+    homes = [list(GENRES)[index] for index in np.searchsorted(rates, steps)]
     artists = [_make_artist(world, seed, number, home) for number, home in enumerate(homes)]
     share = world.dirichlet(np.full(count, 12.0))
     owners = world.choice(count, tracks, p=share)
     dirty = world.permutation(tracks)[: round(tracks * DIRT_SHARE)]
-    dirt = {int(index): DIRT[place % len(DIRT)] for place, index in enumerate(dirty)}
+    dirt = {int(track): DIRT[number % len(DIRT)] for number, track in enumerate(dirty)}
     plans = [_make_plan(index, artists[owners[index]], seed, dirt.get(index)) for index in range(tracks)]
     if len({plan.id for plan in plans}) < tracks:  # 62**16 ids: only a broken generator gets here
         raise AssertionError("two tracks drew the same id")

@@ -22,13 +22,13 @@ class Collective(NamedTuple):
 
 def of(program: str) -> list[Collective]:
     """Those of a program in XLA's text form, the largest first. One in a loop's body counts once."""
-    found: Counter[tuple[str, int]] = Counter()
+    counts: Counter[tuple[str, int]] = Counter()
     for result, kind, started in INSTRUCTION.findall(program):
         arrays = program_text.sizes(result)
         if started and kind != "all-reduce":  # (operands, results, their contexts)
             arrays = arrays[1:2]
-        found[kind, sum(arrays)] += 1
-    return sorted((Collective(*key, times) for key, times in found.items()), key=lambda c: (-c.bytes, c.kind))
+        counts[kind, sum(arrays)] += 1
+    return sorted((Collective(*key, times) for key, times in counts.items()), key=lambda c: (-c.bytes, c.kind))
 
 
 def sent(collective: Collective, chips: int) -> float:

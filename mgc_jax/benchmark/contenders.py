@@ -16,7 +16,7 @@ from mgc_jax.runtime import sharding
 from mgc_jax.training import memory, state, steps
 from mgc_jax.training.batches import Batch, ResidentBatch, StreamedBatch
 from mgc_jax.training.feed import Timed, prefetch
-from mgc_jax.training.objective import make_optimiser, step_recipe
+from mgc_jax.training.objective import make_objective, make_optimiser
 from mgc_jax.training.step_by_length import StepByLength
 
 
@@ -48,7 +48,7 @@ class FusedStep:
         batches = self._batches(workload, placement, mesh)
         first = next(batches)
         start = time.monotonic()
-        step = steps.make_train_step(self._network, self._state, optimiser, step_recipe(config))
+        step = steps.make_train_step(self._network, self._state, optimiser, make_objective(config))
         shapes = first.with_length(config.lyrics.max_tokens)
         self._longest = memory.compile_step(step, self._state, self._network.frozen, shapes, mesh.shape["data"])
         self._step = StepByLength(step, config.lyrics.max_tokens, self._longest)

@@ -31,15 +31,15 @@ def race(workload: Workload, contenders: Sequence[Contender], *, rounds: int, st
         contender.run(WARM_UP)
         bar.update(1, contender.name)
     for number in range(rounds):
-        for place, contender in enumerate(contenders):
+        for index, contender in enumerate(contenders):
             start = time.perf_counter()
             contender.run(steps)
-            seconds[number, place] = (time.perf_counter() - start) / steps
+            seconds[number, index] = (time.perf_counter() - start) / steps
             bar.update(1, contender.name)
     bar.close()
     return [
-        _row(workload, contender, seconds[:, place], seconds[:, place] / seconds[:, 0])
-        for place, contender in enumerate(contenders)
+        _row(workload, contender, seconds[:, index], seconds[:, index] / seconds[:, 0])
+        for index, contender in enumerate(contenders)
     ]
 
 

@@ -19,7 +19,7 @@ from mgc_jax.network.state import untrained_shapes
 from mgc_jax.runtime import sharding
 from mgc_jax.training import memory, state, steps
 from mgc_jax.training.batches import StreamedBatch
-from mgc_jax.training.objective import make_optimiser, step_recipe
+from mgc_jax.training.objective import make_objective, make_optimiser
 
 QUIET = {
     "TPU_SKIP_MDS_QUERY": "1",
@@ -82,12 +82,12 @@ def compile_for(
     optimiser = make_optimiser(config, steps_per_epoch=1000)
     network, model = untrained_shapes(config, load.num_genres, load.encoder, mesh)
     shapes = state.shapes(network, model, optimiser)
-    place = sharding.batch_sharding(mesh)
+    layout = sharding.batch_sharding(mesh)
     arrays = {
-        key: jax.ShapeDtypeStruct((config.train.batch_size, *x.shape[1:]), x.dtype, sharding=place)
+        key: jax.ShapeDtypeStruct((config.train.batch_size, *x.shape[1:]), x.dtype, sharding=layout)
         for key, x in load.examples.items()
     }
-    step = steps.make_train_step(network, shapes, optimiser, step_recipe(config))
+    step = steps.make_train_step(network, shapes, optimiser, make_objective(config))
     chip = chips.CHIPS[mesh.devices.flat[0].device_kind]
     batch = StreamedBatch(arrays)
     compiled = memory.compile_step(step, shapes, network.frozen, batch, mesh.shape["data"], limit=chip.memory)

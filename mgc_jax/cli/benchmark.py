@@ -21,7 +21,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from data_pipeline.storage.json_file import write_json
-    from mgc_jax.benchmark import contenders, race, report, workload
+    from mgc_jax.benchmark import contenders, race, table, workload
     from mgc_jax.network import build
 
     if options.against:
@@ -34,10 +34,10 @@ def _run(options: argparse.Namespace) -> None:
         if options.against:
             racers += [rivals.SameWork(load), rivals.AsAUser(load)]
         rows += race.race(load, racers, rounds=options.rounds, steps=options.steps)
-    result = report.of(options.size, build.compute_dtype(loads[0].config), options.rounds, options.steps, rows)
+    result = table.of(options.size, build.compute_dtype(loads[0].config), options.rounds, options.steps, rows)
     if options.json:
         write_json(options.json, result)
-    print(report.markdown(result))
+    print(table.markdown(result))
 
 
 COMMAND = Command(

@@ -22,7 +22,7 @@ def _run(options: argparse.Namespace) -> None:
     jax.config.update("jax_platforms", "cpu")  # no chip is asked for
 
     from data_pipeline.storage.json_file import write_json
-    from mgc_jax.benchmark import report, topology, workload
+    from mgc_jax.benchmark import table, topology, workload
     from mgc_jax.runtime.progress import Progress
 
     for lyrics in options.lyrics:  # settings that no program can have are refused before the first is compiled
@@ -36,7 +36,7 @@ def _run(options: argparse.Namespace) -> None:
         if options.json:
             write_json(options.json, {"size": options.size, "rows": rows})
     progress.close()
-    print(report.compiled_markdown(options.size, rows))
+    print(table.compiled_markdown(options.size, rows))
 
 
 COMMAND = Command(

@@ -19,8 +19,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from data_pipeline.storage.json_file import write_json
-    from mgc_jax.evaluation.evaluate import summary
+    from mgc_jax.evaluation.text import summary
     from mgc_jax.runtime import processes
 
     data = open_data(options.data)
@@ -29,13 +28,13 @@ def _run(options: argparse.Namespace) -> None:
     model = load_model(options.workdir)
     if not model.keeps_evaluations:
         print(f"{options.workdir} is no workdir that can be written: figures and thresholds are not kept in it")
-    report = model.evaluate(data, options.split)
+    evaluation = model.evaluate(data, options.split)
     if not processes.is_first():
         return
     if options.json:
-        write_json(options.json, report)
-    print(summary(report))
-    if report["other_data"]:
+        evaluation.save(options.json)
+    print(summary(evaluation))
+    if evaluation.other_data:
         print(
             f"\n{options.workdir} was trained on another data set: tracks that it has learned from may be among these"
         )

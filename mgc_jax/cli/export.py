@@ -36,6 +36,11 @@ def _run(options: argparse.Namespace) -> None:
             f"--onnx goes by way of the PyTorch twin, which model.architecture {model.config.model.architecture} has "
             "not; leave --onnx away."
         )
+    if write_onnx and model.features:
+        raise InputError(
+            "--onnx goes by way of the PyTorch twin, which a model with a pretrained audio encoder has not; leave it "
+            "away."
+        )
     for remark in folder.export(model, options.out, licence=licence, write_onnx=write_onnx):
         print(remark)
     size = sum(file.stat().st_size for file in options.out.rglob("*") if file.is_file())

@@ -10,7 +10,7 @@ from mgc_jax.cli.arguments import add_config, at_least, local, place
 from mgc_jax.cli.command import Command
 
 if TYPE_CHECKING:
-    from data_pipeline.prepare.workers import Run
+    from data_pipeline.prepare.workers import Executor
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,13 +35,15 @@ def _run(options: argparse.Namespace) -> None:
     settings = recipes.load(options.config, options.overrides)
     workers = _beam(options.beam) if options.beam is not None else None
     encode = build.lyrics_encoder(settings) if settings.lyrics.input == "features" else None
+    audio_encoding = build.audio_encoding(settings) if build.hears_features(settings) else None
     with Counter("tracks", upload="files") as counter:
         report = prepare(
             read_corpus(options.source),
             options.out,
             PrepareOptions(settings.data, settings.audio, settings.lyrics, options.workers),
             encode=encode,
-            run=workers,
+            audio_encoding=audio_encoding,
+            executor=workers,
             progress=counter,
         )
     splits = ", ".join(f"{n} {name}" for name, n in report["splits"].items())
@@ -50,7 +52,7 @@ def _run(options: argparse.Namespace) -> None:
         print(f"{left_out} tracks were left out; {options.out}/quarantine.tsv says why")
 
 
-def _beam(pipeline_options: str) -> Run:
+def _beam(pipeline_options: str) -> Executor:
     with needed("--beam", "beam"):
         from data_pipeline.prepare.beam import Beam
     return Beam(pipeline_options)

@@ -40,14 +40,16 @@ def _run(options: argparse.Namespace) -> None:
 
     name = options.sweep if options.split == "test" else f"{options.sweep}_{options.split}"
 
-    def save(report: dict[str, Any]) -> None:
-        write_json(options.workdir / f"{name}.json", report)
+    def save(comparison: dict[str, Any]) -> None:
+        write_json(options.workdir / f"{name}.json", comparison)
         with written_whole(options.workdir / f"{name}.md") as file:
-            file.write(tables.markdown(report).encode())
-        tables.draw(report, options.workdir / f"{name}.png")
+            file.write(tables.markdown(comparison).encode())
+        tables.draw(comparison, options.workdir / f"{name}.png")
 
-    report = reproduce(sweep, settings, data, options.workdir, options.seeds, only=only, split=options.split, save=save)
-    print(tables.markdown(report))
+    comparison = reproduce(
+        sweep, settings, data, options.workdir, options.seeds, only=only, split=options.split, save=save
+    )
+    print(tables.markdown(comparison))
     print(f"{options.workdir / name}.json, .md and .png")
 
 

@@ -110,7 +110,7 @@ def _config(values: Mapping[str, Any]) -> Config:
 
 def _named(tree: Mapping[Any, Any], origin: str) -> dict[str, Any]:
     """A nested mapping's settings by their full names, as their fields hold them."""
-    found: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for group, values in _by_name(tree, origin):
         kind = field_types(Config).get(group)
         if kind is None:
@@ -118,8 +118,8 @@ def _named(tree: Mapping[Any, Any], origin: str) -> dict[str, Any]:
         if not isinstance(values, Mapping):
             raise InputError(f"{origin}: {group} is a group of settings ({', '.join(field_types(kind))}), not a value.")
         for field, value in _by_name(values, origin):
-            found[f"{group}.{field}"] = _held(f"{group}.{field}", value, origin)
-    return found
+            flattened[f"{group}.{field}"] = _held(f"{group}.{field}", value, origin)
+    return flattened
 
 
 def _by_name(tree: Mapping[Any, Any], origin: str) -> Iterable[tuple[str, Any]]:

@@ -153,5 +153,15 @@ class Config:
                 "augment.mixup blends the lyrics encoder's outputs: it needs lyrics.input=features and a model that "
                 "reads them, which pandeya does not."
             )
+        if self.audio.input == "features":
+            if model.architecture != "ru":
+                raise InputError(
+                    f"model.architecture {model.architecture} hears spectrograms, not audio.input=features."
+                )
+            if self.augment.time_masks or self.augment.mel_masks:
+                raise InputError(
+                    "augment.time_masks and augment.mel_masks cover parts of spectrograms; with audio.input=features "
+                    "there are none."
+                )
         if not self.log.project.strip():
             raise InputError("log.project is empty, but must be the name of a project.")

@@ -63,12 +63,12 @@ def confusions(predicted: np.ndarray, labels: np.ndarray) -> Confusions:
         return Confusions(has.T @ wrong / support, support.astype(np.int64), wrong.sum(0) / lacks.sum(0))
 
 
-def most_confused(found: Confusions, top: int = 15, minimum: int = 10) -> list[tuple[int, int]]:
+def most_confused(confusions: Confusions, top: int = 15, minimum: int = 10) -> list[tuple[int, int]]:
     """The pairs (i, j) with the highest rates, best first, among those of at least ``minimum`` tracks and over 0."""
-    usable = np.where((found.support >= minimum) & (found.rate > 0), found.rate, -1.0)
+    usable = np.where((confusions.support >= minimum) & (confusions.rate > 0), confusions.rate, -1.0)
     np.fill_diagonal(usable, -1.0)
     order = np.argsort(-usable, axis=None, kind="stable")[:top]
-    pairs = [divmod(int(place), len(usable)) for place in order]
+    pairs = [divmod(int(index), len(usable)) for index in order]
     return [(i, j) for i, j in pairs if usable[i, j] > 0]
 
 

@@ -1,10 +1,10 @@
-"""All metrics of a run on a split, overall and per genre."""
+"""A run's scores on a split, and all metrics of them, overall and per genre."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 from math import isnan
-from typing import Any
 
 import jax
 import numpy as np
@@ -13,8 +13,11 @@ from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.config import Config
 from mgc_jax.evaluation import metrics, steps
-from mgc_jax.evaluation.retrieval import AT, retrieval
-from mgc_jax.evaluation.scored import Scored, StoredScores
+from mgc_jax.evaluation.results import METRICS, PER_GENRE, Evaluation, trivial_baseline
+from mgc_jax.evaluation.retrieval import Retrieval, retrieval
+from mgc_jax.evaluation.scored import Scored
+from mgc_jax.network import build
+from mgc_jax.network.audio_features import audio_features
 from mgc_jax.network.state import ModelState, Network
 from mgc_jax.runtime import sharding
 from mgc_jax.runtime.progress import Progress
@@ -56,9 +59,11 @@ def score_split(
 
 def check_prepared_for(config: Config, data: PreparedData) -> None:
     """Raise InputError where settings and the prepared data set disagree."""
-    wanted = config.audio
+    wanted = dataclasses.replace(config.audio, encoder=data.audio.encoder)  # which may lie elsewhere: see its digest
     if data.audio != wanted:
-        raise InputError(f"{data.path} was prepared with {data.audio}, but the settings want {wanted}.")
+        raise InputError(f"{data.path} was prepared with {data.audio}, but the settings want {config.audio}.")
+    if build.hears_features(config) and data.audio_encoder_sha256 != audio_features(config.audio).encoder.digest:
+        raise InputError(f"{data.path} was prepared with another audio encoder than {config.audio.encoder}.")
     if data.max_tokens != config.lyrics.max_tokens:
         raise InputError(
             f"{data.path} was prepared with {data.max_tokens} tokens, but the settings want {config.lyrics.max_tokens}."
@@ -70,23 +75,6 @@ def check_prepared_for(config: Config, data: PreparedData) -> None:
         )
 
 
-def evaluate(
-    step: steps.EvaluationStep, network: Network, state: ModelState, config: Config, data: PreparedData, split: str
-) -> tuple[dict[str, Any], StoredScores]:
-    """All metrics on a split, with thresholds calibrated on validation (see :func:`report`), and what they come from.
-
-    Raises:
-        InputError: an unknown split, or settings that do not fit the data.
-    """
-    scored = score(step, network, state, config, data, ("validation", split))
-    result, thresholds = report(scored["validation"], scored[split], data, split)
-    names = data.vocabulary.names
-    kept = StoredScores(scored[split], thresholds, names, int(state.step), **steps.genre_graph(network, state))
-    sizes = {"trainable": state.params, "frozen": network.frozen}
-    parameters = {kind: sum(x.size for x in jax.tree.leaves(tree)) for kind, tree in sizes.items()}
-    return result | {"checkpoint_step": kept.step, "parameters": parameters}, kept
-
-
 def score(
     step: steps.EvaluationStep,
     network: Network,
@@ -95,7 +83,12 @@ def score(
     data: PreparedData,
     splits: Iterable[str],
 ) -> dict[str, Scored]:
-    """The scores of several splits by name; raises InputError as :func:`evaluate` does, and Stopped on request."""
+    """The scores of several splits by name.
+
+    Raises:
+        InputError: an unknown split, or settings that do not fit the data.
+        Stopped: on request.
+    """
     if unknown := set(splits) - data.split_sizes.keys():
         raise InputError(f"There is no split {unknown.pop()}; {data.path} has {', '.join(data.split_sizes)}.")
     check_prepared_for(config, data)
@@ -114,91 +107,54 @@ def score(
     return scored
 
 
-def report(validation: Scored, result: Scored, data: PreparedData, split: str) -> tuple[dict[str, Any], np.ndarray]:
-    """The metrics of ``result``, and the thresholds (G,) that ``validation`` calibrates.
+def measure(
+    scored: Scored,
+    thresholds: np.ndarray,
+    data: PreparedData,
+    split: str,
+    *,
+    step: int | None,
+    parameters: Mapping[str, int],
+    other_data: bool,
+) -> Evaluation:
+    """All metrics of ``scored``, which is a ``split`` of ``data``, at the thresholds (G,) that validation calibrates.
 
-    The headline figures use the calibrated thresholds; ``at_half`` holds those at 0.5, ``argmax_fallback`` those
-    where a track with no genre over its threshold gets its highest one, ``trivial`` the predictors that never look,
-    ``retrieval`` how well the A-L embeddings find a song's lyrics and back, None for a model without them.
+    What is known of the model alone is given: see :class:`Evaluation`.
     """
-    thresholds = metrics.calibrate_thresholds(validation.scores, validation.labels)
-    predictions = metrics.argmax_fallback(result.scores >= thresholds, result.scores)
-    names = data.vocabulary.names
-    return {
-        **metrics.evaluate_scores(result.scores, result.labels, thresholds),
-        "bce": float(result.bce.mean()),
-        "split": split,
-        "split_kind": data.split_kind,
-        "source": data.source,
-        "data": str(data.path.absolute()),
-        "threshold": "calibrated per genre on validation",
-        "at_half": metrics.evaluate_scores(result.scores, result.labels, 0.5),
-        "argmax_fallback": metrics.evaluate_sets(predictions, result.labels),
-        "trivial": metrics.trivial_predictors(data.vocabulary.counts, data.vocabulary.num_tracks, result.labels),
-        "retrieval": _retrieval(result),
-        "genres": [
-            {"name": names[row["genre"]], "threshold": float(thresholds[row["genre"]])} | row
-            for row in metrics.per_genre(result.scores, result.labels, thresholds)
-        ],
-    }, thresholds
+    scores, labels, vocabulary = scored.scores, scored.labels, data.vocabulary
+    predicted = metrics.predict(scores, thresholds)
+    overall = metrics.evaluate_scores(scores, labels, thresholds)
+    rows = metrics.per_genre(scores, labels, thresholds)
+    trivial = metrics.trivial_predictors(vocabulary.counts, vocabulary.num_tracks, labels)
+    return Evaluation(
+        split=split,
+        split_kind=data.split_kind,
+        source=data.source,
+        data=str(data.path.absolute()),
+        other_data=other_data,
+        step=step,
+        parameters=parameters,
+        tracks=len(labels),
+        bce=float(scored.bce.mean()),
+        metrics=_figures(overall, METRICS.values()),
+        argmax_fallback=_figures(metrics.evaluate_sets(metrics.argmax_fallback(predicted, scores), labels)),
+        at_half=_figures(metrics.evaluate_sets(metrics.predict(scores), labels)),
+        trivial=trivial_baseline({name: _figures(figures) for name, figures in trivial.items()}),
+        retrieval=_retrieval(scored),
+        support={vocabulary.names[row["genre"]]: row["support"] for row in rows},
+        genres={
+            vocabulary.names[row["genre"]]: _figures(row | {"threshold": float(threshold)}, PER_GENRE)
+            for row, threshold in zip(rows, thresholds, strict=True)
+        },
+    )
 
 
-def _retrieval(result: Scored) -> dict[str, Any] | None:
-    if result.audio is None or result.lyrics is None:
+def _figures(measured: Mapping[str, float], keys: Iterable[str] | None = None) -> dict[str, float | None]:
+    """Those of the ``keys``, or all; what is defined nowhere is None."""
+    return {key: None if isnan(measured[key]) else measured[key] for key in keys or measured}
+
+
+def _retrieval(scored: Scored) -> dict[str, Retrieval] | None:
+    if scored.audio is None or scored.lyrics is None:
         return None
-    found = retrieval(result.audio, result.lyrics, result.words)
-    return found and {direction: one.to_json() for direction, one in found.items()}
-
-
-def summary(report: dict[str, Any]) -> str:
-    """The report as a person reads it: the model beside the predictors that never look, then the genres."""
-    constant, prevalence = report["trivial"]["best_constant"], report["trivial"]["prevalence"]
-    ranking = {
-        "mAP macro": ("map_macro", prevalence["map_macro"]),
-        "mAP micro": ("map_micro", prevalence["map_micro"]),
-        "ROC-AUC macro": ("roc_auc_macro", 0.5),
-        "LRAP": ("lrap", None),
-    }
-    deciding = {
-        "Jaccard": ("jaccard", constant["jaccard"]),
-        "F1 example": ("f1_example", constant["f1_example"]),
-        "F1 micro": ("f1_micro", None),
-        "F1 macro": ("f1_macro", None),
-        "exact match": ("exact_match", None),
-        "Hamming loss": ("hamming_loss", None),
-    }
-    rows: list[tuple[Any, ...]] = [("", "calibrated", "+ arg-max", "at 0.5", "trivial")]
-    rows += [(name, report[key], None, None, floor) for name, (key, floor) in ranking.items()]
-    ways = (report, report["argmax_fallback"], report["at_half"])
-    rows += [(name, *(way[key] for way in ways), floor) for name, (key, floor) in deciding.items()]
-
-    def show(value: float | str | None) -> str:
-        return value if isinstance(value, str) else "" if value is None else "-" if isnan(value) else f"{value:.3f}"
-
-    lines = [f"{name:<16}" + "".join(f"{show(v):>11}" for v in values) for name, *values in rows]
-    if found := report["retrieval"]:
-        lines += ["", f"{'by A-L embeddings (at random)':<32}" + "".join(f"{f'recall at {k}':>16}" for k in AT)]
-        for direction, one in found.items():
-            pairs = (f"{way[key]:.3f} ({way['chance'][key]:.3f})" for way, key in ((one, f"recall_at_{k}") for k in AT))
-            lines.append(f"{direction.replace('_', ' '):<32}" + "".join(f"{pair:>16}" for pair in pairs))
-    lines += ["", f"{'genre':<24}{'tracks':>7}{'AP':>8}{'F1':>8}{'threshold':>11}"]
-    for genre in report["genres"]:
-        ap, f1, threshold = (show(genre[key]) for key in ("average_precision", "f1", "threshold"))
-        lines.append(f"{genre['name'][:23]:<24}{genre['support']:>7}{ap:>8}{f1:>8}{threshold:>11}")
-    heading = f"{report['num_tracks']} {report['split']} tracks ({report['split_kind']} split), "
-    explanation = (
-        "thresholds calibrated on validation\n(+ arg-max: a track with no genre over its threshold gets its best one; "
-        "trivial: predictors that never look)"
-    )
-    return "\n".join([heading + explanation, "", *lines])
-
-
-def headline(report: dict[str, Any]) -> str:
-    """One line: the metrics beside those of the predictors that never look."""
-    trivial = report["trivial"]
-    constant = trivial["best_constant"]
-    return (
-        f"{report['split']} macro-mAP {report['map_macro']:.3f} (prevalence {trivial['prevalence']['map_macro']:.3f}), "
-        f"example F1 {report['f1_example']:.3f} (best constant {constant['f1_example']:.3f}), "
-        f"Jaccard {report['jaccard']:.3f} (best constant {constant['jaccard']:.3f})"
-    )
+    return retrieval(scored.audio, scored.lyrics, scored.words)

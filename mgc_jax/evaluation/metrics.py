@@ -2,7 +2,7 @@
 
 Axis letters: N tracks, G genres. "Accuracy" in the paper is the example-based Jaccard index, its "F-measure" the
 example-based F1. Two conventions hold throughout: a track with no true and no predicted genre counts as 1 in the
-example-based scores (nothing was asked, nothing was said), and genres without a positive among the N tracks are
+example-based scores (nothing to find, nothing predicted), and genres without a positive among the N tracks are
 left out of macro averages (their average precision is undefined), as are genres without a negative from ROC-AUC.
 A value that is defined nowhere is NaN.
 """
@@ -144,7 +144,7 @@ def per_genre(scores: np.ndarray, labels: np.ndarray, thresholds: Thresholds = 0
 
 
 def trivial_predictors(train_counts: np.ndarray, num_train: int, labels: np.ndarray) -> dict[str, dict[str, float]]:
-    """What a predictor that neither hears nor reads scores on ``labels`` (N, G): the floor for every result.
+    """What a predictor that never looks at the track scores on ``labels`` (N, G): the floor for every result.
 
     ``prevalence`` scores every track with the training frequencies ``train_counts`` (G,) / ``num_train``.
     ``best_constant`` predicts the same ``size`` most frequent genres for every track, with the size that is best

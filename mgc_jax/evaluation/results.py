@@ -1,4 +1,4 @@
-"""What a run measured of itself: its ``evaluation_<split>.json`` files, checked before anybody repeats them."""
+"""An evaluation's figures, and the file ``evaluation_<split>.json`` that keeps them, checked when it is read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from data_pipeline.errors import InputError
 from data_pipeline.schema import SPLITS
-from data_pipeline.storage.json_file import number, read_json, whole
+from data_pipeline.storage.json_file import number, read_json, whole, write_json
+from mgc_jax.evaluation.retrieval import AT, Retrieval
 
 RANKING = {
     "mAP, macro": "map_macro",
@@ -31,43 +32,120 @@ DECIDING = {
 METRICS = RANKING | DECIDING
 PER_GENRE = ("average_precision", "f1", "precision", "recall", "roc_auc", "threshold")
 GENERATED = "a generated corpus"
-NEVER_LOOKS = {
-    "map_macro": ("prevalence", "map_macro"),
-    "map_micro": ("prevalence", "map_micro"),
-    "f1_example": ("best_constant", "f1_example"),
-    "jaccard": ("best_constant", "jaccard"),
-}
-"""Where the figure of a predictor that never looks stands, for those metrics that have one."""
+TRIVIAL = {"prevalence": ("map_macro", "map_micro"), "best_constant": ("f1_example", "jaccard")}
+"""The trivial predictors, each with the metrics that it is the baseline of."""
 ROC_AUC_OF_CHANCE = 0.5
+CALIBRATED = "calibrated per genre on validation"
+
+Figures = Mapping[str, float | None]
+"""Metrics by key; None for one that is not defined on the split."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """A run's figures on one split; None for a figure that is not defined there."""
+    """A model's figures on one split."""
 
     split: str
+    split_kind: str
+    """``random`` or ``artist``."""
     source: str
     """The kind of corpus; empty where the data set does not say."""
     data: str
     """The folder of the data set; empty where it is not known."""
     other_data: bool
     """Whether the data set is another one than the model was trained on."""
-    step: int
-    """Of the checkpoint that was evaluated."""
+    step: int | None
+    """Of the checkpoint that was evaluated; None for a mean of several models."""
     parameters: Mapping[str, int]
     """How many are ``trainable`` and how many ``frozen``."""
     tracks: int
-    metrics: Mapping[str, float | None]
-    """By key, with the calibrated thresholds."""
-    argmax_fallback: Mapping[str, float | None]
+    bce: float | None
+    """The mean binary cross-entropy of a track."""
+    metrics: Figures
+    """Those of :data:`METRICS`, at the calibrated thresholds."""
+    argmax_fallback: Figures
     """Those of :data:`DECIDING`, where a track with no genre over its threshold gets its highest one."""
-    at_half: Mapping[str, float | None]
+    at_half: Figures
     """The same at a threshold of 0.5."""
-    never_looks: Mapping[str, float | None]
+    trivial: Figures
+    """The trivial baseline of each metric that has one: what a predictor scores that never looks at the track."""
+    retrieval: Mapping[str, Retrieval] | None
+    """By direction, how well the A-L embeddings find a song's lyrics and back; None for a model without them."""
     support: Mapping[str, int]
-    """By genre: tracks that have it."""
-    genres: Mapping[str, Mapping[str, float | None]]
+    """By genre, in the vocabulary's order: tracks that have it."""
+    genres: Mapping[str, Figures]
     """By genre: the figures of :data:`PER_GENRE`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``evaluation_<split>.json``, with the overall metrics at its top."""
+        return {
+            **self.metrics,
+            "num_tracks": self.tracks,
+            "num_genres_evaluated": sum(tracks > 0 for tracks in self.support.values()),
+            "bce": self.bce,
+            "split": self.split,
+            "split_kind": self.split_kind,
+            "source": self.source,
+            **({"data": self.data} if self.data else {}),
+            "other_data": self.other_data,
+            "checkpoint_step": self.step,
+            "parameters": self.parameters,
+            "threshold": CALIBRATED,
+            "at_half": self.at_half,
+            "argmax_fallback": self.argmax_fallback,
+            "trivial": {name: {key: self.trivial[key] for key in keys} for name, keys in TRIVIAL.items()},
+            "retrieval": self.retrieval and {way: one.to_json() for way, one in self.retrieval.items()},
+            "genres": [
+                {"name": name, "genre": index, "support": self.support[name], **figures}
+                for index, (name, figures) in enumerate(self.genres.items())
+            ],
+        }
+
+    def save(self, file: Path) -> None:
+        """Write the file whole or not at all; raises InputError where the place cannot be written."""
+        write_json(file, self.to_json())
+
+    @classmethod
+    def read(cls, file: Path, split: str, genres: Sequence[str]) -> Evaluation:
+        """What :meth:`save` wrote; raises InputError where it is broken, or of another split or other genres."""
+        try:
+            content = read_json(file)
+            rows = {row["name"]: row for row in content["genres"]}
+            if content["split"] != split or list(rows) != list(genres):
+                raise ValueError("it is of another split or of another genre vocabulary")
+            step, data, retrieval = content["checkpoint_step"], content.get("data"), content["retrieval"]
+            return cls(
+                split=split,
+                split_kind=_text(content["split_kind"]),
+                source=_text(content.get("source", "")),
+                data=data if isinstance(data, str) else "",
+                other_data=content["other_data"] is not False,
+                step=None if step is None else whole(step),
+                parameters={kind: whole(content["parameters"][kind], 2**63) for kind in ("trainable", "frozen")},
+                tracks=whole(content["num_tracks"]),
+                bce=number(content["bce"]),
+                metrics=_figures(content, METRICS.values()),
+                argmax_fallback=_figures(content["argmax_fallback"], DECIDING.values()),
+                at_half=_figures(content["at_half"], DECIDING.values()),
+                trivial=trivial_baseline(
+                    {name: _figures(content["trivial"][name], keys) for name, keys in TRIVIAL.items()}
+                ),
+                retrieval=retrieval and {_text(way): _retrieval(one) for way, one in retrieval.items()},
+                support={name: whole(row["support"]) for name, row in rows.items()},
+                genres={name: _figures(row, PER_GENRE) for name, row in rows.items()},
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            problem = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+            raise InputError(
+                f"{file} cannot be used ({problem[:200]}); remove it or run mgc-jax evaluate again."
+            ) from None
+
+
+def trivial_baseline(predictors: Mapping[str, Figures]) -> dict[str, float | None]:
+    """By key, the figures of those :data:`TRIVIAL` predictors that are the baseline; ROC-AUC has that of chance."""
+    return {key: predictors[name][key] for name, keys in TRIVIAL.items() for key in keys} | {
+        "roc_auc_macro": ROC_AUC_OF_CHANCE
+    }
 
 
 def evaluations(folder: Path, genres: Sequence[str]) -> dict[str, Evaluation]:
@@ -77,55 +155,45 @@ def evaluations(folder: Path, genres: Sequence[str]) -> dict[str, Evaluation]:
         InputError: a file of them is broken or knows other genres.
     """
     files = {split: folder / f"evaluation_{split}.json" for split in SPLITS}
-    return {split: read(file, split, genres) for split, file in files.items() if file.exists()}
+    return {split: Evaluation.read(file, split, genres) for split, file in files.items() if file.exists()}
 
 
-def of_step(found: Mapping[str, Evaluation], step: int) -> dict[str, Evaluation]:
+def of_step(evaluations: Mapping[str, Evaluation], step: int) -> dict[str, Evaluation]:
     """Those of the weights of this ``step``."""
-    return {split: evaluation for split, evaluation in found.items() if evaluation.step == step}
+    return {split: evaluation for split, evaluation in evaluations.items() if evaluation.step == step}
 
 
-def generated(found: Mapping[str, Evaluation]) -> bool:
+def generated(evaluations: Mapping[str, Evaluation]) -> bool:
     """Whether the model learned from music that this program made, so that the figures say nothing of other music."""
-    return source(found) == GENERATED
+    return source(evaluations) == GENERATED
 
 
-def source(found: Mapping[str, Evaluation]) -> str:
+def source(evaluations: Mapping[str, Evaluation]) -> str:
     """The kind of corpus that the model was trained on; empty where no evaluation on it says."""
-    return next((e.source for e in found.values() if e.source and not e.other_data), "")
+    return next((e.source for e in evaluations.values() if e.source and not e.other_data), "")
 
 
-def read(file: Path, split: str, genres: Sequence[str]) -> Evaluation:
-    """The figures in one file; raises InputError where it is broken, or of another split or other genres."""
-    try:
-        report = read_json(file)
-        rows = {row["name"]: row for row in report["genres"]}
-        if report["split"] != split or list(rows) != list(genres):
-            raise ValueError("it is of another split or of another genre vocabulary")
-        trivial, sizes = report["trivial"], report["parameters"]
-        return Evaluation(
-            split=split,
-            source=_text(report.get("source", "")),
-            data=place if isinstance(place := report.get("data"), str) else "",
-            other_data=report["other_data"] is not False,
-            step=whole(report["checkpoint_step"]),
-            parameters={kind: whole(sizes[kind], 2**63) for kind in ("trainable", "frozen")},
-            tracks=whole(report["num_tracks"]),
-            metrics=_figures(report, METRICS.values()),
-            argmax_fallback=_figures(report["argmax_fallback"], DECIDING.values()),
-            at_half=_figures(report["at_half"], DECIDING.values()),
-            never_looks={key: number(trivial[way][name]) for key, (way, name) in NEVER_LOOKS.items()}
-            | {"roc_auc_macro": ROC_AUC_OF_CHANCE},
-            support={name: whole(row["support"]) for name, row in rows.items()},
-            genres={name: _figures(row, PER_GENRE) for name, row in rows.items()},
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        problem = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{file} cannot be used ({problem[:200]}); remove it or run mgc-jax evaluate again.") from None
+def _figures(content: Mapping[str, Any], keys: Iterable[str]) -> dict[str, float | None]:
+    return {key: number(content[key]) for key in keys}
 
 
-def _figures(report: Mapping[str, Any], keys: Iterable[str]) -> dict[str, float | None]:
-    return {key: number(report[key]) for key in keys}
+def _retrieval(content: Mapping[str, Any]) -> Retrieval:
+    chance = content["chance"]
+    keys = {k: f"recall_at_{k}" for k in AT}
+    return Retrieval(
+        queries=whole(content["queries"]),
+        candidates=whole(content["candidates"]),
+        recall={k: _defined(content[key]) for k, key in keys.items()},
+        median_rank=_defined(content["median_rank"]),
+        chance_recall={k: _defined(chance[key]) for k, key in keys.items()},
+        chance_median_rank=_defined(chance["median_rank"]),
+    )
+
+
+def _defined(value: Any) -> float:
+    if (figure := number(value)) is None:
+        raise ValueError("a figure of the retrieval is null")
+    return figure
 
 
 def _text(value: Any) -> str:

@@ -16,7 +16,7 @@ _ROWS_AT_ONCE = 1024
 
 class Retrieval(NamedTuple):
     """One direction: of ``queries`` questions, each with ``candidates`` answers to rank, the share with a right answer
-    among the best k (``recall[k]``), and the median place of the best right answer; the same for ranking at random."""
+    among the best k (``recall[k]``), and the median rank of the best right answer; the same for ranking at random."""
 
     queries: int
     candidates: int
@@ -67,7 +67,7 @@ def retrieval(
 
 
 def _ranks(queries: np.ndarray, candidates: np.ndarray, query_ids: np.ndarray, candidate_ids: np.ndarray) -> np.ndarray:
-    """The place, from 1 on, of the best right candidate of each query; right is who has the query's number."""
+    """The rank, from 1 on, of the best right candidate of each query; right is who has the query's number."""
     ranks = []
     for start in range(0, len(queries), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
@@ -81,26 +81,26 @@ def _ranks(queries: np.ndarray, candidates: np.ndarray, query_ids: np.ndarray, c
 
 def _summary(ranks: np.ndarray, right: np.ndarray, candidates: int, at: tuple[int, ...]) -> Retrieval:
     """``right`` (Q,) is how many right answers each query has among the candidates."""
-    places = np.arange(1, candidates + 1)
-    chance = _chance(right, candidates, places)
+    cutoffs = np.arange(1, candidates + 1)
+    chance = _chance(right, candidates, cutoffs)
     return Retrieval(
         queries=len(ranks),
         candidates=candidates,
         recall={k: float(np.mean(ranks <= k)) for k in at},
         median_rank=float(np.median(ranks)),
         chance_recall={k: float(chance[min(k, candidates) - 1]) for k in at},
-        chance_median_rank=float(places[np.argmax(chance >= 0.5 - 1e-9)]),
+        chance_median_rank=float(cutoffs[np.argmax(chance >= 0.5 - 1e-9)]),
     )
 
 
-def _chance(right: np.ndarray, candidates: int, places: np.ndarray) -> np.ndarray:
+def _chance(right: np.ndarray, candidates: int, cutoffs: np.ndarray) -> np.ndarray:
     """The probability that a random order has a right answer among the first k, averaged over the queries, for each k
-    of ``places``: 1 - C(n - r, k) / C(n, k)."""
-    total = np.zeros(len(places))
+    of ``cutoffs``: 1 - C(n - r, k) / C(n, k)."""
+    total = np.zeros(len(cutoffs))
     for r, count in zip(*np.unique(right, return_counts=True), strict=True):
         left = candidates - int(r)
-        possible = places <= left
-        k = np.where(possible, places, 0)
+        possible = cutoffs <= left
+        k = np.where(possible, cutoffs, 0)
         log = gammaln(left + 1) - gammaln(left - k + 1) + gammaln(candidates - k + 1) - gammaln(candidates + 1)
         total += count * np.where(possible, 1.0 - np.exp(log), 1.0)
     return total / len(right)

@@ -120,11 +120,11 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
     for name, shape in wanted.items():
         if name not in arrays:
             continue
-        found = arrays[name]
-        if len(found.shape) != len(shape) or any(b not in (a, None) for a, b in zip(found.shape, shape, strict=True)):
-            raise ValueError(f"{name} of shape {found.shape} beside labels of shape {labels.shape}")
+        array = arrays[name]
+        if len(array.shape) != len(shape) or any(b not in (a, None) for a, b in zip(array.shape, shape, strict=True)):
+            raise ValueError(f"{name} of shape {array.shape} beside labels of shape {labels.shape}")
         kinds = {"genres": "U", "labels": "u", "words": "i", "step": "i"}.get(name, "f")
-        if found.dtype.kind not in kinds or (kinds == "f" and not np.isfinite(found).all()):
+        if array.dtype.kind not in kinds or (kinds == "f" and not np.isfinite(array).all()):
             raise ValueError(f"{name} is not what it should be")
     if arrays["scores"].min() < 0 or arrays["scores"].max() > 1:
         raise ValueError("scores outside 0 to 1")

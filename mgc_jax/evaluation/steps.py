@@ -25,9 +25,9 @@ def make_embedding_step(network: Network) -> EvaluationStep:
     def step(state: ModelState, frozen: nnx.State, batch: Any) -> Outputs:
         model = network.merge(state, frozen)
         audio, lyrics, mask = model.represent(batch, train=False)
-        heard, read, _ = model.contrast(audio, lyrics, mask)
+        audio_embedding, lyrics_embedding, _ = model.contrast(audio, lyrics, mask)
         fused = model.fuse(audio, lyrics, mask, train=False, key=None)
-        return {"audio": heard, "lyrics": read, "fused": fused.astype(jnp.float32)}
+        return {"audio": audio_embedding, "lyrics": lyrics_embedding, "fused": fused.astype(jnp.float32)}
 
     return _compiled(network, step)
 
@@ -60,7 +60,7 @@ def genre_graph(network: Network, state: ModelState) -> dict[str, np.ndarray]:
     """What the model has learned of the genres: ``genre_vectors`` (G, D), from the graph or of the linear head, and the
     graph's ``adjacency`` (G, G); what a model has not is left out."""
 
-    def read(state: ModelState, frozen: nnx.State) -> Outputs:
+    def vectors(state: ModelState, frozen: nnx.State) -> Outputs:
         model = network.merge(state, frozen)
         if getattr(model, "genre_graph", None) is not None:
             vectors = model.genre_graph()
@@ -71,7 +71,7 @@ def genre_graph(network: Network, state: ModelState) -> dict[str, np.ndarray]:
 
     given = (network.state_shardings, network.frozen_shardings)
     every_host = sharding.replicated(network.mesh)
-    return jax.device_get(jax.jit(read, in_shardings=given, out_shardings=every_host)(state, network.frozen))
+    return jax.device_get(jax.jit(vectors, in_shardings=given, out_shardings=every_host)(state, network.frozen))
 
 
 def _compiled(network: Network, step: EvaluationStep) -> EvaluationStep:

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipeline.audio import AudioSpec, mel_frequencies
+from data_pipeline.audio import AudioSpec, log_mel, mel_frequencies
 from data_pipeline.errors import InputError
 from data_pipeline.genres import normalise
 from data_pipeline.lyric_words import Words, find_words
+from data_pipeline.schema import AUDIO
 from mgc_jax.explain.explanation import Attention, Explanation, Spectrogram
 from mgc_jax.explain.occlusion import Occlusion, PaperOcclusion
-from mgc_jax.explain.segments import Clock, stride
+from mgc_jax.explain.segments import Clock, TokenClock, stride
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.inference.recording import Audio
 from mgc_jax.network import build
@@ -48,8 +49,10 @@ def explain(
 
     uses_audio, uses_lyrics = build.modalities(model.config)
     clock = _clock(model)
-    windows = list(model.clips(audio, rate))
-    starts, ends, clips = _evenly_chosen(windows, clock)
+    pictures = [(start, log_mel(samples, model.spec)) for start, samples in model.windows(audio, rate)]
+    chosen, starts, ends = _evenly_chosen(pictures, model.spec)
+    # The sound is read once more: that of a long recording takes more memory than there may be.
+    clips = model.hear([samples for i, (_, samples) in enumerate(model.windows(audio, rate)) if i in chosen])
     text = model.text(lyrics) or ""
     pieces = model.tokenizer.pieces(text)
     words = find_words(text, pieces)
@@ -59,9 +62,9 @@ def explain(
     # its spans silenced, every window with each group of words masked.
     silent, full, nothing = len(clips), 0, 1 if text else 0
     each = np.arange(len(clips))
-    window, frames, silenced = _silenced(clips, clock, ends - starts)
+    window, frames, silenced = _silenced(clips, model.silence, clock, ends - starts)
     masked = _masked(pieces.ids, words, groups, model.tokenizer.mask_id)
-    sounds = [*clips, np.zeros_like(clips[0]), *silenced]
+    sounds = [*clips, model.silence, *silenced]
     texts = [*([pieces.ids] if text else []), np.zeros(0, np.uint16), *masked]
     queries = [
         _pairs(each, full),
@@ -107,7 +110,7 @@ def explain(
         groups=groups,
         word_effect=word_effect,
         attention=attention,
-        spectrogram=_spectrogram(windows, model.spec),
+        spectrogram=_spectrogram(pictures, model.spec),
         names=names,
         uses_audio=uses_audio,
         uses_lyrics=uses_lyrics,
@@ -140,10 +143,13 @@ def _indices(genres: Sequence[str], names: Sequence[str]) -> list[int]:
 def occlusion_of(model: Predictor) -> Occlusion:
     """What asks the model about altered songs; it keeps its compiled programs, so keep it with the model."""
     kind = PaperOcclusion if build.uses_bert(model.config) else Occlusion
-    return kind(model.network, model.state, model.config.lyrics.max_tokens, *build.modalities(model.config))
+    audio, max_tokens = AUDIO[model.spec.input], model.config.lyrics.max_tokens
+    return kind(model.network, model.state, audio, max_tokens, *build.modalities(model.config))
 
 
-def _clock(model: Predictor) -> Clock:
+def _clock(model: Predictor) -> Clock | TokenClock:
+    if model.features:
+        return TokenClock(model.features.encoder.token_times(model.spec.num_samples))
     if not build.uses_bert(model.config):
         return Clock(model.spec)
     encoder = model.network.merge(model.state, model.network.frozen).audio_cnn
@@ -151,17 +157,17 @@ def _clock(model: Predictor) -> Clock:
 
 
 def _evenly_chosen(
-    windows: Sequence[tuple[float, np.ndarray]], clock: Clock
-) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """At most ``MAX_WINDOWS`` of a song's windows, the first and the last among them: their starts and ends (K,) in s,
-    and themselves (T, M)."""
-    indices = np.linspace(0, len(windows) - 1, min(len(windows), MAX_WINDOWS)).round().astype(int)
-    starts, clips = np.array([windows[i][0] for i in indices]), [windows[i][1] for i in indices]
-    ends = starts + clock.spec.seconds
+    windows: Sequence[tuple[float, np.ndarray]], spec: AudioSpec
+) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """At most ``MAX_WINDOWS`` of a song's windows, the first and the last among them: their numbers, and their starts
+    and ends (K,) in s."""
+    indices = np.linspace(0, len(windows) - 1, min(len(windows), MAX_WINDOWS)).round().astype(int).tolist()
+    starts = np.array([windows[i][0] for i in indices])
+    ends = starts + spec.seconds
     if len(windows) == 1:  # a song may be shorter than a clip, which is filled up with silence
-        sounding = 1 + np.flatnonzero(clips[0].any(axis=1)).max(initial=0)
-        ends = starts + clock.seconds(np.array([[0, sounding]]))[:, 1]
-    return starts, ends, clips
+        sounding = 1 + np.flatnonzero(windows[0][1].any(axis=1)).max(initial=0)
+        ends = starts + Clock(spec).seconds(np.array([[0, sounding]]))[:, 1]
+    return indices, starts, ends
 
 
 def _pairs(sounds: Sequence[int] | np.ndarray, text: int) -> np.ndarray:
@@ -169,9 +175,9 @@ def _pairs(sounds: Sequence[int] | np.ndarray, text: int) -> np.ndarray:
 
 
 def _silenced(
-    clips: Sequence[np.ndarray], clock: Clock, lengths: np.ndarray
+    clips: Sequence[np.ndarray], silence: np.ndarray, clock: Clock | TokenClock, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Each segment of each window: its window's number (N,), its frames (N, 2), and the window (T, M) without it."""
+    """Each segment of each window: its window's number (N,), its frames or tokens (N, 2), and the window without it."""
     window, frames, silenced = [], [], []
     for index, clip in enumerate(clips):
         for segment, (start, _) in zip(clock.segments(), clock.seconds(clock.segments()), strict=True):
@@ -179,7 +185,7 @@ def _silenced(
                 window.append(index)
                 frames.append(segment)
                 silenced.append(clip.copy())
-                silenced[-1][segment[0] : segment[1]] = 0
+                silenced[-1][segment[0] : segment[1]] = silence[segment[0] : segment[1]]
     return np.array(window), np.array(frames), silenced
 
 
@@ -190,7 +196,7 @@ def _masked(ids: np.ndarray, words: Words, groups: np.ndarray, mask: int) -> lis
 
 
 def _attention(
-    to_lyrics: np.ndarray, to_audio: np.ndarray, words: Words, clock: Clock, starts: np.ndarray
+    to_lyrics: np.ndarray, to_audio: np.ndarray, words: Words, clock: Clock | TokenClock, starts: np.ndarray
 ) -> Attention:
     """From audio tokens and word pieces, (K, S, L) and (K, L, S), to seconds and words."""
     owner, tokens = words.owner, clock.tokens()

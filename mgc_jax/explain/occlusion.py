@@ -1,7 +1,7 @@
 """The model asked again and again about altered songs: a few compiled programs that see batches of one size.
 
-Axis letters: B batch, A sounds, V texts, P pairs, T frames, M mel bands, S audio tokens, L lyric tokens, D width,
-E explained genres, G genres.
+Axis letters: B batch, A sounds, V texts, P pairs, T frames, M mel bands, S audio tokens, H the audio encoder's width,
+L lyric tokens, D width, E explained genres, G genres.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AT_ONCE = 8
 class AlteredSongs(NamedTuple):
     """Altered sounds and texts as a model takes them, and the ``pairs`` (P, 2) of their numbers to ask about."""
 
-    sounds: np.ndarray  # (A, T, M), or (A, S, D) where they are encoded
+    sounds: np.ndarray  # (A, T, M) or (A, S, H), or (A, S, D) where they are encoded
     texts: np.ndarray  # (V, L), or (V, L, D)
     lengths: np.ndarray  # (V,) real tokens, 0 for no lyrics
     pairs: np.ndarray
@@ -33,18 +33,25 @@ class AlteredSongs(NamedTuple):
 class Occlusion:
     """Logits of altered songs, by a model that takes sound and words together: one of the paper's rivals.
 
-    ``uses_audio`` and ``uses_lyrics`` say which of the two the model takes at all; of the other one the first alone is
-    asked about.
+    ``audio`` is the name of the sound in the model's batches. ``uses_audio`` and ``uses_lyrics`` say which of the two
+    the model takes at all; of the other one the first alone is asked about.
     """
 
     def __init__(
-        self, network: Network, state: ModelState, max_tokens: int, uses_audio: bool = True, uses_lyrics: bool = True
+        self,
+        network: Network,
+        state: ModelState,
+        audio: str,
+        max_tokens: int,
+        uses_audio: bool = True,
+        uses_lyrics: bool = True,
     ):
-        self.network, self.state, self.max_tokens = network, state, max_tokens
+        self.network, self.state, self.audio, self.max_tokens = network, state, audio, max_tokens
         self._modalities = np.array([uses_audio, uses_lyrics], np.int64)
 
     def songs(self, sounds: Sequence[np.ndarray], texts: Sequence[np.ndarray], pairs: np.ndarray) -> AlteredSongs:
-        """From spectrograms (T, M) uint8 and word-piece ids (n,), of which an empty one is a song without lyrics."""
+        """From sounds as the model takes them and word-piece ids (n,), of which an empty one is a song without
+        lyrics."""
         uses_audio, uses_lyrics = self._modalities
         sounds, texts = sounds if uses_audio else sounds[:1], texts if uses_lyrics else texts[:1]
         ids = np.zeros((len(texts), self.max_tokens), np.int32)
@@ -82,10 +89,12 @@ class Occlusion:
     @cached_property
     def _classify(self) -> Any:
         def classify(model: Any, batch: Any) -> dict[str, jax.Array]:
-            inputs = {"spectrogram": batch["sound"], "tokens": batch["text"], "num_tokens": batch["num_tokens"]}
-            return {"logits": model(inputs, train=False).logits}
+            return {"logits": model(self._inputs(batch), train=False).logits}
 
         return self._compiled(classify)
+
+    def _inputs(self, batch: Any) -> dict[str, jax.Array]:
+        return {self.audio: batch["sound"], "tokens": batch["text"], "num_tokens": batch["num_tokens"]}
 
 
 class PaperOcclusion(Occlusion):
@@ -126,14 +135,18 @@ class PaperOcclusion(Occlusion):
     @cached_property
     def _encode_audio(self) -> Any:
         def encode_audio(model: Any, batch: Any) -> dict[str, jax.Array]:
-            return {"sound": _represent(model, batch)[0].astype(jnp.float32)}  # XLA leaves the lyrics encoder out
+            return {
+                "sound": model.represent(self._inputs(batch), train=False)[0].astype(jnp.float32)
+            }  # XLA leaves the lyrics encoder out
 
         return self._compiled(encode_audio)
 
     @cached_property
     def _encode_lyrics(self) -> Any:
         def encode_lyrics(model: Any, batch: Any) -> dict[str, jax.Array]:
-            return {"text": _represent(model, batch)[1].astype(jnp.float32)}  # XLA leaves the audio encoder out
+            return {
+                "text": model.represent(self._inputs(batch), train=False)[1].astype(jnp.float32)
+            }  # XLA leaves the audio encoder out
 
         return self._compiled(encode_lyrics)
 
@@ -173,11 +186,6 @@ class PaperOcclusion(Occlusion):
             return whole - logit(jnp.diag(jnp.diagonal(learned))), jnp.where(genres == genre, 0.0, whole - one)
 
         return jax.jit(edges)
-
-
-def _represent(model: Any, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-    inputs = {"spectrogram": batch["sound"], "tokens": batch["text"], "num_tokens": batch["num_tokens"]}
-    return model.represent(inputs, train=False)
 
 
 def _tokens(model: Any, batch: Any) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -57,6 +57,30 @@ class Clock:
         return np.stack([first, first + self.stride], axis=1)
 
 
+@dataclasses.dataclass(frozen=True)
+class TokenClock:
+    """The same of a model that hears a frozen encoder's tokens, each of its own time ``heard`` (S, 2) in s: its frames
+    are the tokens."""
+
+    heard: np.ndarray
+
+    def seconds(self, frames: np.ndarray) -> np.ndarray:
+        """From where to where in the clip, in s, stretches of tokens [first, behind) are heard: (N, 2) -> (N, 2)."""
+        first, behind = np.asarray(frames).T
+        return np.stack([self.heard[first, 0], self.heard[behind - 1, 1]], axis=1)
+
+    def segments(self) -> np.ndarray:
+        """(N, 2) stretches of tokens [first, behind), about a dozen of equal numbers of tokens."""
+        width = max(1, round(len(self.heard) / PER_CLIP))
+        edges = np.arange(0, len(self.heard), width)
+        return np.stack([edges, np.append(edges[1:], len(self.heard))], axis=1)
+
+    def tokens(self) -> np.ndarray:
+        """(S, 2)"""
+        first = np.arange(len(self.heard))
+        return np.stack([first, first + 1], axis=1)
+
+
 def stride(pools: tuple[tuple[int, int], ...], patch: tuple[int, int]) -> int:
     """How many frames make one audio token, from the (time, mel) poolings and patches of the audio encoder."""
     return patch[0] * math.prod(time for time, _ in pools)

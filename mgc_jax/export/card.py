@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import jax
-import numpy as np
-
 from mgc_jax.evaluation.results import METRICS, generated
 from mgc_jax.export import figures
 from mgc_jax.export.markdown import plain, table
@@ -127,17 +124,19 @@ def _data(subject: Subject) -> str:
 def _settings(subject: Subject) -> str:
     model = subject.model
     config = model.config
-    learned = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(model.state.params))
-    frozen = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(model.network.frozen))
+    parameters = model.parameters
+    features = model.features
+    mels = "" if features else f", {config.audio.n_mels} mel bands"
+    hearing = f"{plain(features.encoder.name)}, frozen" if features else config.model.audio_preset
     rows = [
         ["architecture", config.model.architecture],
-        ["parameters", f"{learned:,} learned, {frozen:,} frozen"],
-        ["clip", f"{config.audio.seconds:g} s at {config.audio.sample_rate} Hz, {config.audio.n_mels} mel bands"],
+        ["parameters", f"{parameters['trainable']:,} learned, {parameters['frozen']:,} frozen"],
+        ["clip", f"{config.audio.seconds:g} s at {config.audio.sample_rate} Hz{mels}"],
     ]
     if build.uses_bert(config):
         rows += [
             ["lyrics encoder", f"{plain(subject.encoder)}, {'trained' if config.train.encoder_rate else 'frozen'}"],
-            ["audio encoder, fusion, head", f"{config.model.audio_preset}, {config.model.fusion}, {config.model.head}"],
+            ["audio encoder, fusion, head", f"{hearing}, {config.model.fusion}, {config.model.head}"],
             ["weight of the A-L loss", f"{config.loss.contrastive_weight:g}"],
         ]
     rows += [
@@ -191,7 +190,14 @@ def _licence(subject: Subject) -> str:
     )
     encoder = f"The lyrics encoder in `encoder/` is {plain(subject.encoder)}"
     its = f"its licence is {licence}" if licence else "its licence is not known to mgc-jax: see where it came from"
-    return f"{own} {encoder}; {its}. The rights in the music and in the lyrics stay with their owners."
+    heard = ""
+    if features := subject.model.features:
+        known = features.encoder
+        heard = (
+            f" The audio encoder in `audio_encoder/` is {plain(known.name)} ({plain(known.source)}); its licence is "
+            f"{plain(known.licence)}{', which forbids commercial use' * ('-NC' in known.licence.upper())}."
+        )
+    return f"{own} {encoder}; {its}.{heard} The rights in the music and in the lyrics stay with their owners."
 
 
 def _slug(text: str) -> str:

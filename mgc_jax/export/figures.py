@@ -8,7 +8,7 @@ from mgc_jax.export.subject import Subject
 
 
 def overall(subject: Subject) -> str:
-    """The metrics of each split beside a predictor that never looks."""
+    """The metrics of each split beside the trivial baseline."""
     parts = []
     stale = [split for split in subject.evaluations if split not in subject.valid]
     if stale:
@@ -33,12 +33,12 @@ def overall(subject: Subject) -> str:
     columns = [f"{e.split} ({e.tracks} tracks)" for e in subject.valid.values()]
     rows = []
     for name, key in METRICS.items():
-        floor = show(shown.never_looks[key]) if key in shown.never_looks else ""
+        floor = show(shown.trivial[key]) if key in shown.trivial else ""
         rows.append([name, *(show(e.metrics[key]) for e in subject.valid.values()), floor])
-    parts.append(table(["", *columns, f"never looks ({shown.split})"], rows))
+    parts.append(table(["", *columns, f"trivial baseline ({shown.split})"], rows))
     parts.append(
         "Sets of genres (F1, Jaccard, exact match, Hamming loss) by thresholds calibrated for each genre on the "
-        'validation tracks. "Never looks" is what a predictor gets that does not see the track: the genres\' '
+        'validation tracks. "Trivial baseline" is what a predictor gets that never looks at the track: the genres\' '
         "frequencies for mAP, the best constant set for the others. One run, one seed."
     )
     return "\n\n".join(parts)
@@ -51,8 +51,8 @@ def by_genre(subject: Subject) -> str:
     if best:
         columns[2:2] = [f"{best.split} tracks", "average precision", "F1"]
     rows = []
-    for place, name in enumerate(vocabulary.names):
-        row = [plain(name), str(int(vocabulary.counts[place])), show(float(subject.model.thresholds[place]))]
+    for index, name in enumerate(vocabulary.names):
+        row = [plain(name), str(int(vocabulary.counts[index])), show(float(subject.model.thresholds[index]))]
         if best:
             own = best.genres[name]
             row[2:2] = [str(best.support[name]), show(own["average_precision"]), show(own["f1"])]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import copy_encoder, encoder_digest, public_name
-from data_pipeline.storage.json_file import read_json, write_json
+from data_pipeline.lyrics import copy_encoder, public_name
+from data_pipeline.storage.json_file import write_json
 from mgc_jax.api import Model
 from mgc_jax.config.recipes import as_json
-from mgc_jax.evaluation.results import evaluations
+from mgc_jax.evaluation import results
+from mgc_jax.evaluation.results import Evaluation
 from mgc_jax.export import program
 from mgc_jax.export.card import card
 from mgc_jax.export.preprocessing import preprocessing
 from mgc_jax.export.subject import Subject
+from mgc_jax.network import build
+from mgc_jax.network.audio_encoders import copy_audio_encoder
 from mgc_jax.runs import weights_file
 
 
@@ -47,8 +50,8 @@ def export(
     """
     check_free(out)
     names = model.vocabulary.names
-    found = evaluations(model.folder.path, names)
-    subject = Subject(model, out.absolute().name, found, licence, onnx=write_onnx is not None)
+    evaluations = results.evaluations(model.folder.path, names)
+    subject = Subject(model, out.absolute().name, evaluations, licence, onnx=write_onnx is not None)
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
@@ -58,9 +61,12 @@ def export(
         for name in ("genres.json", "thresholds.json"):
             if (model.folder.path / name).is_file():
                 shutil.copyfile(model.folder.path / name, partial / name)
-        _write_without_paths(model, found, partial)
+        _write_without_paths(model, evaluations, partial)
         copy_encoder(model.encoder, partial / "encoder", model.config.lyrics.max_tokens)
-        weights_file.save(partial / weights_file.NAME, model.state, names, encoder_digest(model.encoder))
+        if model.features:
+            copy_audio_encoder(model.config.audio.encoder, partial / "audio_encoder")
+        digest = build.encoders_digest(model.config, model.encoder)
+        weights_file.save(partial / weights_file.NAME, model.state, names, digest)
         constants = preprocessing(model.spec, model.tokenizer, len(names))
         write_json(partial / "preprocessing.json", constants)
         (partial / program.NAME).write_bytes(program.program(model))
@@ -73,19 +79,18 @@ def export(
     return _remarks(subject)
 
 
-def _write_without_paths(model: Model, splits: Iterable[str], target: Path) -> None:
+def _write_without_paths(model: Model, evaluations: Mapping[str, Evaluation], target: Path) -> None:
     """The settings and the evaluations without what they tell of this machine, its folders and devices."""
     config = model.config
     config = dataclasses.replace(
         config,
+        audio=dataclasses.replace(config.audio, encoder=public_name(config.audio.encoder)),
         lyrics=dataclasses.replace(config.lyrics, encoder=public_name(config.lyrics.encoder)),
         compute=dataclasses.replace(config.compute, model_parallel=1, fsdp=False),
     )
     write_json(target / "config.json", as_json(config))
-    for split in splits:
-        report = read_json(model.folder.evaluation(split))
-        report.pop("data", None)
-        write_json(target / f"evaluation_{split}.json", report)
+    for split, evaluation in evaluations.items():
+        dataclasses.replace(evaluation, data="").save(target / f"evaluation_{split}.json")
 
 
 def _remarks(subject: Subject) -> list[str]:

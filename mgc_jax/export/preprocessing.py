@@ -6,19 +6,24 @@ from typing import Any
 
 from data_pipeline.audio import RANGE_DB, AudioSpec
 from data_pipeline.lyrics import LyricsTokenizer
-from mgc_jax.export.program import INPUTS, NAME, OUTPUTS
+from mgc_jax.export.program import NAME, OUTPUTS, inputs
 
 FORMAT = 1
 
 
 def preprocessing(spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int) -> dict[str, Any]:
     """The content of ``preprocessing.json``."""
-    frames, mels, tokens = spec.num_frames, spec.n_mels, tokenizer.max_tokens
-    shapes = [f"uint8 (b, {frames}, {mels})", f"int32 (b, {tokens})", "int32 (b,)"]
+    tokens = tokenizer.max_tokens
+    types = {
+        name: f"{dtype} ({', '.join(['b', *map(str, shape)])}{'' if shape else ','})"
+        for name, (shape, dtype) in inputs(spec, tokens).items()
+    }
+    spectrogram = {"spectrogram": _spectrogram(spec)} if spec.input == "spectrogram" else {}
     return {
         "format": FORMAT,
         "audio": {
             "channels": "mono: the mean of all channels",
+            "full_scale": 1.0,
             "sample_rate": spec.sample_rate,
             "resampling": "soxr HQ",
             "clip_seconds": spec.seconds,
@@ -27,27 +32,7 @@ def preprocessing(spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int) -> d
             "1 s, as are clips whose samples all stay under 1e-4; a shorter song is padded with zeros behind; a song's "
             "score is the mean over its clips",
         },
-        "spectrogram": {
-            "n_fft": spec.n_fft,
-            "hop_length": spec.hop_length,
-            "window": "hann, periodic",
-            "centered": True,
-            "padding": "zeros, n_fft / 2 on either side",
-            "power": 2.0,
-            "n_mels": mels,
-            "f_min": 0.0,
-            "f_max": spec.sample_rate / 2,
-            "mel_scale": "slaney",
-            "mel_norm": "slaney",
-            "reference": "the clip's own maximum",
-            "range_db": RANGE_DB,
-            "levels": 255,
-            "quantisation": "round(levels * (1 + max(-range_db, 10 * log10(mel / max(mel))) / range_db)); "
-            "0 for silence",
-            "dequantisation": "level / 127.5 - 1, done by the program",
-            "axes": "frames, mels",
-            "frames": frames,
-        },
+        **spectrogram,
         "lyrics": {
             "cleaning": "control characters are spaces, HTML entities resolved, white space around it dropped; no "
             "lyrics where nothing is left or where it says [INSTRUMENTAL]",
@@ -61,10 +46,33 @@ def preprocessing(spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int) -> d
         },
         "program": {
             "file": NAME,
-            "inputs": [{"name": n, "type": t} for n, t in zip(INPUTS, shapes, strict=True)],
+            "inputs": [{"name": name, "type": type_} for name, type_ in types.items()],
             "outputs": [{"name": name, "type": f"float32 (b, {genres})"} for name in OUTPUTS],
             "genres": "genres.json, names, in this order",
             "decision": "the genres whose score reaches that of thresholds.json (0.5 without the file); the highest "
             "one where none does",
         },
+    }
+
+
+def _spectrogram(spec: AudioSpec) -> dict[str, Any]:
+    return {
+        "n_fft": spec.n_fft,
+        "hop_length": spec.hop_length,
+        "window": "hann, periodic",
+        "centered": True,
+        "padding": "zeros, n_fft / 2 on either side",
+        "power": 2.0,
+        "n_mels": spec.n_mels,
+        "f_min": 0.0,
+        "f_max": spec.sample_rate / 2,
+        "mel_scale": "slaney",
+        "mel_norm": "slaney",
+        "reference": "the clip's own maximum",
+        "range_db": RANGE_DB,
+        "levels": 255,
+        "quantisation": "round(levels * (1 + max(-range_db, 10 * log10(mel / max(mel))) / range_db)); 0 for silence",
+        "dequantisation": "level / 127.5 - 1, done by the program",
+        "axes": "frames, mels",
+        "frames": spec.num_frames,
     }

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import export
 
+from data_pipeline.audio import AudioSpec
+from data_pipeline.schema import AUDIO
 from mgc_jax.api import Model
 from mgc_jax.network.state import abstract
 from mgc_jax.runtime import sharding
@@ -20,16 +22,28 @@ NAME = "model.stablehlo"
 ONNX = "model.onnx"
 """The same model for ONNX runtimes, written by the PyTorch twin."""
 PLATFORMS = ("cpu", "cuda", "tpu")
-INPUTS = ("spectrogram", "tokens", "num_tokens")
 OUTPUTS = ("scores", "logits")
+
+
+def inputs(spec: AudioSpec, max_tokens: int) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The inputs in their order: name -> shape behind the batch, and type.
+
+    The sound is a log-mel ``spectrogram`` (T, M), or the ``waveform`` (samples,) with full scale at 1 for a model with
+    a pretrained audio encoder.
+    """
+    if spec.input == "features":
+        sound: dict[str, tuple[tuple[int, ...], str]] = {"waveform": ((spec.num_samples,), "float32")}
+    else:
+        sound = {"spectrogram": ((spec.num_frames, spec.n_mels), "uint8")}
+    return sound | {"tokens": ((max_tokens,), "int32"), "num_tokens": ((), "int32")}
 
 
 def program(model: Model) -> bytes:
     """``jax.export``'s serialisation of the model with its weights inside, for a batch of any size on any platform.
 
-    Inputs are spectrogram (B, T, M) uint8, tokens (B, L) int32 and num_tokens (B,) int32, outputs are scores (B, G) and
-    logits (B, G) in float32. Everything is computed in float32 and by XLA alone, whatever the run was trained with; the
-    lyrics encoder is in it, also where the run was trained on its stored outputs.
+    Inputs are those of :func:`inputs`, outputs are scores (B, G) and logits (B, G) in float32. Everything is computed
+    in float32 and by XLA alone, whatever the run was trained with; the encoders are in it, also where the run was
+    trained on their stored outputs.
     """
     compute = dataclasses.replace(
         model.config.compute,
@@ -46,16 +60,15 @@ def program(model: Model) -> bytes:
     state = model.state
     weights = jax.device_get((state.params, state.batch_stats, state.constants, network.frozen))
 
-    def run(spectrogram: jax.Array, tokens: jax.Array, num_tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
-        batch = {"spectrogram": spectrogram, "tokens": tokens, "num_tokens": num_tokens}
+    encoder = model.features.encoder if model.features else None
+
+    def run(sound: jax.Array, tokens: jax.Array, num_tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
+        heard = encoder.hear(encoder.weights, sound) if encoder else sound
+        batch = {AUDIO[config.audio.input]: heard, "tokens": tokens, "num_tokens": num_tokens}
         logits = nnx.merge(network.graphdef, *weights)(batch, train=False).logits
         return jax.nn.sigmoid(logits), logits
 
-    spec = config.audio
     (rows,) = export.symbolic_shape("b")
-    shapes = (
-        jax.ShapeDtypeStruct((rows, spec.num_frames, spec.n_mels), jnp.uint8),
-        jax.ShapeDtypeStruct((rows, config.lyrics.max_tokens), jnp.int32),
-        jax.ShapeDtypeStruct((rows,), jnp.int32),
-    )
+    given = inputs(config.audio, config.lyrics.max_tokens)
+    shapes = [jax.ShapeDtypeStruct((rows, *shape), jnp.dtype(dtype)) for shape, dtype in given.values()]
     return bytes(export.export(jax.jit(run), platforms=PLATFORMS)(*shapes).serialize())

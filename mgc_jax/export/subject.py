@@ -43,7 +43,7 @@ class Subject:
 
     @property
     def shown(self) -> Evaluation | None:
-        """The one whose predictor that never looks stands beside the figures."""
+        """The one whose trivial baseline stands beside the figures."""
         return self.best or next(iter(self.valid.values()), None)
 
     @property

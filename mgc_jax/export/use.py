@@ -13,6 +13,8 @@ def use(model: Model, *, measured: bool, onnx: bool) -> str:
     """How the files of the folder are used, as Markdown; ``measured`` and ``onnx`` say whether evaluations and
     ``model.onnx`` are among them."""
     spec, tokens = model.spec, model.config.lyrics.max_tokens
+    sound, (axes, dtype) = next(iter(program.inputs(spec, tokens).items()))
+    shape, what = (1, *axes), "samples at " + f"{spec.sample_rate} Hz" if model.features else "log-mel levels"
     parts = [
         "With mgc-jax, from this folder or from `hf://user/name`:",
         code("import mgc_jax", "", 'model = mgc_jax.load(".")', "print(model.vocabulary.names, model.thresholds)")
@@ -25,14 +27,14 @@ def use(model: Model, *, measured: bool, onnx: bool) -> str:
             "from jax import export",
             "",
             'program = export.deserialize(bytearray(Path("model.stablehlo").read_bytes()))',
-            f"spectrogram = np.zeros((1, {spec.num_frames}, {spec.n_mels}), np.uint8)  # log-mel levels of a clip",
+            f"{sound} = np.zeros({shape}, np.{dtype})  # {what} of a clip",
             f"tokens = np.zeros((1, {tokens}), np.int32)  # word pieces of the lyrics",
             "num_tokens = np.zeros(1, np.int32)  # 0: no lyrics",
-            "scores, logits = program.call(spectrogram, tokens, num_tokens)",
+            f"scores, logits = program.call({sound}, tokens, num_tokens)",
         )
         + "\n\n`program.mlir_module_serialized` is the same as a portable StableHLO artifact for other runtimes.",
     ]
-    if build.uses_bert(model.config):
+    if build.uses_bert(model.config) and not model.features:
         parts += [
             "In PyTorch (mgc-jax with its extra `torch`):",
             code(
@@ -63,6 +65,7 @@ def use(model: Model, *, measured: bool, onnx: bool) -> str:
         **({} if model.folder.thresholds() is None else {"thresholds.json": "one threshold a genre"}),
         **({"evaluation_*.json": "the figures above and more"} if measured else {}),
         "encoder/": "the lyrics encoder and its tokenizer, so that nothing has to be downloaded",
+        **({"audio_encoder/": "the audio encoder likewise"} if model.features else {}),
         "preprocessing.json": "from a song to the inputs: rates, windows, levels, tokens",
         program.NAME: "the model with its weights as one program for CPU, CUDA and TPU, any batch size, float32",
     } | ({program.ONNX: "the same for ONNX runtimes"} if onnx else {})

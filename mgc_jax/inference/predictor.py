@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from data_pipeline import audio as sound
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import LyricsError, LyricsTokenizer, read_lyrics_text
+from data_pipeline.schema import AUDIO
 from mgc_jax.config import Config
 from mgc_jax.evaluation.steps import EvaluationStep, make_embedding_step, make_evaluation_step
 from mgc_jax.inference import prediction, recording
 from mgc_jax.inference.prediction import Prediction
 from mgc_jax.inference.recording import WINDOW_BATCH, Audio
 from mgc_jax.network import build
+from mgc_jax.network.audio_features import audio_features
 from mgc_jax.network.state import ModelState, Network
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import sharding
@@ -57,6 +59,8 @@ class Predictor:
         """The folder of the lyrics encoder."""
         self.tokenizer = LyricsTokenizer(encoder, config.lyrics.max_tokens)
         self.spec = config.audio
+        self.features = audio_features(config.audio) if build.hears_features(config) else None
+        """The frozen audio encoder, where the model hears its outputs."""
 
     @property
     def genres(self) -> tuple[str, ...]:
@@ -129,21 +133,39 @@ class Predictor:
         return self.tokenizer.encode(text) if text else np.zeros(0, np.uint16)
 
     def clips(self, audio: Audio, rate: int | None = None) -> Iterator[tuple[float, np.ndarray]]:
-        """The windows of a song: start in s and log-mel (T, M) uint8; raises InputError as :meth:`predict` does."""
-        for start, samples in recording.windows(audio, rate, self.spec):
-            yield start, sound.log_mel(samples, self.spec)
+        """The windows of a song: start in s and what the model hears, see :meth:`hear`; raises InputError as
+        :meth:`predict` does."""
+        windows = self.windows(audio, rate)
+        while group := list(itertools.islice(windows, WINDOW_BATCH)):
+            yield from zip([start for start, _ in group], self.hear([samples for _, samples in group]), strict=True)
+
+    def hear(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Clips (samples,) as the model takes them: log-mels (T, M) uint8, or the frozen audio encoder's outputs
+        (S, H), rounded as they are stored."""
+        if self.features:
+            return list(self.features(np.stack(clips)).astype(np.float16))
+        return [sound.log_mel(samples, self.spec) for samples in clips]
+
+    @cached_property
+    def silence(self) -> np.ndarray:
+        """A clip without a sound, as :meth:`hear` gives it."""
+        return self.hear([np.zeros(self.spec.num_samples, np.float32)])[0]
+
+    def windows(self, audio: Audio, rate: int | None = None) -> Iterator[tuple[float, np.ndarray]]:
+        """The windows of a song: start in s and samples; raises InputError as :meth:`predict` does."""
+        return recording.windows(audio, rate, self.spec)
 
     def batch(self, clips: list[np.ndarray], tokens: np.ndarray, rows: int = WINDOW_BATCH) -> dict[str, jax.Array]:
-        """Clips (T, M) that share their lyrics as an evaluation batch on the devices, filled up with silent ones to so
-        many ``rows`` at least."""
+        """Clips, as :meth:`hear` gives them, that share their lyrics as an evaluation batch on the devices, filled up
+        with zeros to so many ``rows`` at least."""
         shards = self.network.mesh.shape["data"]
         size = -(-max(rows, len(clips)) // shards) * shards
-        spectrogram = np.zeros((size, *clips[0].shape), np.uint8)
-        spectrogram[: len(clips)] = clips
+        sounds = np.zeros((size, *clips[0].shape), clips[0].dtype)
+        sounds[: len(clips)] = clips
         row = np.zeros(self.config.lyrics.max_tokens, np.int32)
         row[: len(tokens)] = tokens
         batch = {
-            "spectrogram": spectrogram,
+            AUDIO[self.spec.input]: sounds,
             "tokens": np.tile(row, (size, 1)),
             "num_tokens": np.full(size, len(tokens), np.int32),
             "labels": np.zeros((size, self.vocabulary.size), np.uint8),

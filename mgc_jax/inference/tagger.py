@@ -86,7 +86,7 @@ def _musicnn() -> Tagger:
     @jax.jit
     def scores(weights: dict, windows: jax.Array) -> jax.Array:
         tokens = encoder.apply(weights, windows)
-        return musicnn.tag_probabilities(weights, tokens[:, 0])[:, columns]
+        return musicnn.tag_probabilities(weights, tokens[:, 0, : musicnn.POOLED])[:, columns]
 
     return Tagger(
         name=encoder.name,

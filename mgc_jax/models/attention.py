@@ -15,8 +15,8 @@ def attention(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None, 
     """softmax(q k^T / sqrt(C)) v: q (B, Q, N, C), k and v (B, K, N, C), mask (B, K) bool -> (B, Q, N, C).
 
     Without a mask all keys are attended to. The softmax is taken in float32 whatever the dtype. ``cudnn`` never writes
-    the scores (B, N, Q, K) to memory; it wants bfloat16 and an NVIDIA GPU, and in each row of ``mask`` the true places
-    first, of which it counts at least one.
+    the scores (B, N, Q, K) to memory; it wants bfloat16 and an NVIDIA GPU, and in each row of ``mask`` the true
+    positions first, of which it counts at least one.
     """
     if kernel == "cudnn":
         lengths = None if mask is None else mask.sum(-1, dtype=jnp.int32)

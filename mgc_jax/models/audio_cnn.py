@@ -40,7 +40,7 @@ def dequantise(spectrogram: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Ar
 
 
 def fold_patches(x: jax.Array, patch: tuple[int, int]) -> jax.Array:
-    """(B, T, M) -> (B, T // time, M // mel, mel * time): one channel for each place in a patch, time changing first.
+    """(B, T, M) -> (B, T // time, M // mel, mel * time): one channel for each position in a patch, time changing first.
 
     Edges that fill no patch are dropped.
     """

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -71,10 +72,19 @@ class AudioEncoder:
         led = np.pad(clips, ((0, 0), (self.lead, 0)))
         return np.stack([led[:, start : start + self.window] for start in self.starts(clips.shape[1])], axis=1)
 
+    def hear(self, weights: Any, clips: Array) -> Array:
+        """The tokens (N, S, H) of clips (N, num_samples) float32; traced by JAX."""
+        led = jnp.pad(clips, ((0, 0), (self.lead, 0)))
+        windows = jnp.stack([led[:, start : start + self.window] for start in self.starts(clips.shape[1])], axis=1)
+        tokens = self.apply(weights, windows.reshape(-1, self.window))
+        return tokens.reshape(clips.shape[0], -1, self.width)
+
     def token_times(self, num_samples: int) -> np.ndarray:
-        """From when to when in the clip, in s, each token (S, 2) was heard."""
+        """From when to when in the clip, in s, each token (S, 2) was heard; where windows overlap, until the next one
+        begins."""
         edges = np.linspace(0, self.window, self.tokens + 1)
         first = self.starts(num_samples)[:, None] - self.lead + edges[:-1]
         behind = self.starts(num_samples)[:, None] - self.lead + edges[1:]
         times = np.stack([first.ravel(), behind.ravel()], axis=1) / self.rate
+        times[:-1, 1] = np.minimum(times[:-1, 1], times[1:, 0])
         return np.clip(times, 0.0, num_samples / self.rate)

@@ -106,8 +106,8 @@ class Pandeya(nnx.Module):
         if "tokens" not in batch:
             raise ValueError("this model learns its own words: the batch must carry tokens")
         audio_features = self.audio_cnn(dequantise(batch["spectrogram"], self.dtype), train=train)
-        read = self.lyrics(batch["tokens"], batch["num_tokens"])
-        fused = dropout(jnp.concatenate([audio_features, read], axis=-1), self.dropout, key)
+        lyrics_features = self.lyrics(batch["tokens"], batch["num_tokens"])
+        fused = dropout(jnp.concatenate([audio_features, lyrics_features], axis=-1), self.dropout, key)
         return Outputs(self.head(fused), None, None, None)
 
 

@@ -69,8 +69,17 @@ class TextConfig:
 
     def bert(self) -> BertConfig:
         """RoBERTa is a BERT but for its positions, which begin behind the padding's."""
-        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(BertConfig)}
-        return BertConfig(**{**shared, "max_position_embeddings": self.max_position_embeddings - self.offset})
+        return BertConfig(
+            vocab_size=self.vocab_size,
+            hidden_size=self.hidden_size,
+            num_hidden_layers=self.num_hidden_layers,
+            num_attention_heads=self.num_attention_heads,
+            intermediate_size=self.intermediate_size,
+            max_position_embeddings=self.max_position_embeddings - self.offset,
+            type_vocab_size=self.type_vocab_size,
+            layer_norm_eps=self.layer_norm_eps,
+            hidden_act=self.hidden_act,
+        )
 
     @property
     def offset(self) -> int:

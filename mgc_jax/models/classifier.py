@@ -39,10 +39,11 @@ class Outputs(NamedTuple):
 class GenreClassifier(nnx.Module):
     """Ru et al. (ICASSP 2023), Fig. 1. A batch (see ``__call__``) -> :class:`Outputs`.
 
-    :class:`ModelConfig` says what each part is. With ``bert=None`` batches carry ``lyrics_features``, the frozen
-    encoder's outputs computed earlier. ``adjacency`` (G, G) and ``node_features`` (G, F) make the genre graph of
-    ``head="graph"``. ``kernel``, ``rematerialise`` and ``first_block`` change speed and memory alone, see
-    :func:`attention` and :class:`AudioCNN`.
+    :class:`ModelConfig` says what each part is. With ``audio_features`` (S, H) batches carry the outputs of a frozen
+    audio encoder, computed earlier, which stand in the CNN's place, each brought to mean 0 and variance 1. With
+    ``bert=None`` batches carry ``lyrics_features``, those of the lyrics encoder. ``adjacency`` (G, G) and
+    ``node_features`` (G, F) make the genre graph of ``head="graph"``. ``kernel``, ``rematerialise`` and ``first_block``
+    change speed and memory alone, see :func:`attention` and :class:`AudioCNN`.
 
     Departures, each to be switched off: attention has ``heads`` and ``residual_norm`` and pools its tokens
     (``heads=1, residual_norm=False, pooling="flatten"`` is literal); every genre has a bias, starting at
@@ -61,6 +62,7 @@ class GenreClassifier(nnx.Module):
         *,
         num_mels: int,
         num_frames: int,
+        audio_features: tuple[int, int] | None = None,
         max_tokens: int,
         bert: Bert | None,
         lyrics_features: int,
@@ -79,17 +81,23 @@ class GenreClassifier(nnx.Module):
         width = config.width
         self.scale = 1.0 / math.sqrt(width)
         # Music representation.
-        self.audio_cnn = AudioCNN(
-            num_mels=num_mels,
-            **PRESETS[config.audio_preset],
-            tokens=config.audio_tokens,
-            rematerialise=rematerialise,
-            first_block=first_block,
-            dtype=dtype,
-            rngs=rngs,
-        )
+        self.hears_features = audio_features is not None
+        if audio_features is not None:
+            num_audio_tokens, audio_width = audio_features
+            self.audio_norm = nnx.BatchNorm(audio_width, momentum=0.9, use_bias=False, use_scale=False, rngs=rngs)
+        else:
+            self.audio_cnn = AudioCNN(
+                num_mels=num_mels,
+                **PRESETS[config.audio_preset],
+                tokens=config.audio_tokens,
+                rematerialise=rematerialise,
+                first_block=first_block,
+                dtype=dtype,
+                rngs=rngs,
+            )
+            num_audio_tokens, audio_width = self.audio_cnn.num_tokens(num_frames), self.audio_cnn.out_features
         self.bert = bert
-        self.audio_projection = nnx.Linear(self.audio_cnn.out_features, width, dtype=dtype, rngs=rngs)
+        self.audio_projection = nnx.Linear(audio_width, width, dtype=dtype, rngs=rngs)
         self.lyrics_projection = nnx.Linear(lyrics_features, width, dtype=dtype, rngs=rngs)
         self.null_token = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (width,), jnp.float32))
         # A-L loss.
@@ -104,7 +112,7 @@ class GenreClassifier(nnx.Module):
                 residual_norm=config.residual_norm,
                 pooling=config.pooling,
                 dropout=config.dropout,
-                num_audio_tokens=self.audio_cnn.num_tokens(num_frames),
+                num_audio_tokens=num_audio_tokens,
                 max_tokens=max_tokens,
                 kernel=kernel,
                 dtype=dtype,
@@ -132,8 +140,9 @@ class GenreClassifier(nnx.Module):
         self.genre_bias = nnx.Param(prior) if config.genre_bias else None
 
     def __call__(self, batch: Mapping[str, jax.Array], *, train: bool, dropout_key: jax.Array | None = None) -> Outputs:
-        """Classify a batch: ``spectrogram`` (B, T, M) uint8, ``num_tokens`` (B,), and ``tokens`` (B, L) int32 or
-        ``lyrics_features`` (B, L, H). ``num_tokens`` 0 means no lyrics. Dropout needs its key when training."""
+        """Classify a batch: ``spectrogram`` (B, T, M) uint8 or ``audio_features`` (B, S, H), ``num_tokens`` (B,), and
+        ``tokens`` (B, L) int32 or ``lyrics_features`` (B, L, H). ``num_tokens`` 0 means no lyrics. Dropout needs its
+        key when training."""
         if train and self.config.dropout > 0.0 and dropout_key is None:
             raise ValueError("training with dropout needs a dropout_key")
         audio, lyrics, mask = self.represent(batch, train=train)
@@ -143,9 +152,7 @@ class GenreClassifier(nnx.Module):
 
     def represent(self, batch: Mapping[str, jax.Array], *, train: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Audio tokens (B, S, D), lyric tokens (B, L, D), and which of the latter are real (B, L) bool."""
-        spectrogram = dequantise(batch["spectrogram"], self.dtype)
-        audio = self.audio_projection(self.audio_cnn(spectrogram, train=train))
-
+        audio = self.audio_projection(self.hear(batch, train=train))
         given = batch["lyrics_features"] if "lyrics_features" in batch else batch["tokens"]
         position = jnp.arange(given.shape[1])[None]
         missing = (batch["num_tokens"] == 0)[:, None]
@@ -159,6 +166,13 @@ class GenreClassifier(nnx.Module):
         null = self.null_token[...].astype(self.dtype)
         lyrics = jnp.where(missing[..., None], null, self.lyrics_projection(hidden))
         return audio, lyrics, mask
+
+    def hear(self, batch: Mapping[str, jax.Array], *, train: bool) -> jax.Array:
+        """What the audio encoder makes of the sound (B, S, H), whether it is in this model or has heard it before."""
+        if self.hears_features:
+            features = batch["audio_features"].astype(jnp.float32)
+            return self.audio_norm(features, use_running_average=not train).astype(self.dtype)
+        return self.audio_cnn(dequantise(batch["spectrogram"], self.dtype), train=train)
 
     def contrast(self, audio: jax.Array, lyrics: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """g_a(E_a), g_l(E_l) (B, contrastive_width) and log(1 / tau), for equations (5) and (6)."""

@@ -130,13 +130,17 @@ class CrossAttention(nnx.Module):
             first, second = jax.random.split(dropout_key)
             keys = (first, second)
         every = jnp.ones(audio.shape[:2], bool)
-        heard = self.audio_attention(audio, lyrics, lyrics_mask, rate=self.dropout, key=keys[0])
-        read = self.lyrics_attention(lyrics, audio, every, rate=self.dropout, key=keys[1])
+        audio_attended = self.audio_attention(audio, lyrics, lyrics_mask, rate=self.dropout, key=keys[0])
+        lyrics_attended = self.lyrics_attention(lyrics, audio, every, rate=self.dropout, key=keys[1])
         if self.pooling == "mean":
-            branches = (mean_pool(heard, every), mean_pool(read, lyrics_mask))
+            branches = (mean_pool(audio_attended, every), mean_pool(lyrics_attended, lyrics_mask))
         else:
             assert self.max_tokens is not None
-            read = jnp.where(lyrics_mask[..., None], read, jnp.zeros_like(read))
-            read = jnp.pad(read, ((0, 0), (0, self.max_tokens - read.shape[1]), (0, 0)))  # a shorter length bucket
-            branches = (heard.reshape(heard.shape[0], -1), read.reshape(read.shape[0], -1))
+            lyrics_attended = jnp.where(lyrics_mask[..., None], lyrics_attended, 0.0)
+            missing = self.max_tokens - lyrics_attended.shape[1]  # in a shorter length bucket
+            lyrics_attended = jnp.pad(lyrics_attended, ((0, 0), (0, missing), (0, 0)))
+            branches = (
+                audio_attended.reshape(audio_attended.shape[0], -1),
+                lyrics_attended.reshape(lyrics_attended.shape[0], -1),
+            )
         return self.join(jnp.concatenate(branches, axis=-1))

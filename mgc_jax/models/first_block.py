@@ -17,7 +17,7 @@ the pooled values, and D with the sum of g. ``docs/first-block.md`` derives this
 windows: of pool (2, 2) the 4 patches of a window lie in the 4 x 4 numbers under and around it, its A *slots*, row by
 row.
 
-Axis letters: B batch, T frames, M mel bands, C channels, K places of a window (time * mel), A slots of a window
+Axis letters: B batch, T frames, M mel bands, C channels, K positions of a window (time * mel), A slots of a window
 ((time + 2) (mel + 2)).
 """
 
@@ -57,32 +57,32 @@ class Form(Protocol):
         """
 
     def winners(
-        self, g: jax.Array, kept: Any, x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool
+        self, g: jax.Array, residual: Any, x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool
     ) -> tuple[jax.Array, jax.Array]:
-        """float32 sums over all windows of g times the slots, by the place that won (K, A, C), and of g alone (C,).
+        """float32 sums over all windows of g times the slots, by the position that won (K, A, C), and of g alone (C,).
 
-        ``g`` is the gradient of the pooled values; it counts as 0 where they are 0. Of equal places the first wins.
+        ``g`` is the gradient of the pooled values; it counts as 0 where they are 0. Of equal positions the first wins.
         """
 
 
 def spread(pool: Pool) -> np.ndarray:
-    """(K, A, 9) float32: 1 where tap t of place k is slot a."""
+    """(K, A, 9) float32: 1 where tap t of position k is slot a."""
     time, mel = pool
-    place = np.zeros((time * mel, (time + 2) * (mel + 2), 9), np.float32)
+    one_hot = np.zeros((time * mel, (time + 2) * (mel + 2), 9), np.float32)
     for k in range(time * mel):
         for tap in range(9):
-            place[k, (k // mel + tap // 3) * (mel + 2) + k % mel + tap % 3, tap] = 1
-    return place
+            one_hot[k, (k // mel + tap // 3) * (mel + 2) + k % mel + tap % 3, tap] = 1
+    return one_hot
 
 
 def patch_moments(x: jax.Array, pool: Pool, form: Form) -> tuple[jax.Array, jax.Array]:
     """mu (9,) and S (9, 9) of the patches at all positions of x (B, T, M), in float32; outside of x all is 0."""
     _, frames, mels = x.shape
     t, m = frames // pool[0] * pool[0], mels // pool[1] * pool[1]
-    place = spread(pool)
+    one_hot = spread(pool)
     sums, products = form.moments(x, pool)
-    first = _einsum("kat,a->t", place, sums)
-    second = _einsum("kat,ab,kbu->tu", place, products, place)
+    first = _einsum("kat,a->t", one_hot, sums)
+    second = _einsum("kat,ab,kbu->tu", one_hot, products, one_hot)
     around = jnp.pad(x, ((0, 0), (1, 1), (1, 1))).astype(jnp.float32)
     for edge in (around[:, t:], around[:, : t + 2, m:]):
         height, width = edge.shape[1] - 2, edge.shape[2] - 2
@@ -124,16 +124,16 @@ def _forward(
     variance = jnp.maximum(_einsum("tc,tu,uc->c", w, covariance, w), 0.0)
     inverse = lax.rsqrt(variance + epsilon)
     windows = _windows(w, scale, inverse, bias, mean, x.dtype, pool)
-    pooled, kept = _form(form).pooled(x, *windows, pool)
-    return (pooled, mean, variance), (x, kernel, scale, bias, mu, covariance, mean, inverse, kept)
+    pooled, residual = _form(form).pooled(x, *windows, pool)
+    return (pooled, mean, variance), (x, kernel, scale, bias, mu, covariance, mean, inverse, residual)
 
 
 def _backward(pool: Pool, epsilon: float, form: str, residuals: Any, gradients: Any) -> tuple[jax.Array, ...]:
-    x, kernel, scale, bias, mu, covariance, mean, inverse, kept = residuals
+    x, kernel, scale, bias, mu, covariance, mean, inverse, residual = residuals
     w = kernel.reshape(9, -1).astype(x.dtype).astype(jnp.float32)
     windows = _windows(w, scale, inverse, bias, mean, x.dtype, pool)
-    by_place, d_bias = _form(form).winners(gradients[0], kept, x, *windows, pool)
-    direct = _einsum("kat,kac->tc", spread(pool), by_place)
+    by_position, d_bias = _form(form).winners(gradients[0], residual, x, *windows, pool)
+    direct = _einsum("kat,kac->tc", spread(pool), by_position)
     d_scale = inverse * (_einsum("tc,tc->c", w, direct) - mean * d_bias)
     through_mean = jnp.outer(mu, d_bias)
     through_variance = _einsum("tu,uc->tc", covariance, w) * (d_scale * inverse)

@@ -148,13 +148,13 @@ def pooled(x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool) -
 
 
 def _pooled_kernel(x_ref: Any, w_ref: Any, a_ref: Any, b_ref: Any, out_ref: Any, *, work: Work) -> None:
-    places = [w_ref[k] for k in range(w_ref.shape[0])]
+    weights = [w_ref[k] for k in range(w_ref.shape[0])]
     a, b = a_ref[...][:, None], b_ref[...][:, None]
 
     def write(number: Any, nothing: None) -> None:
         window, _ = work.tile(number)
         slots = work.read(x_ref, window)
-        best = functools.reduce(jnp.maximum, (triton.dot(w, slots) for w in places))
+        best = functools.reduce(jnp.maximum, (triton.dot(w, slots) for w in weights))
         z = best * a + b
         # Triton's maximum would make 0 of what is not a number.
         out_ref[_of_windows(out_ref, window, len(a))] = jnp.where(z < 0, 0.0, z).astype(out_ref.dtype)
@@ -163,32 +163,32 @@ def _pooled_kernel(x_ref: Any, w_ref: Any, a_ref: Any, b_ref: Any, out_ref: Any,
 
 
 def winners(
-    g: jax.Array, kept: None, x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool
+    g: jax.Array, residual: None, x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums of g times the slots, by the place that won (K, A, C), and of g alone (C,)."""
-    places, slots, channels = w.shape
-    work = _work(x, pool, WINNERS.holding(places * _filled_up(slots) * _filled_up(channels)))
+    """Sums of g times the slots, by the position that won (K, A, C), and of g alone (C,)."""
+    positions, slots, channels = w.shape
+    work = _work(x, pool, WINNERS.holding(positions * _filled_up(slots) * _filled_up(channels)))
 
     def run(x: jax.Array, g: jax.Array, *weights: jax.Array) -> Any:
         filled = len(weights[-1])
-        out = _parts(x, work, (places, filled, work.slots), (filled, 16))
+        out = _parts(x, work, (positions, filled, work.slots), (filled, 16))
         return _call(_winners_kernel, work, [x, g], weights, out)
 
     given = _bordered(x), g.reshape(len(g), work.windows, channels), *_weights(w, a, b)
-    by_place, alone = _over_batch(run, "b t m, b n f, k c a, d, e -> b p g h i, b q j l", *given)
-    return by_place.sum((0, 1))[:, :channels, :slots].swapaxes(1, 2), alone[..., 0].sum((0, 1))[:channels]
+    by_position, alone = _over_batch(run, "b t m, b n f, k c a, d, e -> b p g h i, b q j l", *given)
+    return by_position.sum((0, 1))[:, :channels, :slots].swapaxes(1, 2), alone[..., 0].sum((0, 1))[:channels]
 
 
 def _winners_kernel(
-    x_ref: Any, g_ref: Any, w_ref: Any, a_ref: Any, b_ref: Any, by_place_ref: Any, alone_ref: Any, *, work: Work
+    x_ref: Any, g_ref: Any, w_ref: Any, a_ref: Any, b_ref: Any, by_position_ref: Any, alone_ref: Any, *, work: Work
 ) -> None:
-    places = [w_ref[k] for k in range(w_ref.shape[0])]
+    weights = [w_ref[k] for k in range(w_ref.shape[0])]
     a, b = a_ref[...][:, None], b_ref[...][:, None]
 
     def add(number: Any, so_far: list[jax.Array]) -> list[jax.Array]:
         window, there = work.tile(number)
         slots = work.read(x_ref, window)
-        best, divide = _first_best([triton.dot(w, slots) for w in places])
+        best, divide = _first_best([triton.dot(w, slots) for w in weights])
         g = g_ref[_of_windows(g_ref, window, len(a))]
         open_ = best * a + b > 0 if there is None else (best * a + b > 0) & there[None]
         g = jnp.where(open_, g, jnp.zeros_like(g))
@@ -197,10 +197,10 @@ def _winners_kernel(
         alone = triton.dot(g, jnp.ones((len(window), 16), g.dtype), precision=lax.Precision.HIGHEST)
         return [total + new for total, new in zip(so_far, [*shares, alone], strict=True)]
 
-    zeros = [jnp.zeros(places[0].shape)] * len(places) + [jnp.zeros((len(a), 16))]
-    *by_place, alone = work.loop(add, zeros)
-    for k, total in enumerate(by_place):
-        by_place_ref[k] = total
+    zeros = [jnp.zeros(weights[0].shape)] * len(weights) + [jnp.zeros((len(a), 16))]
+    *by_position, alone = work.loop(add, zeros)
+    for k, total in enumerate(by_position):
+        by_position_ref[k] = total
     alone_ref[...] = alone
 
 
@@ -289,11 +289,11 @@ def _over_batch(run: Callable[..., Any], rule: str, *arguments: jax.Array) -> An
     def partition(mesh: Any, arguments: Any, results: Any) -> Any:
         batch = P(*arguments[0].sharding.spec[:1])
 
-        def places(sides: list[str]) -> tuple[NamedSharding, ...]:
+        def shardings(sides: list[str]) -> tuple[NamedSharding, ...]:
             return tuple(NamedSharding(mesh, batch if side.startswith("b ") else P()) for side in sides)
 
-        results = places(made) if isinstance(results, list | tuple) else places(made)[0]
-        return mesh, run, results, places(given)
+        results = shardings(made) if isinstance(results, list | tuple) else shardings(made)[0]
+        return mesh, run, results, shardings(given)
 
     call = custom_partitioning(run)
     call.def_partition(

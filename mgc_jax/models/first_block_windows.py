@@ -1,4 +1,4 @@
-"""The first block by XLA alone: windows of the spectrogram are gathered, and their places weighed one by one.
+"""The first block by XLA alone: windows of the spectrogram are gathered, and their positions weighed one by one.
 
 See :class:`mgc_jax.models.first_block.Form` for what the functions are given and give.
 """
@@ -21,27 +21,27 @@ def moments(x: jax.Array, pool: Pool) -> tuple[jax.Array, jax.Array]:
 
 
 def pooled(x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool) -> tuple[jax.Array, jax.Array]:
-    """The pooled values, and for each the place that won, or K where the ReLU is shut: uint8."""
+    """The pooled values, and for each the position that won, or K where the ReLU is shut: uint8."""
     slots = _slots(x, pool)
     w = w.astype(jnp.float32)
     best = jnp.einsum("btma,ac->btmc", slots, w[0])
-    place = jnp.zeros(best.shape, jnp.uint8)
+    position = jnp.zeros(best.shape, jnp.uint8)
     for k in range(1, len(w)):
         y = jnp.einsum("btma,ac->btmc", slots, w[k])
-        place = jnp.where(y > best, jnp.uint8(k), place)
+        position = jnp.where(y > best, jnp.uint8(k), position)
         best = jnp.maximum(y, best)
     z = best * a + b
-    return jax.nn.relu(z).astype(x.dtype), jnp.where(z > 0, place, jnp.uint8(len(w)))
+    return jax.nn.relu(z).astype(x.dtype), jnp.where(z > 0, position, jnp.uint8(len(w)))
 
 
 def winners(
-    g: jax.Array, kept: jax.Array, x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool
+    g: jax.Array, residual: jax.Array, x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums of g times the slots, by the place that won (K, A, C), and of g alone (C,)."""
+    """Sums of g times the slots, by the position that won (K, A, C), and of g alone (C,)."""
     del a, b
     slots, g = _slots(x, pool), g.astype(jnp.float32)
-    by_place = [jnp.einsum("btma,btmc->bac", slots, jnp.where(kept == k, g, 0.0)).sum(0) for k in range(len(w))]
-    return jnp.stack(by_place), jnp.where(kept < len(w), g, 0.0).sum((0, 1, 2))
+    by_position = [jnp.einsum("btma,btmc->bac", slots, jnp.where(residual == k, g, 0.0)).sum(0) for k in range(len(w))]
+    return jnp.stack(by_position), jnp.where(residual < len(w), g, 0.0).sum((0, 1, 2))
 
 
 def _slots(x: jax.Array, pool: Pool) -> jax.Array:

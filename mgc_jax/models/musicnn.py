@@ -7,7 +7,7 @@ late-breaking demo; the network is that of Pons et al., "End-to-end learning for
 It departs from the package in one thing: the package rounds mel bands to float16 before it takes logarithms, in which
 loud ones overflow; here all is float32.
 
-Axis letters: N windows, P samples of a window, T = 187 frames, M = 96 mel bands, C channels, H = 1506.
+Axis letters: N windows, P samples of a window, T = 187 frames, M = 96 mel bands, C channels, H = 1506 pooled features.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _FRONT = (
     (32, 1, 1, _TEMPORAL),
 )
 _FRONT_WIDTH = 2 * _TIMBRAL + 3 * _TEMPORAL
-_POOLED = 2 * (_FRONT_WIDTH + 3 * _MIDDLE)
+POOLED = 2 * (_FRONT_WIDTH + 3 * _MIDDLE)
 _SEVEN_FRAMES = ((3, 3), (0, 0))
 """Zeros around time alone: every kernel of 7 frames stays within the bands."""
 _IMAGES, _SEQUENCES = ("NHWC", "HWIO", "NHWC"), ("NWC", "WIO", "NWC")
@@ -93,7 +93,7 @@ def pooled(weights: Mapping[str, Any], mels: jax.Array) -> jax.Array:
     second = _middle(weights["middle_1"], first) + first
     third = _middle(weights["middle_2"], second) + second
     features = jnp.concatenate([front, first, second, third], axis=-1)
-    return jnp.stack([features.max(1), features.mean(1)], axis=-1).reshape(mels.shape[0], _POOLED)
+    return jnp.stack([features.max(1), features.mean(1)], axis=-1).reshape(mels.shape[0], POOLED)
 
 
 def penultimate(weights: Mapping[str, Any], pooled: jax.Array) -> jax.Array:
@@ -148,8 +148,8 @@ def _table() -> dict[str, tuple[str | None, str | None, tuple[int, ...]]]:
         "input": (None, _NORM, (1,)),
         **{f"front_{i}": (_numbered(_CONV, i), _numbered(_NORM, i + 1), shape) for i, shape in enumerate(_FRONT)},
         **{f"middle_{i}": (_numbered(_CONV, i + 5), _numbered(_NORM, i + 6), s) for i, s in enumerate(middle)},
-        "pooled": (None, _numbered(_NORM, 9), (_POOLED,)),
-        "dense": (_LINEAR, _numbered(_NORM, 10), (_POOLED, _DENSE)),
+        "pooled": (None, _numbered(_NORM, 9), (POOLED,)),
+        "dense": (_LINEAR, _numbered(_NORM, 10), (POOLED, _DENSE)),
         "tags": (_numbered(_LINEAR, 1), None, (_DENSE, len(TAGS))),
     }
 
@@ -196,7 +196,8 @@ def read_weights(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.nd
 
 
 def encoder(tensors: Mapping[str, np.ndarray], filters: np.ndarray, digest: str) -> AudioEncoder:
-    """The encoder whose tokens are :func:`pooled`, one a window of 3 s; windows lie edge to edge as in the package.
+    """The encoder whose tokens are :func:`pooled` and :func:`penultimate`, one behind the other (H = 1706), one token a
+    window of 3 s; windows lie edge to edge as in the package.
 
     Args:
         tensors: as :func:`read_weights` has them; so are the errors.
@@ -210,7 +211,7 @@ def encoder(tensors: Mapping[str, np.ndarray], filters: np.ndarray, digest: str)
         hop=FRAMES * HOP,
         lead=HOP,
         tokens=1,
-        width=_POOLED,
+        width=POOLED + _DENSE,
         licence="ISC",
         source="https://pypi.org/project/musicnn/0.1.0/ (MSD_musicnn)",
         digest=digest,
@@ -220,4 +221,5 @@ def encoder(tensors: Mapping[str, np.ndarray], filters: np.ndarray, digest: str)
 
 
 def _tokens(weights: Mapping[str, Any], windows: jax.Array) -> jax.Array:
-    return pooled(weights, log_mel(weights["filters"], windows))[:, None]
+    found = pooled(weights, log_mel(weights["filters"], windows))
+    return jnp.concatenate([found, penultimate(weights, found)], axis=-1)[:, None]

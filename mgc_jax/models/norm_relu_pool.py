@@ -3,9 +3,9 @@
 The audio encoder is bound by memory traffic, and these three are most of it. With A the bytes of the convolution's
 output y, what the backward pass of the plain formulation moves (ReLU's output stored, select-and-scatter, two
 reductions, both gradients of the convolution reading y and the scattered gradient) is about 9 A. Here the forward
-pass keeps each window's winner and its place, which is A / 4 and A / 8; scale's and bias's gradients need no more than
-those; dy is written once and both gradients of the convolution read it. Predicted 5.6 A; the compiler's count for a
-TPU v5e, paper preset, 128 tracks a chip: 506 -> 320 MB a track. Twice the tracks a second of the plain one on a CPU.
+pass keeps each window's winner and its position, which is A / 4 and A / 8; scale's and bias's gradients need no more
+than those; dy is written once and both gradients of the convolution read it. Predicted 5.6 A; the compiler's count for
+a TPU v5e, paper preset, 128 tracks a chip: 506 -> 320 MB a track. Twice the tracks a second of the plain one on a CPU.
 
 Three optimisation barriers hold the compiler to that: those before the windows and before the backward pass keep it
 from storing y in float32 for all its uses at once (484 MB), the one after dy from spreading the pooled values over
@@ -86,15 +86,17 @@ def _forward(y: jax.Array, scale: jax.Array, bias: jax.Array, pool: Pool, epsilo
     sign = jnp.where(scale < 0, -1, 1).astype(y.dtype)
     windows = _windows(lax.optimization_barrier(y), pool) * sign
     outside = (jnp.array(-jnp.inf, y.dtype), jnp.array(pool[0] * pool[1], jnp.uint8))
-    best, place = lax.reduce((windows, jnp.broadcast_to(_places(pool), windows.shape)), outside, _first_best, (2, 4))
+    best, position = lax.reduce(
+        (windows, jnp.broadcast_to(_positions(pool), windows.shape)), outside, _first_best, (2, 4)
+    )
     winner = best * sign
     pooled = jax.nn.relu((winner.astype(jnp.float32) - mean) * (inverse * scale) + bias).astype(y.dtype)
-    return (pooled, mean, variance), (y, winner, place, mean, inverse, scale, bias)
+    return (pooled, mean, variance), (y, winner, position, mean, inverse, scale, bias)
 
 
-def _backward(pool: Pool, epsilon: float, kept: Any, gradients: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _backward(pool: Pool, epsilon: float, residuals: Any, gradients: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
     """With x = (y - mean) / deviation: dy = scale / deviation (dz - sum(dz) / N - x sum(dz x) / N)."""
-    y, winner, place, mean, inverse, scale, bias = kept
+    y, winner, position, mean, inverse, scale, bias = residuals
     y = lax.optimization_barrier(y)
     batch, frames, mels, channels = y.shape
     size = float(batch * frames * mels)  # beyond int32 on a pod
@@ -109,7 +111,7 @@ def _backward(pool: Pool, epsilon: float, kept: Any, gradients: Any) -> tuple[ja
         return ((inverse * scale) * (dz.astype(jnp.float32) - d_bias / size - x * (d_scale / size))).astype(y.dtype)
 
     t, m = frames // pool[0] * pool[0], mels // pool[1] * pool[1]
-    dz = jnp.where(_places(pool) == _over_windows(place), _over_windows(gradient.astype(y.dtype)), 0)
+    dz = jnp.where(_positions(pool) == _over_windows(position), _over_windows(gradient.astype(y.dtype)), 0)
 
     def joined(y: jax.Array, dz: jax.Array) -> jax.Array:
         dy = lax.optimization_barrier(d_y(_windows(y, pool), dz)).reshape(batch, t, m, channels)
@@ -141,8 +143,8 @@ def _over_windows(x: jax.Array) -> jax.Array:
     return x[:, :, None, :, None, :]
 
 
-def _places(pool: Pool) -> jax.Array:
-    """Number the places of a window, row by row: (1, 1, time, 1, mel, 1) uint8."""
+def _positions(pool: Pool) -> jax.Array:
+    """Number the positions of a window, row by row: (1, 1, time, 1, mel, 1) uint8."""
     return jnp.arange(pool[0] * pool[1], dtype=jnp.uint8).reshape(1, 1, pool[0], 1, pool[1], 1)
 
 

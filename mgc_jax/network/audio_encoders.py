@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,21 +22,40 @@ MUSICNN_SHA256 = {
 
 
 def audio_encoder(name: str) -> AudioEncoder:
-    """The encoder that settings call ``name``.
+    """The encoder that settings call ``name``, or that :func:`copy_audio_encoder` has put into the folder ``name``.
 
     Raises:
         InputError: nobody knows it, or its weights are not to be had.
     """
+    folder = Path(name)
+    if name not in ENCODERS and all((folder / file).is_file() for file in MUSICNN_SHA256):
+        return _read_musicnn(folder)
     if name not in ENCODERS:
         raise InputError(f"There is no audio encoder {name!r}; there are: {', '.join(ENCODERS)}.")
     return ENCODERS[name]()
 
 
+def copy_audio_encoder(name: str, target: Path) -> None:
+    """Copy the files of the encoder ``name`` into the folder ``target``, by whose path settings call it then."""
+    folder = _musicnn_folder() if name in ENCODERS else Path(name)
+    target.mkdir()
+    for file in MUSICNN_SHA256:
+        shutil.copyfile(folder / file, target / file)
+
+
 def _musicnn() -> AudioEncoder:
+    return _read_musicnn(_musicnn_folder())
+
+
+def _musicnn_folder() -> Path:
     found = importlib.util.find_spec("musicnn")  # which is not imported: it would want TensorFlow
     if found is None or found.origin is None:
         raise InputError(f"The audio encoder musicnn is not installed; run: {MUSICNN_INSTALL}")
-    files = [Path(found.origin).parent / "MSD_musicnn" / name for name in MUSICNN_SHA256]
+    return Path(found.origin).parent / "MSD_musicnn"
+
+
+def _read_musicnn(folder: Path) -> AudioEncoder:
+    files = [folder / name for name in MUSICNN_SHA256]
     for file, expected in zip(files, MUSICNN_SHA256.values(), strict=True):
         if not file.is_file():
             raise InputError(f"The package musicnn has no {file}; run: {MUSICNN_INSTALL} --force-reinstall")

@@ -13,7 +13,8 @@ from flax import nnx
 
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
+from data_pipeline.lyrics import LyricsTokenizer, encoder_digest, locate_encoder
+from data_pipeline.prepare.audio_features import AudioEncoding
 from mgc_jax.config import Config
 from mgc_jax.models import genre_graph
 from mgc_jax.models.audio_cnn import PRESETS
@@ -21,6 +22,7 @@ from mgc_jax.models.baselines import Pandeya, Santana
 from mgc_jax.models.bert import Bert, BertConfig, load_bert, mean_pool
 from mgc_jax.models.classifier import GenreClassifier
 from mgc_jax.network import kernels
+from mgc_jax.network.audio_features import audio_features
 from mgc_jax.runtime import sharding
 
 
@@ -35,6 +37,26 @@ def compute_dtype(config: Config) -> jnp.dtype:
 def uses_bert(config: Config) -> bool:
     """Whether the model has a pretrained lyrics encoder and a genre graph: the paper's has, its rivals have not."""
     return config.model.architecture == "ru"
+
+
+def hears_features(config: Config) -> bool:
+    """Whether the model hears a frozen audio encoder's outputs instead of spectrograms."""
+    return config.audio.input == "features"
+
+
+def audio_encoding(config: Config) -> AudioEncoding:
+    """What ``prepare`` stores of the sound where ``audio.input`` is ``features``; raises InputError as
+    :func:`audio_features` does."""
+    features = audio_features(config.audio)
+    return AudioEncoding(features, *features.shape, features.encoder.digest, features.encoder.licence)
+
+
+def encoders_digest(config: Config, lyrics_encoder: Path) -> str:
+    """The sha256 of the lyrics encoder in a folder, and that of the audio encoder behind it where there is one."""
+    digests = [encoder_digest(lyrics_encoder)]
+    if hears_features(config):
+        digests.append(audio_features(config.audio).encoder.digest)
+    return " ".join(digests)
 
 
 def modalities(config: Config) -> tuple[bool, bool]:
@@ -162,6 +184,7 @@ def classifier(
             return Pandeya(config.model, vocab_size=bert_config.vocab_size, **common)
         return GenreClassifier(
             config.model,
+            audio_features=audio_features(config.audio).shape if hears_features(config) else None,
             max_tokens=config.lyrics.max_tokens,
             bert=random_bert(bert_config, config, kernel=kernel, rngs=rngs),
             lyrics_features=bert_config.hidden_size,

@@ -90,9 +90,9 @@ def _why_not_triton(channels: int, pool: Pool, dtype: jnp.dtype) -> str | None:
     try:
         # Not by ensure_compile_time_eval, which would run what a kernel is traced of.
         with jax.core.eval_context(), jax.default_matmul_precision("highest"):
-            found = run(lambda *given: first_block(*given, pool, 1e-5, "triton"), dtype)
+            fused = run(lambda *given: first_block(*given, pool, 1e-5, "triton"), dtype)
             plain = run(functools.partial(written, pool=pool, epsilon=1e-5), jnp.dtype("float32"))
-            pairs = list(zip(jax.device_get(found), jax.device_get(plain), strict=True))
+            pairs = list(zip(jax.device_get(fused), jax.device_get(plain), strict=True))
     except Exception as error:  # as above
         return _cannot(error)
     apart = max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in pairs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +14,11 @@ from scipy import stats
 
 from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
-from data_pipeline.storage.json_file import read_json, write_json
 from mgc_jax import api
 from mgc_jax.config import Config, recipes
-from mgc_jax.evaluation import evaluate as evaluation
+from mgc_jax.evaluation.evaluate import measure
+from mgc_jax.evaluation.metrics import calibrate_thresholds
+from mgc_jax.evaluation.results import Evaluation
 from mgc_jax.evaluation.scored import Scored
 from mgc_jax.paper.sweeps import SWEEPS, Row, Sweep
 from mgc_jax.runs.data_set import as_prepared
@@ -27,7 +28,7 @@ from mgc_jax.training.loop import check_fits, train
 
 METRICS = ("jaccard", "f1_example", "map_macro", "f1_micro", "f1_macro")
 DECISIONS = ("at_half", "argmax_fallback")
-"""Other ways to turn scores into genres than calibrated thresholds, as an evaluation reports them."""
+"""Other ways to turn scores into genres than calibrated thresholds, as an evaluation has them."""
 DECIDED = ("jaccard", "f1_example", "f1_macro")
 CONFIDENCE = 0.95
 
@@ -90,7 +91,7 @@ def reproduce(
     split: str = "test",
     save: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """Train and evaluate every run that is not done yet; ``save`` gets the report after each.
+    """Train and evaluate every run that is not done yet; ``save`` gets the comparison after each.
 
     With ``only`` no other rows are trained; those that are done already are reported all the same. A run that
     diverges or runs out of memory is reported as failed, and the others go on.
@@ -100,7 +101,7 @@ def reproduce(
     """
     runs = plan(sweep, base, data, workdir, seeds)
     scores: dict[tuple[str, int], dict[str, Any]] = {}
-    finished = [run for run in runs if _result(run, split).exists()]
+    finished = [run for run in runs if _file(run, split).exists()]
     todo = [run for run in runs if run not in finished and (only is None or run.row.name in only)]
     for run in finished:
         scores[run.row.name, run.seed] = _scores(run, data, split)
@@ -108,59 +109,62 @@ def reproduce(
     for number, run in enumerate(todo, 1):
         bar.say(f"\n[{number}/{len(todo)}] {run.row.name}, seed {run.seed}")
         scores[run.row.name, run.seed] = _scores(run, data, split)
-        save(report(sweep, scores, data, split))
+        save(compare(sweep, scores, data, split))
         bar.update(1)
     bar.close()
-    whole = report(sweep, scores, data, split)
-    save(whole)
-    return whole
+    comparison = compare(sweep, scores, data, split)
+    save(comparison)
+    return comparison
 
 
-def _result(run: Run, split: str) -> Path:
+def _file(run: Run, split: str) -> Path:
     return Workdir(run.folder).evaluation(split)
 
 
 def _scores(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
     """The run's metrics, or why it has none."""
-    done = _result(run, split)
-    if not done.exists():
-        start = time.monotonic()
+    if (file := _file(run, split)).exists():
+        evaluation = Evaluation.read(file, split, data.vocabulary.names)
+    else:
         try:
-            if run.row.mean_of:
-                result = _mean_of(run, data, split)
-            else:
-                train(run.config, data, run.folder)
-                result = api.load(str(run.folder)).evaluate(data, split)
+            evaluation = _mean_of(run, data, split) if run.row.mean_of else _trained(run, data, split)
         except (InputError, MemoryError, jax.errors.JaxRuntimeError) as error:
             return {"seed": run.seed, "failed": " ".join(str(error).split())[:300]}
         finally:
             jax.clear_caches()  # every row is another program
-        write_json(done, result | {"seconds": time.monotonic() - start})
-    try:
-        stored = read_json(done)
-        if undefined := [name for name in METRICS if stored[name] is None]:
-            return {"seed": run.seed, "failed": f"{', '.join(undefined)} cannot be computed on {split}"}
-        metrics = {name: float(stored[name]) for name in METRICS}
-        decisions = {way: {name: float(stored[way][name]) for name in DECIDED} for way in DECISIONS}
-        trivial = stored["trivial"]
-    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(f"{done} cannot be read ({error}); remove it and run the same command again.") from None
-    return {"seed": run.seed, **metrics, **decisions, "trivial": trivial}
+    metrics = {name: evaluation.metrics[name] for name in METRICS}
+    decisions = {way: {name: getattr(evaluation, way)[name] for name in DECIDED} for way in DECISIONS}
+    if undefined := [name for name, value in metrics.items() if value is None]:
+        return {"seed": run.seed, "failed": f"{', '.join(undefined)} cannot be computed on {split}"}
+    return {"seed": run.seed, **metrics, **decisions, "trivial": evaluation.to_json()["trivial"]}
 
 
-def _mean_of(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
-    """The metrics of the mean of several runs' scores."""
+def _trained(run: Run, data: PreparedData, split: str) -> Evaluation:
+    train(run.config, data, run.folder)
+    return api.load(run.folder).evaluate(data, split)
+
+
+def _mean_of(run: Run, data: PreparedData, split: str) -> Evaluation:
+    """Of the mean of several runs' scores."""
     if len(run.parts) < len(run.row.mean_of):
         raise InputError(f"it needs the rows {' and '.join(run.row.mean_of)}")
-    models = [api.load(str(folder)) for folder in run.parts]
-    both = [{name: m.score(data, name) for name in ("validation", split)} for m in models]
-    mean = {name: Scored.mean([scored[name] for scored in both]) for name in both[0]}
-    result, _ = evaluation.report(mean["validation"], mean[split], data, split)
+    models = [api.load(folder) for folder in run.parts]
+    validation, scored = (Scored.mean([model.score(data, name) for model in models]) for name in ("validation", split))
+    evaluation = measure(
+        scored,
+        calibrate_thresholds(validation.scores, validation.labels),
+        data,
+        split,
+        step=None,
+        parameters=dict(sum((Counter(model.parameters) for model in models), Counter())),
+        other_data=False,
+    )
     run.folder.mkdir(parents=True, exist_ok=True)
-    return result
+    evaluation.save(_file(run, split))
+    return evaluation
 
 
-def report(
+def compare(
     sweep: Sweep, scores: Mapping[tuple[str, int], dict[str, Any]], data: PreparedData, split: str
 ) -> dict[str, Any]:
     """Mean, standard deviation and paired difference to the reference for each row, over the seeds it finished."""

@@ -149,7 +149,7 @@ def training_curves(rows: Sequence[Mapping[str, float]], best_step: int | None =
 def genre_bars(
     names: Sequence[str], average_precision: np.ndarray, f1: np.ndarray, support: np.ndarray, num_tracks: int
 ) -> Figure:
-    """AP, F1 and number of true tracks of each genre (G,), beside what a predictor gets that never looks.
+    """AP, F1 and number of true tracks of each genre (G,), beside the trivial baseline.
 
     That is the prevalence for AP (any constant score), and 2p / (1 + p) for F1 (the genre said for every track).
     """
@@ -157,26 +157,26 @@ def genre_bars(
     size = len(order)
     figure = _figure(1.1 + (0.2 if size <= MANY_GENRES else 0.155) * size)
     panels = figure.subplots(1, 3, sharey=True, width_ratios=(4, 4, 2))
-    places, prevalence = np.arange(size), np.asarray(support)[order] / max(num_tracks, 1)
+    positions, prevalence = np.arange(size), np.asarray(support)[order] / max(num_tracks, 1)
     columns = (
         ("Average precision", average_precision, prevalence, BLUE),
         ("F1 at the calibrated threshold", f1, 2 * prevalence / (1 + prevalence), GREEN),
     )
     for panel, (title, values, floor, colour) in zip(panels, columns, strict=False):
         shown = np.nan_to_num(np.asarray(values, np.float64)[order])
-        panel.barh(places, shown, color=colour, height=0.74)
-        panel.vlines(floor, places - 0.42, places + 0.42, color=INK, linewidth=1.6, label="never looks")
+        panel.barh(positions, shown, color=colour, height=0.74)
+        panel.vlines(floor, positions - 0.42, positions + 0.42, color=INK, linewidth=1.6, label="trivial baseline")
         panel.set_xlim(0, 1)
         panel.set_title(title)
         panel.grid(axis="y", visible=False)
     panels[0].legend(**_ABOVE)
-    counts = panels[2].barh(places, np.asarray(support)[order], color=GREY, height=0.74)
+    counts = panels[2].barh(positions, np.asarray(support)[order], color=GREY, height=0.74)
     panels[2].bar_label(counts, fontsize=7, padding=2)
     panels[2].margins(x=0.2)
     panels[2].set_title("Tracks")
     panels[2].grid(axis="y", visible=False)
     font = 8 if size <= MANY_GENRES else 7
-    panels[0].set_yticks(places, [plain(names[g]) for g in order], fontsize=font)
+    panels[0].set_yticks(positions, [plain(names[g]) for g in order], fontsize=font)
     panels[0].set_ylim(-0.7, size - 0.3)
     return figure
 
@@ -186,20 +186,22 @@ def reliability(scores: np.ndarray, labels: np.ndarray) -> Figure:
     """How often a score comes true: all scores (N, G) against labels (N, G) in bins, with 95 % intervals and counts."""
     from scipy.stats import binomtest
 
-    found = diagnostics.calibration(scores, labels)
+    calibration = diagnostics.calibration(scores, labels)
     figure = _figure(4.0)
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
     limits = np.array(
         [
             binomtest(round(share * n), int(n)).proportion_ci(method="wilson")
-            for share, n in zip(found.share, found.counts, strict=True)
+            for share, n in zip(calibration.share, calibration.counts, strict=True)
         ]
     )
-    bars = np.abs(limits.T - found.share)
-    left.errorbar(found.score, found.share, yerr=bars, color=BLUE, marker="o", ms=4, capsize=2, label="the model")
+    bars = np.abs(limits.T - calibration.share)
+    left.errorbar(
+        calibration.score, calibration.share, yerr=bars, color=BLUE, marker="o", ms=4, capsize=2, label="the model"
+    )
     left.set(xlim=(0, 1), ylim=(0, 1), xlabel="score (mean of the bin)", ylabel="share that is true")
-    left.set_title(f"Expected calibration error {found.error:.3f}")
+    left.set_title(f"Expected calibration error {calibration.error:.3f}")
     left.legend(loc="upper left")
     edges = np.linspace(0.0, 1.0, diagnostics.BINS + 1)
     truth = np.asarray(labels).ravel() > 0
@@ -268,8 +270,8 @@ def spread_by_average_precision(scores: np.ndarray, labels: np.ndarray, count: i
     known = known if len(known) else np.flatnonzero(support)
     areas = [average_precision_score(labels[:, g], scores[:, g]) for g in known]
     ranked = known[np.argsort(areas, kind="stable")[::-1]]
-    places = np.unique(np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(int))
-    return [int(g) for g in ranked[places]]
+    positions = np.unique(np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(int))
+    return [int(g) for g in ranked[positions]]
 
 
 @_styled
@@ -297,7 +299,7 @@ def genre_maps(
     panels = (
         figure.subplots(len(maps), 1, squeeze=False)[:, 0] if many else figure.subplots(1, len(maps), squeeze=False)[0]
     )
-    for place, (panel, (title, values, is_cosine)) in enumerate(zip(panels, maps, strict=True)):
+    for index, (panel, (title, values, is_cosine)) in enumerate(zip(panels, maps, strict=True)):
         values = np.where(away, values, np.nan)[np.ix_(order, order)]
         most = max(float(np.nanmax(np.abs(values), initial=0.0)), 1e-6)
         limits = {"vmin": -most, "vmax": most} if is_cosine else {"vmin": 0.0, "vmax": max(top, 1e-6)}
@@ -307,7 +309,7 @@ def genre_maps(
         panel.grid(visible=False)
         font = 5.5 if many else 7 if size <= 26 else 5.5
         panel.set_xticks(range(size), labels, rotation=90, fontsize=font)
-        panel.set_yticks(range(size), labels if many or place == 0 else [""] * size, fontsize=font)
+        panel.set_yticks(range(size), labels if many or index == 0 else [""] * size, fontsize=font)
         panel.tick_params(length=0)
         where = {"orientation": "vertical", "shrink": 0.5} if many else {"orientation": "horizontal", "location": "top"}
         bar = figure.colorbar(image, ax=panel, aspect=24, pad=0.02, **where)
@@ -323,23 +325,23 @@ def confusions(names: Sequence[str], predicted: np.ndarray, labels: np.ndarray, 
 
     See :func:`mgc_jax.evaluation.diagnostics.confusions`; the mark is how often the genre is predicted in vain anyway.
     """
-    found = diagnostics.confusions(predicted, labels)
-    pairs = diagnostics.most_confused(found, top)[::-1]
+    confused = diagnostics.confusions(predicted, labels)
+    pairs = diagnostics.most_confused(confused, top)[::-1]
     figure = _figure(1.0 + 0.25 * max(len(pairs), 2))
     panel = figure.subplots()
     panel.set_title("Predicted in vain, given another genre")
     if not pairs:
         _say(panel, "no genre is predicted in vain on ten tracks of another one")
         return figure
-    places = np.arange(len(pairs))
-    rates = [found.rate[i, j] for i, j in pairs]
-    panel.barh(places, rates, color=RED, height=0.7)
-    base = [found.base[j] for _, j in pairs]
-    panel.vlines(base, places - 0.42, places + 0.42, color=INK, linewidth=1.8, label="on any track without it")
-    panel.set_yticks(places, [f"{plain(names[j])}, where {plain(names[i])} is true" for i, j in pairs])
-    for place, (i, j), rate in zip(places, pairs, rates, strict=True):
-        count = round(rate * found.support[i, j])
-        panel.text(float(rate), float(place), f"  {count} of {found.support[i, j]}", va="center", fontsize=8)
+    positions = np.arange(len(pairs))
+    rates = [confused.rate[i, j] for i, j in pairs]
+    panel.barh(positions, rates, color=RED, height=0.7)
+    base = [confused.base[j] for _, j in pairs]
+    panel.vlines(base, positions - 0.42, positions + 0.42, color=INK, linewidth=1.8, label="on any track without it")
+    panel.set_yticks(positions, [f"{plain(names[j])}, where {plain(names[i])} is true" for i, j in pairs])
+    for position, (i, j), rate in zip(positions, pairs, rates, strict=True):
+        count = round(rate * confused.support[i, j])
+        panel.text(float(rate), float(position), f"  {count} of {confused.support[i, j]}", va="center", fontsize=8)
     panel.set(xlim=(0, min(1.0, 1.15 * max(rates)) if max(rates) < 0.87 else 1.12), xlabel="share of these tracks")
     panel.grid(axis="y", visible=False)
     panel.legend(**_ABOVE)
@@ -347,20 +349,20 @@ def confusions(names: Sequence[str], predicted: np.ndarray, labels: np.ndarray, 
 
 
 @_styled
-def retrieval_bars(found: Mapping[str, Retrieval]) -> Figure:
+def retrieval_bars(retrieval: Mapping[str, Retrieval]) -> Figure:
     """Recall at 1, 5 and 10 beside chance, in each direction of :func:`mgc_jax.evaluation.retrieval.retrieval`."""
     figure = _figure(3.0)
     titles = {"lyrics_to_audio": "Lyrics find their song", "audio_to_lyrics": "A song finds its lyrics"}
-    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-    for panel, (name, one) in zip(panels, found.items(), strict=True):
-        places = np.arange(len(one.recall))
+    panels = figure.subplots(1, len(retrieval), sharey=True, squeeze=False)[0]
+    for panel, (name, one) in zip(panels, retrieval.items(), strict=True):
+        positions = np.arange(len(one.recall))
         for shift, values, colour, label in (
             (-0.2, one.recall, BLUE, "the model"),
             (0.2, one.chance_recall, GREY, "at random"),
         ):
-            bars = panel.bar(places + shift, list(values.values()), width=0.38, color=colour, label=label)
+            bars = panel.bar(positions + shift, list(values.values()), width=0.38, color=colour, label=label)
             panel.bar_label(bars, [f"{100 * v:.1f}%" for v in values.values()], fontsize=8, padding=1)
-        panel.set_xticks(places, [f"among the best {k}" if k > 1 else "the best one" for k in one.recall])
+        panel.set_xticks(positions, [f"among the best {k}" if k > 1 else "the best one" for k in one.recall])
         panel.set_title(titles.get(name, name))
         panel.grid(axis="x", visible=False)
         panel.margins(y=0.18)

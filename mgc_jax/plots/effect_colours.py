@@ -14,8 +14,8 @@ NOT_READ = "#8a8a8a"
 
 def largest(effects: np.ndarray) -> float:
     """The effect that gets the full colour; 1 where nothing has any."""
-    found = np.abs(effects[np.isfinite(effects)]).max(initial=0.0)
-    return float(found) if found > 0 else 1.0
+    largest = np.abs(effects[np.isfinite(effects)]).max(initial=0.0)
+    return float(largest) if largest > 0 else 1.0
 
 
 @cache

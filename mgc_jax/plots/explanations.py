@@ -112,13 +112,13 @@ def sound(explanation: Explanation) -> Part:
         unit = largest(explanation.segment_effect[:, : len(genres)])
         edges, strip = _over_time(explanation, len(genres))
         top = 0.4 + 1.9 + 0.1
-        for place, genre in enumerate(genres):
+        for index, genre in enumerate(genres):
             axes = _axes(panel, wide, high, LEFT, top, across, STRIP)
             axes.set_facecolor("#dddddd")
-            axes.pcolormesh(edges, [0, 1], strip[None, :, place], cmap=colour_map(), vmin=-unit, vmax=unit)
+            axes.pcolormesh(edges, [0, 1], strip[None, :, index], cmap=colour_map(), vmin=-unit, vmax=unit)
             axes.set(xlim=(0, seconds), ylim=(0, 1), yticks=[])
             _time_axis(axes)
-            axes.tick_params(labelbottom=place == len(genres) - 1, bottom=place == len(genres) - 1)
+            axes.tick_params(labelbottom=index == len(genres) - 1, bottom=index == len(genres) - 1)
             label = shortened(genre, TEXT, LEFT - 0.3)
             _write(panel, wide, high, LEFT - 0.1, top + STRIP / 2, label, size=TEXT, ha="right", va="center")
             top += STRIP + 0.05
@@ -142,15 +142,15 @@ def words(explanation: Explanation) -> Part:
     def draw_into(panel: FigureBase, wide: float, high: float) -> None:
         _write(panel, wide, high, 0.2, 0.25, "What the model reads", size=11, weight="bold")
         unit = largest(explanation.word_effect[:, :count])
-        for place in range(count if layout.words else 0):
-            left = 0.2 + place * (column + GAP)
-            title = shortened(f"words for {explanation.genres[place]} (red) and against it (blue)", TEXT, column)
+        for index in range(count if layout.words else 0):
+            left = 0.2 + index * (column + GAP)
+            title = shortened(f"words for {explanation.genres[index]} (red) and against it (blue)", TEXT, column)
             _write(panel, wide, high, left, 0.55, title, size=TEXT)
             axes = _axes(panel, wide, high, left, top, column, ROW * rows)
             axes.set(xlim=(0, column), ylim=(rows, 0))
             axes.axis("off")
             for word, x, row, text in layout.words:
-                effect = explanation.word_effect[word, place]
+                effect = explanation.word_effect[word, index]
                 across = width(text, SMALL)
                 if not np.isnan(effect):
                     shape = Rectangle((x - 0.02, row + 0.06), across + 0.04, 0.9, color=colour(effect / unit), lw=0)
@@ -183,17 +183,17 @@ def shares(explanation: Explanation) -> Part:
         _write(panel, wide, high, 0.2, 0.25, "What makes the decision", size=11, weight="bold")
         column = (wide - LEFT - 0.3 - GAP * (count - 1)) / count
         scores = dict(explanation.prediction.ranked)
-        for place, genre in enumerate(explanation.genres[:count]):
-            axes = _axes(panel, wide, high, LEFT + place * (column + GAP), 0.62, column, inner)
-            steps = [explanation.base[place], explanation.sound_part[place], explanation.words_part[place]]
+        for index, genre in enumerate(explanation.genres[:count]):
+            axes = _axes(panel, wide, high, LEFT + index * (column + GAP), 0.62, column, inner)
+            steps = [explanation.base[index], explanation.sound_part[index], explanation.words_part[index]]
             starts = [0.0, steps[0], steps[0] + steps[1], 0.0]
-            lengths = [*steps, explanation.logits[place]]
+            lengths = [*steps, explanation.logits[index]]
             labels = ["silence, no words", "sound", "words", "sum"]
             colours = ["#bbbbbb", *(colour(np.sign(step)) for step in steps[1:]), "#444444"]
             if graph is not None:
                 labels.append("related genres*")
                 starts.append(0.0)
-                lengths.append(graph[place])
+                lengths.append(graph[index])
                 colours.append("white")
             rows = np.arange(len(labels))
             bars = axes.barh(rows, lengths, left=starts, color=colours, height=0.62, edgecolor="#444444", lw=0.6)
@@ -212,13 +212,13 @@ def shares(explanation: Explanation) -> Part:
                     fontsize=SMALL,
                     bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4},
                 )
-            threshold = explanation.thresholds[place]
+            threshold = explanation.thresholds[index]
             axes.axvline(0, color="#444444", lw=0.6)
             axes.axvline(threshold, color="black", lw=1.2, ls="--")
             low, high_ = min(*ends, *starts, threshold), max(*ends, *starts, threshold)
             room = max(high_ - low, 1e-3)
             axes.set(xlim=(low - 0.2 * room, high_ + 0.2 * room), ylim=(len(labels) - 0.4, -0.6))
-            axes.set_yticks(rows, labels if place == 0 else [""] * len(labels))
+            axes.set_yticks(rows, labels if index == 0 else [""] * len(labels))
             axes.tick_params(labelsize=SMALL)
             axes.spines[["top", "right"]].set_visible(False)
             title = f"{drawable(genre)}: score {scores[genre]:.2f}"
@@ -232,12 +232,12 @@ def shares(explanation: Explanation) -> Part:
 
 def attention(explanation: Explanation) -> Part:
     """Which words the song's stretches look at most, and which stretches these words look at."""
-    found = explanation.attention
-    assert found is not None
-    received = found.to_words[:, :-1].mean(0)
+    attention = explanation.attention
+    assert attention is not None
+    received = attention.to_words[:, :-1].mean(0)
     top = np.sort(np.argsort(-received, kind="stable")[:ATTENDED])
     note = "attention (mean over heads) says what is looked at together, not what decides: for that see above"
-    if len(top) < len(found.words):
+    if len(top) < len(attention.words):
         note = f"the {len(top)} words that are looked at most; {note}"
     note = _caption(note, explanation)
     high = 0.62 + 0.22 * len(top) + 0.55 + _down(note)
@@ -245,15 +245,15 @@ def attention(explanation: Explanation) -> Part:
     def draw_into(panel: FigureBase, wide: float, high: float) -> None:
         _write(panel, wide, high, 0.2, 0.25, "What the model compares", size=11, weight="bold")
         column = (wide - LEFT - RIGHT - 0.9) / 2
-        names = [shortened(explanation.words.words[found.words[word]], SMALL, LEFT - 0.35) for word in top]
-        sides = (found.to_words[:, top].T, found.to_seconds[top] * len(explanation.windows))
+        names = [shortened(explanation.words.words[attention.words[word]], SMALL, LEFT - 0.35) for word in top]
+        sides = (attention.to_words[:, top].T, attention.to_seconds[top] * len(explanation.windows))
         titles = ("how much each stretch looks at words", "how much words look at each stretch")
         for side, (values, title) in enumerate(zip(sides, titles, strict=True)):
             left = LEFT + side * (column + 0.9)
             axes = _axes(panel, wide, high, left, 0.62, column, 0.22 * len(top))
             axes.set_facecolor("#dddddd")
             most = max(float(values.max()), 1e-9)
-            for stretch, (start, end) in enumerate(found.seconds):
+            for stretch, (start, end) in enumerate(attention.seconds):
                 edges = [start, end], np.arange(len(top) + 1) - 0.5
                 axes.pcolormesh(*edges, values[:, [stretch]], cmap="Greys", vmin=0.0, vmax=most)
             axes.set(xlim=(0, explanation.seconds), ylim=(len(top) - 0.5, -0.5))
@@ -344,7 +344,7 @@ def _down(caption: str) -> float:
 
 
 def _axes(panel: FigureBase, wide: float, high: float, left: float, top: float, across: float, down: float) -> Axes:
-    """Axes at a place in inches from the panel's upper left corner."""
+    """Axes at a position in inches from the panel's upper left corner."""
     return panel.add_axes((left / wide, 1 - (top + down) / high, across / wide, down / high))
 
 

@@ -6,18 +6,18 @@ from typing import Any
 
 from data_pipeline.prepare.selection import kind
 from data_pipeline.storage.json_file import number, read_json, whole
-from mgc_jax.report.inputs import Gaps, Run
+from mgc_jax.report.inputs import Gaps, Inputs
 
 EXAMPLES = 3
 """Files named for each reason."""
 
 
-def losses(run: Run, gaps: Gaps) -> dict[str, Any] | None:
+def losses(inputs: Inputs, gaps: Gaps) -> dict[str, Any] | None:
     """What ``prepare`` counted and left out."""
-    if run.data is None:
+    if inputs.data is None:
         return None
     try:
-        counted = read_json(run.data.path / "report.json")
+        counted = read_json(inputs.data.path / "report.json")
         reasons: list[dict[str, Any]] = [
             {"reason": str(reason), "count": whole(count), "broken": part == "rejected", "examples": []}
             for part in ("rejected", "filtered")
@@ -36,7 +36,7 @@ def losses(run: Run, gaps: Gaps) -> dict[str, Any] | None:
         gaps.add("data", f"report.json of the data set cannot be used ({reason}).")
         return None
     try:
-        with (run.data.path / "quarantine.tsv").open(encoding="utf-8", errors="replace", newline="\n") as file:
+        with (inputs.data.path / "quarantine.tsv").open(encoding="utf-8", errors="replace", newline="\n") as file:
             lines = [line.rstrip("\n").split("\t") for line in file][1:]
     except OSError as error:
         gaps.add("data", f"quarantine.tsv of the data set cannot be read ({error.strerror or error}).")

@@ -18,7 +18,7 @@ from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.evaluation.scored import Scored, StoredScores
 from mgc_jax.plots.data_uri import png_data_uri
 from mgc_jax.report import mistakes
-from mgc_jax.report.inputs import Gaps, Run
+from mgc_jax.report.inputs import Gaps, Inputs
 from mgc_jax.report.mistakes import Judged
 from mgc_jax.runtime.progress import Progress
 
@@ -40,23 +40,23 @@ class Song(NamedTuple):
     audio: Path
 
 
-def explained(run: Run, gaps: Gaps) -> list[dict[str, Any]]:
+def explained(inputs: Inputs, gaps: Gaps) -> list[dict[str, Any]]:
     """The chosen tracks, each with its pictures and its summary; none where the model or all audio is out of reach."""
-    stored, data = run.stored, run.data
+    stored, data = inputs.stored, inputs.data
     if stored is None or data is None:
         gaps.pass_on("explained", "scores" if stored is None else "data", "results", because="No track is explained: ")
         return []
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     try:
-        songs = _songs(run, stored, data, gaps)
+        songs = _songs(inputs, stored, data, gaps)
         if not songs:
             return []
-        model = _load(run, stored)
+        model = _load(inputs, stored)
         with contextlib.closing(Progress("explaining", len(songs), "tracks")) as progress:
             for song in songs:
-                told = {"kind": song.kind, "track": song.track, "judged": song.judged}
+                about = {"kind": song.kind, "track": song.track, "judged": song.judged}
                 try:
-                    found.append(told | _entry(model, stored, song))
+                    entries.append(about | _entry(model, stored, song))
                 except InputError as error:
                     gaps.add("explained", f"{song.track['id']} is not explained: {error}")
                 progress.update(1)
@@ -65,7 +65,7 @@ def explained(run: Run, gaps: Gaps) -> list[dict[str, Any]]:
     except Exception as error:  # no memory, a device that is taken, ...: the page is worth more than this part of it
         reason = " ".join(str(error).split())[:200].rstrip(".")
         gaps.add("explained", f"Explaining tracks ended with {type(error).__name__} ({reason}).")
-    return found
+    return entries
 
 
 def choose(scored: Scored, thresholds: np.ndarray) -> dict[str, int]:
@@ -75,8 +75,8 @@ def choose(scored: Scored, thresholds: np.ndarray) -> dict[str, int]:
     typical one has the median cross-entropy and the worst one the highest.
     """
     order = np.argsort(scored.bce, kind="stable")
-    said = mistakes.decided(scored, thresholds)
-    right = order[(said == (scored.labels > 0)).all(axis=1)[order]]
+    predicted = mistakes.decided(scored, thresholds)
+    right = order[(predicted == (scored.labels > 0)).all(axis=1)[order]]
     wanted = (("right", right[:1]), ("typical", order[(len(order) - 1) // 2 :][:1]), ("worst", order[::-1][:1]))
     chosen: dict[str, int] = {}
     for kind, tracks in wanted:
@@ -86,10 +86,10 @@ def choose(scored: Scored, thresholds: np.ndarray) -> dict[str, int]:
     return chosen
 
 
-def asked(one: Judged) -> list[str]:
+def genres_to_explain(track: Judged) -> list[str]:
     """The genres to explain: the first predicted, then the first that was missed, then the other predicted ones."""
-    predicted = [named.genre for named in one.predicted]
-    missed = [named.genre for named in one.true if not named.right]
+    predicted = [named.genre for named in track.predicted]
+    missed = [named.genre for named in track.true if not named.right]
     return [*predicted[:1], *missed[:1], *predicted[1:]][:GENRES]
 
 
@@ -99,27 +99,27 @@ def lyrics_files(track: Mapping[str, str], audio: Path) -> list[Path]:
     return [folder / name for folder in (audio.parent.parent / "lyrics", audio.parent) for name in names]
 
 
-def _songs(run: Run, stored: StoredScores, data: PreparedData, gaps: Gaps) -> list[Song]:
+def _songs(inputs: Inputs, stored: StoredScores, data: PreparedData, gaps: Gaps) -> list[Song]:
     """The chosen tracks whose audio is there."""
-    chosen, rows = choose(stored.scored, stored.thresholds), data.tracks(run.split)
-    told = mistakes.judged(stored.scored, stored.thresholds, run.vocabulary.names, list(chosen.values()))
+    chosen, rows = choose(stored.scored, stored.thresholds), data.tracks(inputs.split)
+    judged = mistakes.judged(stored.scored, stored.thresholds, inputs.vocabulary.names, list(chosen.values()))
     songs = []
-    for kind, one in zip(chosen, told, strict=True):
-        track = {"title": "", "artist": ""} | rows[one.index]
+    for kind, track_judged in zip(chosen, judged, strict=True):
+        track = {"title": "", "artist": ""} | rows[track_judged.index]
         audio = mistakes.locate(track, data.path)
         if audio.is_file():
-            songs.append(Song(kind, track, one, audio))
+            songs.append(Song(kind, track, track_judged, audio))
         else:
             gaps.add("explained", f"{track['id']} is not explained: its audio, {audio}, is not there.")
     return songs
 
 
-def _load(run: Run, stored: StoredScores) -> Model:
+def _load(inputs: Inputs, stored: StoredScores) -> Model:
     from mgc_jax import api
     from mgc_jax.runtime import compilation_cache
 
     compilation_cache.keep()
-    model = api.load(run.folder.path)
+    model = api.load(inputs.folder.path)
     if (step := int(model.state.step)) != stored.step:
         raise InputError(
             f"the best checkpoint is that of step {step} by now, and the evaluation is of step {stored.step}; "
@@ -131,16 +131,16 @@ def _load(run: Run, stored: StoredScores) -> Model:
 def _entry(model: Model, stored: StoredScores, song: Song) -> dict[str, Any]:
     from mgc_jax.explain.text import summary
 
-    lyrics, read = None, song.judged.with_lyrics
-    if read:
+    lyrics, with_lyrics = None, song.judged.with_lyrics
+    if with_lyrics:
         lyrics = _lyrics(model, lyrics_files(song.track, song.audio), int(stored.scored.words[song.judged.index]))
-    explanation = model.explain(song.audio, lyrics, genres=asked(song.judged))
+    explanation = model.explain(song.audio, lyrics, genres=genres_to_explain(song.judged))
     return {
         **_drawn(explanation),
         "summary": summary(explanation),
         "genres": explanation.genres,
         "windows": (len(explanation.windows), explanation.prediction.windows),
-        "lyrics_lost": explanation.uses_lyrics and read and lyrics is None,
+        "lyrics_lost": explanation.uses_lyrics and with_lyrics and lyrics is None,
         "player": mistakes.player(song.audio),
     }
 
@@ -168,9 +168,9 @@ def _drawn(explanation: Explanation) -> dict[str, str | None]:
     ``attention``, if there is any."""
     from mgc_jax.plots import explanations
 
-    found = explanation.attention
+    attention = explanation.attention
     effects = [explanations.sound(explanation), explanations.words(explanation), explanations.shares(explanation)]
-    looks = found is not None and len(found.words) > 0
+    looks = attention is not None and len(attention.words) > 0
     return {
         "picture": png_data_uri(explanations.compose(explanation, effects), DPI),
         "attention": png_data_uri(explanations.compose(explanation, [explanations.attention(explanation)]), DPI)

@@ -12,7 +12,6 @@ from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.config import Config
-from mgc_jax.evaluation import results
 from mgc_jax.evaluation.results import Evaluation
 from mgc_jax.evaluation.scored import StoredScores
 from mgc_jax.runs import logs
@@ -27,23 +26,23 @@ class Gaps:
 
     def add(self, part: str, sentence: str) -> None:
         """Say it once in this part."""
-        said = self.of.setdefault(part, [])
-        if sentence not in said:
-            said.append(sentence)
+        sentences = self.of.setdefault(part, [])
+        if sentence not in sentences:
+            sentences.append(sentence)
 
     def pass_on(self, part: str, *sources: str, because: str = "") -> None:
-        """Say in ``part`` what the first of these parts that lacks something said first."""
-        said = next((self.of[source] for source in sources if source in self.of), [])
-        for sentence in said[:1]:
+        """Say in ``part`` what the first of these parts that lacks something has first."""
+        sentences = next((self.of[source] for source in sources if source in self.of), [])
+        for sentence in sentences[:1]:
             self.add(part, because + sentence)
 
     def sentences(self) -> list[str]:
         """All of them, once each."""
-        return list(dict.fromkeys(sentence for said in self.of.values() for sentence in said))
+        return list(dict.fromkeys(sentence for sentences in self.of.values() for sentence in sentences))
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class Inputs:
     """What is there of a run and its data; None stands for what is missing."""
 
     folder: Workdir
@@ -56,7 +55,7 @@ class Run:
     data: PreparedData | None
 
 
-def gather(folder: Workdir, split: str, data: PreparedData | None, gaps: Gaps) -> Run:
+def gather(folder: Workdir, split: str, data: PreparedData | None, gaps: Gaps) -> Inputs:
     """Read what there is; raises InputError where there is no run."""
     config, vocabulary = folder.config(), folder.vocabulary()
     try:
@@ -75,7 +74,7 @@ def gather(folder: Workdir, split: str, data: PreparedData | None, gaps: Gaps) -
     if data and not _is_the_evaluated(data, split, vocabulary, stored):
         gaps.add("data", f"{data.path} is another data set than the one that was evaluated; --data says where that is.")
         data = None
-    return Run(folder, split, config, vocabulary, log, evaluation, stored, data)
+    return Inputs(folder, split, config, vocabulary, log, evaluation, stored, data)
 
 
 def _evaluation(folder: Workdir, split: str, vocabulary: GenreVocabulary, gaps: Gaps) -> Evaluation | None:
@@ -84,7 +83,7 @@ def _evaluation(folder: Workdir, split: str, vocabulary: GenreVocabulary, gaps: 
         gaps.add("results", f"The run was not evaluated on {split} yet: run mgc-jax evaluate --split {split} first.")
         return None
     try:
-        return results.read(file, split, vocabulary.names)
+        return Evaluation.read(file, split, vocabulary.names)
     except InputError as error:
         gaps.add("results", str(error))
         return None

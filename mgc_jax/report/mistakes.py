@@ -34,7 +34,7 @@ class Named:
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """One track as the model judged it: its place in the split, cross-entropy, the genres it has and those predicted
+    """One track as the model judged it: its index in the split, cross-entropy, the genres it has and those predicted
     (best score first)."""
 
     index: int
@@ -51,7 +51,7 @@ def decided(scored: Scored, thresholds: np.ndarray) -> np.ndarray:
 
 def judged(scored: Scored, thresholds: np.ndarray, names: Sequence[str], tracks: Sequence[int]) -> list[Judged]:
     """These ``tracks`` (indices) with their genres and those that are :func:`decided`."""
-    truth, said = scored.labels > 0, decided(scored, thresholds)
+    truth, predicted = scored.labels > 0, decided(scored, thresholds)
 
     def named(track: int, which: np.ndarray, right: np.ndarray) -> tuple[Named, ...]:
         genres = np.flatnonzero(which[track])
@@ -59,7 +59,13 @@ def judged(scored: Scored, thresholds: np.ndarray, names: Sequence[str], tracks:
         return tuple(Named(names[g], float(scored.scores[track, g]), bool(right[track, g])) for g in ranked)
 
     return [
-        Judged(int(i), float(scored.bce[i]), named(i, truth, said), named(i, said, truth), bool(scored.words[i] >= 0))
+        Judged(
+            int(i),
+            float(scored.bce[i]),
+            named(i, truth, predicted),
+            named(i, predicted, truth),
+            bool(scored.words[i] >= 0),
+        )
         for i in tracks
     ]
 

@@ -20,7 +20,7 @@ from mgc_jax.plots import charts
 from mgc_jax.plots.data_uri import data_uri
 from mgc_jax.report import explained, mistakes
 from mgc_jax.report.data_losses import EXAMPLES, losses
-from mgc_jax.report.inputs import Gaps, Run, gather
+from mgc_jax.report.inputs import Gaps, Inputs, gather
 from mgc_jax.report.tables import genre_rows, headline, metric_rows
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.version import __version__
@@ -55,13 +55,13 @@ def write(
     """
     gaps = Gaps()
     with written_whole(out) as file:  # opened before the work, for a place that cannot be written
-        run = gather(Workdir(folder), split, data, gaps)
-        page = render(run, gaps, players=players).encode()
+        inputs = gather(Workdir(folder), split, data, gaps)
+        page = render(inputs, gaps, players=players).encode()
         file.write(page)
     return len(page), gaps.sentences()
 
 
-def render(run: Run, gaps: Gaps, *, players: bool) -> str:
+def render(inputs: Inputs, gaps: Gaps, *, players: bool) -> str:
     """The page."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -72,35 +72,35 @@ def render(run: Run, gaps: Gaps, *, players: bool) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found = _retrieval(run)
-    parts = _charts(run, found, gaps)
-    wrong = _mistakes(run, gaps, players)
-    left_out = losses(run, gaps)
+    ranked = _retrieval(inputs)
+    parts = _charts(inputs, ranked, gaps)
+    wrong = _mistakes(inputs, gaps, players)
+    left_out = losses(inputs, gaps)
     return pages.get_template("report.html").render(
-        title=run.folder.path.absolute().name,
-        run=run,
-        facts=_facts(run),
+        title=inputs.folder.path.absolute().name,
+        inputs=inputs,
+        facts=_facts(inputs),
         gaps=gaps.of,
         charts=parts,
-        headline=headline(run.evaluation) if run.evaluation else [],
-        metrics=metric_rows(run.evaluation) if run.evaluation else [],
-        genres=genre_rows(run.evaluation) if run.evaluation else [],
-        retrieval=found,
-        calibration=_calibration(run),
+        headline=headline(inputs.evaluation) if inputs.evaluation else [],
+        metrics=metric_rows(inputs.evaluation) if inputs.evaluation else [],
+        genres=genre_rows(inputs.evaluation) if inputs.evaluation else [],
+        retrieval=ranked,
+        calibration=_calibration(inputs),
         mistakes=wrong,
-        explained=explained.explained(run, gaps) if players else [],
+        explained=explained.explained(inputs, gaps) if players else [],
         players=any(m["player"] for m in wrong),
         wanted_players=players,
         losses=left_out,
-        settings=_settings(run.config),
-        files=_files(run.folder.path),
+        settings=_settings(inputs.config),
+        files=_files(inputs.folder.path),
         version=__version__,
         written=_day(datetime.datetime.now().timestamp()),
     )
 
 
-def _facts(run: Run) -> list[tuple[str, str]]:
-    c, evaluation = run.config, run.evaluation
+def _facts(inputs: Inputs) -> list[tuple[str, str]]:
+    c, evaluation = inputs.config, inputs.evaluation
     m = c.model
     model = (
         f"{m.architecture}: audio {m.audio_preset}, fusion {m.fusion}, head {m.head}" if m.architecture == "ru" else ""
@@ -113,109 +113,109 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         sizes = evaluation.parameters
         facts.append(("Parameters", f"{sizes['trainable']:,} trained, {sizes['frozen']:,} frozen"))
     other_data = evaluation is not None and evaluation.other_data
-    own = run.data is not None and run.data.vocabulary == run.vocabulary and not other_data  # with its counts
-    sizes_of = run.data.split_sizes if run.data and own else {"training": run.vocabulary.num_tracks}
+    own = inputs.data is not None and inputs.data.vocabulary == inputs.vocabulary and not other_data  # with its counts
+    sizes_of = inputs.data.split_sizes if inputs.data and own else {"training": inputs.vocabulary.num_tracks}
     tracks = ", ".join(f"{n:,} {name}" for name, n in sizes_of.items())
-    facts.append(("Tracks", f"{tracks}; {run.vocabulary.size} genres"))
-    if run.data:
-        corpus = f"{run.data.source}, " if run.data.source else ""
+    facts.append(("Tracks", f"{tracks}; {inputs.vocabulary.size} genres"))
+    if inputs.data:
+        corpus = f"{inputs.data.source}, " if inputs.data.source else ""
         other = "" if own else ", another one than the run was trained on"
-        facts.append(("Data set", f"{run.data.path} ({corpus}{run.data.split_kind} split){other}"))
-    if run.log:
-        last = int(run.log[-1]["step"])
-        epoch = run.vocabulary.num_tracks // c.train.batch_size
+        facts.append(("Data set", f"{inputs.data.path} ({corpus}{inputs.data.split_kind} split){other}"))
+    if inputs.log:
+        last = int(inputs.log[-1]["step"])
+        epoch = inputs.vocabulary.num_tracks // c.train.batch_size
         epochs = f" ({last / epoch:.3g} of {c.train.epochs} epochs)" if epoch else ""
         facts.append(("Trained", f"{last:,} steps of {c.train.batch_size} tracks{epochs}"))
-        speed = [row["train/tracks_per_second"] for row in run.log if "train/tracks_per_second" in row]
+        speed = [row["train/tracks_per_second"] for row in inputs.log if "train/tracks_per_second" in row]
         if speed:
             facts.append(("Speed", f"{np.median(speed):,.0f} tracks/s (median)"))
     if evaluation:
-        done = _day(run.folder.evaluation(run.split).stat().st_mtime)
+        done = _day(inputs.folder.evaluation(inputs.split).stat().st_mtime)
         facts.append(
-            ("Evaluated", f"{evaluation.tracks} {run.split} tracks, checkpoint of step {evaluation.step}, {done}")
+            ("Evaluated", f"{evaluation.tracks} {inputs.split} tracks, checkpoint of step {evaluation.step}, {done}")
         )
     return facts
 
 
-def _charts(run: Run, found: dict[str, retrieval.Retrieval] | None, gaps: Gaps) -> dict[str, str]:
+def _charts(inputs: Inputs, ranked: dict[str, retrieval.Retrieval] | None, gaps: Gaps) -> dict[str, str]:
     """``data:`` addresses of SVG pictures, by part of the page."""
     made: dict[str, str] = {}
 
     def add(name: str, figure: Any) -> None:
         made[name] = data_uri("image/svg+xml", charts.as_svg(figure))
 
-    names, stored = run.vocabulary.names, run.stored
-    if run.log:
-        add("training", charts.training_curves(run.log, run.evaluation.step if run.evaluation else None))
-    if run.evaluation:
-        rows = run.evaluation.genres.values()
+    names, stored = inputs.vocabulary.names, inputs.stored
+    if inputs.log:
+        add("training", charts.training_curves(inputs.log, inputs.evaluation.step if inputs.evaluation else None))
+    if inputs.evaluation:
+        rows = inputs.evaluation.genres.values()
         ap, f1 = (np.array([row[key] for row in rows], float) for key in ("average_precision", "f1"))
-        support = np.array(list(run.evaluation.support.values()), float)
-        add("genres", charts.genre_bars(names, ap, f1, support, run.evaluation.tracks))
+        support = np.array(list(inputs.evaluation.support.values()), float)
+        add("genres", charts.genre_bars(names, ap, f1, support, inputs.evaluation.tracks))
     if stored is None:
         for part in ("precision", "calibration", "confusions", "retrieval", "mistakes"):
             gaps.pass_on(part, "scores", "results")
-        add("maps", charts.genre_maps(names, run.vocabulary.cooccurrence))
+        add("maps", charts.genre_maps(names, inputs.vocabulary.cooccurrence))
         return made
     scored, predicted = stored.scored, metrics.predict(stored.scored.scores, stored.thresholds)
     add("precision", charts.precision_recall(names, scored.scores, scored.labels))
     add("calibration", charts.reliability(scored.scores, scored.labels))
     together = diagnostics.cooccurrence(predicted)
-    add("maps", charts.genre_maps(names, run.vocabulary.cooccurrence, stored.genre_vectors, together))
+    add("maps", charts.genre_maps(names, inputs.vocabulary.cooccurrence, stored.genre_vectors, together))
     if stored.genre_vectors is None:
         gaps.add("maps", "This model has no genre vectors, so there is no map of what it has learned.")
     add("confusions", charts.confusions(names, predicted, scored.labels))
-    if found:
-        add("retrieval", charts.retrieval_bars(found))
+    if ranked:
+        add("retrieval", charts.retrieval_bars(ranked))
     elif scored.audio is None:
         gaps.add("retrieval", "This model has no A-L embeddings.")
     else:
-        gaps.add("retrieval", f"The {run.split} split has no two tracks with different lyrics.")
+        gaps.add("retrieval", f"The {inputs.split} split has no two tracks with different lyrics.")
     return made
 
 
-def _retrieval(run: Run) -> dict[str, retrieval.Retrieval] | None:
-    if run.stored is None or run.stored.scored.audio is None or run.stored.scored.lyrics is None:
+def _retrieval(inputs: Inputs) -> dict[str, retrieval.Retrieval] | None:
+    if inputs.stored is None or inputs.stored.scored.audio is None or inputs.stored.scored.lyrics is None:
         return None
-    return retrieval.retrieval(run.stored.scored.audio, run.stored.scored.lyrics, run.stored.scored.words)
+    return retrieval.retrieval(inputs.stored.scored.audio, inputs.stored.scored.lyrics, inputs.stored.scored.words)
 
 
-def _calibration(run: Run) -> dict[str, float] | None:
-    if run.stored is None:
+def _calibration(inputs: Inputs) -> dict[str, float] | None:
+    if inputs.stored is None:
         return None
-    scores, labels = run.stored.scored.scores, run.stored.scored.labels
+    scores, labels = inputs.stored.scored.scores, inputs.stored.scored.labels
     return {
         "all": diagnostics.calibration(scores, labels).error,
         "by_genre": diagnostics.classwise_calibration_error(scores, labels),
     }
 
 
-def _mistakes(run: Run, gaps: Gaps, players: bool) -> list[dict[str, Any]]:
+def _mistakes(inputs: Inputs, gaps: Gaps, players: bool) -> list[dict[str, Any]]:
     """The worst tracks with who they are and how they sound, as far as the data set is there."""
-    if run.stored is None:
+    if inputs.stored is None:
         return []
     rows: list[dict[str, str]] = []
-    if run.data is None:
+    if inputs.data is None:
         gaps.pass_on("mistakes", "data", because="Names and players are missing: ")
     else:
         try:
-            rows = run.data.tracks(run.split)
+            rows = inputs.data.tracks(inputs.split)
         except InputError as error:
             gaps.add("mistakes", f"Names and players are missing: {error}")
-    found, silent = [], []
-    for mistake in mistakes.worst(run.stored.scored, run.stored.thresholds, run.vocabulary.names):
-        unknown = {"id": f"track {mistake.index} of {run.split}", "title": "", "artist": ""}
+    entries, silent = [], []
+    for mistake in mistakes.worst(inputs.stored.scored, inputs.stored.thresholds, inputs.vocabulary.names):
+        unknown = {"id": f"track {mistake.index} of {inputs.split}", "title": "", "artist": ""}
         track = unknown | (rows[mistake.index] if rows else {})
         player = None
-        if players and rows and run.data:
+        if players and rows and inputs.data:
             try:
-                player = mistakes.clip(mistakes.locate(track, run.data.path))
+                player = mistakes.clip(mistakes.locate(track, inputs.data.path))
             except AudioError as error:
                 silent.append(f"{track['id']} ({error})")
-        found.append({"track": track, "player": player, "judged": mistake})
+        entries.append({"track": track, "player": player, "judged": mistake})
     if silent:
         gaps.add("mistakes", f"{len(silent)} of these tracks cannot be played: {', '.join(silent[:EXAMPLES])}.")
-    return found
+    return entries
 
 
 def _settings(config: Config) -> list[tuple[str, list[tuple[str, str, bool]]]]:
@@ -235,13 +235,13 @@ def _shown(value: Any) -> str:
 
 def _files(folder: Path) -> list[tuple[str, str, str]]:
     """Name, size and meaning of what lies in the workdir."""
-    found = []
+    files = []
     for path in sorted(folder.iterdir()):
         known = path.suffix if path.name.startswith("evaluation_") else path.name.partition(".tfevents")[0]
         if what := KNOWN_FILES.get(known):
             size = _size(path)
-            found.append((path.name, f"{size / 1e6:.1f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB", what))
-    return found
+            files.append((path.name, f"{size / 1e6:.1f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB", what))
+    return files
 
 
 def _size(path: Path) -> int:

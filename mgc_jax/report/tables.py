@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from mgc_jax.evaluation.results import DECIDING, PER_GENRE, RANKING, Evaluation
+from mgc_jax.evaluation.results import METRICS, PER_GENRE, Evaluation
 
 HEADLINE = ("mAP, macro", "F1, by track", "Jaccard index")
 
 
 def headline(evaluation: Evaluation) -> list[tuple[str, str, str]]:
-    """The figures to be seen first: name, cell, and that of a predictor that never looks."""
-    names = RANKING | DECIDING
-    shown = ((name, names[name]) for name in HEADLINE)
-    return [(name, figure(evaluation.metrics[key]), figure(evaluation.never_looks[key])) for name, key in shown]
+    """The figures to be seen first: name, cell, and that of the trivial baseline."""
+    shown = ((name, METRICS[name]) for name in HEADLINE)
+    return [(name, figure(evaluation.metrics[key]), figure(evaluation.trivial[key])) for name, key in shown]
 
 
 def metric_rows(evaluation: Evaluation) -> list[tuple[str, list[str]]]:
-    """A name and a cell for calibrated thresholds, with the arg-max fallback, at 0.5, and of a trivial predictor."""
-    floors = evaluation.never_looks
-    ways = (evaluation.metrics, evaluation.argmax_fallback, evaluation.at_half)
-    rows = [(name, key, [figure(evaluation.metrics[key]), "", ""]) for name, key in RANKING.items()]
-    rows += [(name, key, [figure(way[key]) for way in ways]) for name, key in DECIDING.items()]
-    return [(name, [*cells, figure(floors[key]) if key in floors else ""]) for name, key, cells in rows]
+    """A name and a cell for calibrated thresholds, with the arg-max fallback, at 0.5, and of the trivial baseline."""
+    columns = (evaluation.metrics, evaluation.argmax_fallback, evaluation.at_half, evaluation.trivial)
+    return [
+        (name, [figure(figures[key]) if key in figures else "" for figures in columns]) for name, key in METRICS.items()
+    ]
 
 
 def genre_rows(evaluation: Evaluation) -> list[list[str]]:

@@ -142,18 +142,18 @@ class Checkpoints(Generic[State]):
     def _move(self, steps: Sequence[int]) -> list[str]:
         moved = []
         for step in steps:
-            place = self._folder.parent / "set-aside" / f"{self._folder.name}-{step}"
-            while place.exists():  # since an earlier time
-                place = place.with_name(f"{place.name}-again")
+            target = self._folder.parent / "set-aside" / f"{self._folder.name}-{step}"
+            while target.exists():  # since an earlier time
+                target = target.with_name(f"{target.name}-again")
             try:
-                place.parent.mkdir(exist_ok=True)
-                (self._folder / str(step)).rename(place)
+                target.parent.mkdir(exist_ok=True)
+                (self._folder / str(step)).rename(target)
             except OSError as error:
                 raise InputError(
                     f"The checkpoint {self._folder / str(step)} is in the way and cannot be moved "
                     f"({error.strerror or error}); move it to another folder and run the same command again."
                 ) from None
-            moved.append(str(place))
+            moved.append(str(target))
         return moved
 
     def close(self) -> None:
@@ -245,10 +245,10 @@ def _checksum(tree: Any) -> jax.Array:
     total = jnp.uint32(0)
     for leaf in jax.tree.leaves(tree):
         words = leaf.view(f"uint{8 * leaf.dtype.itemsize}").astype(jnp.uint32)
-        place = jnp.uint32(0)
+        position = jnp.uint32(0)
         for axis, size in enumerate(words.shape):
-            place = place * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)
-        total = total * jnp.uint32(31) + jnp.sum(words * (2 * place + 1), dtype=jnp.uint32)
+            position = position * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)
+        total = total * jnp.uint32(31) + jnp.sum(words * (2 * position + 1), dtype=jnp.uint32)
     return total
 
 

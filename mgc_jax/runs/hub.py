@@ -98,11 +98,11 @@ def _earlier_copy(repo: str, revision: str | None, wanted: Sequence[str]) -> Pat
     import huggingface_hub
 
     with contextlib.suppress(Exception):
-        found = huggingface_hub.snapshot_download(
+        snapshot = huggingface_hub.snapshot_download(
             repo, revision=revision, allow_patterns=list(wanted), local_files_only=True
         )
-        if all((Path(found) / name).is_file() for name in NEEDED):
-            return Path(found)
+        if all((Path(snapshot) / name).is_file() for name in NEEDED):
+            return Path(snapshot)
     return None
 
 

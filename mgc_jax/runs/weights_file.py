@@ -33,12 +33,12 @@ def leaves(state: ModelState) -> dict[str, jax.Array]:
 
 
 def dotted(path: Any) -> str:
-    """The name of a place in a tree."""
+    """The name of a leaf of a tree."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def save(file: Path, state: ModelState, genres: Sequence[str], encoder: str) -> None:
-    """Write the weights of ``state``, for these genres and the lyrics encoder with this sha256.
+    """Write the weights of ``state``, for these genres and the encoders with this sha256.
 
     Raises:
         InputError: the file cannot be written.
@@ -66,7 +66,7 @@ def load(file: Path, target: ModelState, genres: Sequence[str], encoder: str) ->
     Args:
         target: a state of shapes.
         genres: those of the vocabulary beside it.
-        encoder: the sha256 of the lyrics encoder beside it.
+        encoder: the sha256 of the encoders beside it.
 
     Raises:
         InputError: the file is cut or changed, of a newer program, or of another vocabulary, encoder or model.
@@ -124,7 +124,7 @@ def _check_metadata(file: Path, metadata: Mapping[str, str], genres: Sequence[st
         raise InputError(f"{file} is for another genre vocabulary than the genres.json beside it.")
     if metadata.get("encoder_sha256") != encoder:
         raise InputError(
-            f"{file} was trained with another lyrics encoder (sha256 {metadata.get('encoder_sha256', '')!s:.12}) than "
+            f"{file} was trained with another encoder (sha256 {metadata.get('encoder_sha256', '')!s:.12}) than "
             f"the one that is here ({encoder:.12})."
         )
 

@@ -11,6 +11,7 @@ from typing import IO
 
 import numpy as np
 
+from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import locate_encoder
@@ -101,6 +102,11 @@ class Workdir:
         """
         own = self.path / "encoder"
         return locate_encoder(str(own.absolute()) if own.is_dir() else config.lyrics.encoder)
+
+    def audio(self, config: Config) -> AudioSpec:
+        """The settings of the sound, with the audio encoder that an exported model brings with it."""
+        own = self.path / "audio_encoder"
+        return dataclasses.replace(config.audio, encoder=str(own.absolute())) if own.is_dir() else config.audio
 
     def save_thresholds(self, thresholds: np.ndarray, vocabulary: GenreVocabulary) -> None:
         """Keep the per-genre thresholds calibrated on validation."""

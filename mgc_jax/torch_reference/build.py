@@ -41,9 +41,11 @@ def classifier(
         prior_logits: (G,), the training log-odds of each genre.
 
     Raises:
-        InputError: the settings describe one of the rivals, which have no twin.
+        InputError: the settings describe one of the rivals or a pretrained audio encoder, which have no twin.
     """
     m = config.model
+    if config.audio.input == "features":
+        raise InputError("The PyTorch twin hears spectrograms; a model with audio.input=features has none.")
     if m.architecture != "ru":
         raise InputError(f"model.architecture {m.architecture} has no PyTorch twin; only the paper's own model has.")
     return GenreClassifier(
@@ -98,10 +100,10 @@ def untrained(config: Config, num_genres: int, encoder: BertConfig, *, attention
 
 
 def trainer(config: Config, model: GenreClassifier, steps_per_epoch: int, **speed: Any) -> Trainer:
-    """AdamW with the recipe's schedule around ``model``; ``speed`` goes to :class:`Trainer`.
+    """AdamW with the settings' schedule around ``model``; ``speed`` goes to :class:`Trainer`.
 
     Raises:
-        InputError: the recipe wants another optimiser.
+        InputError: the settings want another optimiser.
     """
     t = config.train
     if t.optimiser != "adamw":

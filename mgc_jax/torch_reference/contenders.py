@@ -64,8 +64,8 @@ class AsAUser:
         model = untrained(workload.config, workload.num_genres, workload.encoder, attention="eager").to(self._device)
         self._trainer = trainer(workload.config, model, steps_per_epoch=1000)
         examples = files.ExampleFiles(workload.examples, Path(self._folder.name))
-        read = files.batches(examples, workload.config.train.batch_size, workers)
-        self._batches = ({name: x.to(self._device) for name, x in batch.items()} for batch in read)
+        batches = files.batches(examples, workload.config.train.batch_size, workers)
+        self._batches = ({name: x.to(self._device) for name, x in batch.items()} for batch in batches)
         self.run(1)
         self.start_seconds = time.monotonic() - start
 

@@ -19,14 +19,14 @@ class ExampleFiles(Dataset):
     def __init__(self, examples: Examples, folder: Path):
         self._folder, self._names, self._count = folder, tuple(examples), len(examples["index"])
         for name, array in examples.items():
-            for place, value in enumerate(array):
-                np.save(folder / f"{place}_{name}.npy", value)
+            for index, value in enumerate(array):
+                np.save(folder / f"{index}_{name}.npy", value)
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, place: int) -> dict[str, np.ndarray]:
-        return {name: np.load(self._folder / f"{place}_{name}.npy") for name in self._names}
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return {name: np.load(self._folder / f"{index}_{name}.npy") for name in self._names}
 
 
 class MappedArrays(Dataset):
@@ -41,8 +41,8 @@ class MappedArrays(Dataset):
     def __len__(self) -> int:
         return len(self._arrays["index"])
 
-    def __getitem__(self, place: int) -> dict[str, np.ndarray]:
-        return {name: np.array(array[place]) for name, array in self._arrays.items()}
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return {name: np.array(array[index]) for name, array in self._arrays.items()}
 
 
 def batches(examples: Dataset, batch_size: int, workers: int = 2) -> Iterator[dict[str, Tensor]]:

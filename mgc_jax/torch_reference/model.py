@@ -75,9 +75,9 @@ class CrossModalAttention(nn.Module):
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.query, queries), (self.key, context), (self.value, context))
         )
-        read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
-        read = self.dropout(self.out(read.transpose(1, 2).flatten(-2)))
-        return read if self.norm is None else self.norm(queries + read)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
+        attended = self.dropout(self.out(attended.transpose(1, 2).flatten(-2)))
+        return attended if self.norm is None else self.norm(queries + attended)
 
 
 class CrossAttention(nn.Module):
@@ -94,12 +94,12 @@ class CrossAttention(nn.Module):
         self.join = nn.Linear(width * (2 if positions is None else positions), width)
 
     def forward(self, audio: Tensor, lyrics: Tensor, mask: Tensor) -> Tensor:
-        heard = self.audio_attention(audio, lyrics, mask)
-        read = self.lyrics_attention(lyrics, audio, mask.new_ones(audio.shape[:2]))
+        audio_attended = self.audio_attention(audio, lyrics, mask)
+        lyrics_attended = self.lyrics_attention(lyrics, audio, mask.new_ones(audio.shape[:2]))
         if self.flatten:
-            read = read.masked_fill(~mask[..., None], 0.0)
-            return self.join(torch.cat([heard.flatten(1), read.flatten(1)], dim=1))
-        return self.join(torch.cat([heard.mean(1), masked_mean(read, mask)], dim=1))
+            lyrics_attended = lyrics_attended.masked_fill(~mask[..., None], 0.0)
+            return self.join(torch.cat([audio_attended.flatten(1), lyrics_attended.flatten(1)], dim=1))
+        return self.join(torch.cat([audio_attended.mean(1), masked_mean(lyrics_attended, mask)], dim=1))
 
 
 class GenreGraph(nn.Module):
@@ -183,13 +183,13 @@ class GenreClassifier(nn.Module):
         self.lyrics_encoder.eval()
         return self
 
-    def hear(self, spectrogram: Tensor) -> Tensor:
+    def audio_tokens(self, spectrogram: Tensor) -> Tensor:
         """Stored levels (B, T, M) uint8 -> audio tokens (B, S, D)."""
         image = (spectrogram.float() / 127.5 - 1).transpose(1, 2)[:, None]
         features = self.audio_encoder(image).permute(0, 3, 2, 1)  # (B, T', M', C)
         return self.audio_projection(features.flatten(1, 2) if self.every_position else features.flatten(2))
 
-    def read(self, lyrics: Tensor, num_tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def lyrics_tokens(self, lyrics: Tensor, num_tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Lyric tokens (B, L, D) and which of them are real (B, L); a track without lyrics has one, the null token."""
         position = torch.arange(lyrics.shape[1], device=lyrics.device)
         mask = position < num_tokens.clamp(min=1)[:, None]
@@ -202,12 +202,10 @@ class GenreClassifier(nn.Module):
 
     def contrast(self, audio: Tensor, lyrics: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """g_a(E_a) and g_l(E_l) of (5) and (6)."""
-        heard, read = self.audio_contrastive(audio.mean(1)), self.lyrics_contrastive(masked_mean(lyrics, mask))
-        return (
-            (F.normalize(heard, dim=1), F.normalize(read, dim=1))
-            if self.config.contrastive_normalise
-            else (heard, read)
-        )
+        embeddings = self.audio_contrastive(audio.mean(1)), self.lyrics_contrastive(masked_mean(lyrics, mask))
+        if self.config.contrastive_normalise:
+            return F.normalize(embeddings[0], dim=1), F.normalize(embeddings[1], dim=1)
+        return embeddings
 
     def fuse(self, audio: Tensor, lyrics: Tensor, mask: Tensor) -> Tensor:
         """The fused vector (B, D)."""
@@ -228,8 +226,8 @@ class GenreClassifier(nn.Module):
     def forward(self, spectrogram: Tensor, lyrics: Tensor, num_tokens: Tensor) -> Outputs:
         """A batch: spectrogram (B, T, M) uint8, lyrics as tokens (B, L) or as the encoder's outputs (B, L, H), and
         num_tokens (B,), 0 for no lyrics."""
-        audio = self.hear(spectrogram)
-        lyrics, mask = self.read(lyrics, num_tokens)
+        audio = self.audio_tokens(spectrogram)
+        lyrics, mask = self.lyrics_tokens(lyrics, num_tokens)
         embeddings = self.contrast(audio, lyrics, mask)
         logits = self.classify(self.dropout(self.fuse(audio, lyrics, mask)))
         return Outputs(logits, *embeddings, self.log_scale.clamp(max=MAX_LOG_SCALE))

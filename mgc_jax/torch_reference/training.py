@@ -80,8 +80,8 @@ class Trainer:
             lyrics = batch["lyrics_features"] if "lyrics_features" in batch else batch["tokens"]
             out = self.model(batch["spectrogram"], lyrics, batch["num_tokens"])
         has_lyrics = (batch["num_tokens"] > 0) & (weight > 0)
-        heard, read = out.audio_embedding.float(), out.lyrics_embedding.float()
-        contrastive = contrastive_loss(heard, read, out.log_scale, has_lyrics)
+        audio, lyrics = out.audio_embedding.float(), out.lyrics_embedding.float()
+        contrastive = contrastive_loss(audio, lyrics, out.log_scale, has_lyrics)
         each = F.binary_cross_entropy_with_logits(out.logits.float(), batch["labels"].float(), reduction="none")
         each = each.sum(1) if self.reduction == "sum" else each.mean(1)
         genre = (each * weight).sum() / weight.sum().clamp(min=1)

@@ -53,12 +53,12 @@ class MlflowRun:
         from mlflow.exceptions import MlflowException
 
         try:
-            found = self._client.get_run(run)
+            stored = self._client.get_run(run)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return None
-        return found if found.info.lifecycle_stage == "active" else None
+        return stored if stored.info.lifecycle_stage == "active" else None
 
     def _create(self, project: str, name: str) -> Any:
         from mlflow.tracking.context.registry import resolve_tags

@@ -15,35 +15,36 @@ Batch = dict[str, jax.Array]
 
 
 def augment(batch: Batch, key: jax.Array, config: AugmentConfig) -> Batch:
-    """The batch with its ``spectrogram`` (B, T, M) in [-1, 1], and labels that mixup made soft.
+    """The batch with its ``spectrogram`` (B, T, M) in [-1, 1], where it has one, and labels that mixup made soft.
 
     Masks after SpecAugment (Park et al., Interspeech 2019), mixup after Zhang et al. (ICLR 2018).
     """
     mixing, masking = jax.random.split(key)
-    batch = {**batch, "spectrogram": dequantise(batch["spectrogram"])}
+    if "spectrogram" in batch:
+        batch = {**batch, "spectrogram": dequantise(batch["spectrogram"])}
     if config.mixup > 0.0:
         batch = mixup(batch, mixing, config.mixup)
     for axis, count, share in ((1, config.time_masks, config.time_share), (2, config.mel_masks, config.mel_share)):
-        widest = round(share * batch["spectrogram"].shape[axis])
         for number in range(count):
+            widest = round(share * batch["spectrogram"].shape[axis])
             here = jax.random.fold_in(masking, 100 * axis + number)
             batch["spectrogram"] = mask(batch["spectrogram"], here, axis, widest)
     return batch
 
 
 def mask(spectrogram: jax.Array, key: jax.Array, axis: int, widest: int) -> jax.Array:
-    """Set one range of 0 to ``widest`` places along ``axis`` of every clip to the clip's mean."""
-    clips, places = len(spectrogram), spectrogram.shape[axis]
+    """Set one range of 0 to ``widest`` positions along ``axis`` of every clip to the clip's mean."""
+    clips, length = len(spectrogram), spectrogram.shape[axis]
     for_width, for_start = jax.random.split(key)
-    width = jax.random.randint(for_width, (clips, 1), 0, min(widest, places) + 1)
-    start = jax.random.randint(for_start, (clips, 1), 0, places - width + 1)
-    place = jnp.arange(places)[None]
-    inside = jnp.expand_dims((place >= start) & (place < start + width), 3 - axis)
+    width = jax.random.randint(for_width, (clips, 1), 0, min(widest, length) + 1)
+    start = jax.random.randint(for_start, (clips, 1), 0, length - width + 1)
+    position = jnp.arange(length)[None]
+    inside = jnp.expand_dims((position >= start) & (position < start + width), 3 - axis)
     return jnp.where(inside, jnp.mean(spectrogram, axis=(1, 2), keepdims=True), spectrogram)
 
 
 def mixup(batch: Batch, key: jax.Array, alpha: float) -> Batch:
-    """Blend every track with its mirror image in the batch: spectrogram, ``lyrics_features`` (B, L, H) and labels.
+    """Blend every track with its mirror image in the batch: sound, ``lyrics_features`` (B, L, H) and labels.
 
     A track without lyrics, whose features are 0, thins its partner's. Rows that only pad the batch stay out.
     """
@@ -56,6 +57,7 @@ def mixup(batch: Batch, key: jax.Array, alpha: float) -> Batch:
         part = share.reshape(-1, *(1,) * (x.ndim - 1))
         return part * x + (1.0 - part) * x[::-1]
 
-    mixed = {name: blend(batch[name]) for name in ("spectrogram", "lyrics_features", "labels")}
+    sound = "audio_features" if "audio_features" in batch else "spectrogram"
+    mixed = {name: blend(batch[name]) for name in (sound, "lyrics_features", "labels")}
     longer = jnp.where(share < 1.0, jnp.maximum(batch["num_tokens"], batch["num_tokens"][::-1]), batch["num_tokens"])
     return {**batch, **mixed, "num_tokens": longer}

@@ -1,4 +1,4 @@
-"""A training batch as the step takes it: its arrays, or the places of its tracks in a split that is on the devices.
+"""A training batch as the step takes it: its arrays, or the indices of its tracks in a split that is on the devices.
 
 Both kinds answer alike to the step (:meth:`~Batch.gather`), to the compiler's questions about memory
 (:meth:`~Batch.with_size`) and to lyrics of several lengths (:meth:`~Batch.with_length`). Shapes stand for arrays where
@@ -78,7 +78,7 @@ class StreamedBatch:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ResidentBatch:
-    """A batch by reference: ``split`` holds the arrays (N, ...) of all tracks, ``rows`` (B,) the batch's places.
+    """A batch by reference: ``split`` holds the arrays (N, ...) of all tracks, ``rows`` (B,) the batch's indices.
 
     Both are cut over "data", so a device holds N / devices tracks and receives the rows of its share of the batch
     from wherever they are. Of the lyrics the first ``length`` tokens are taken.

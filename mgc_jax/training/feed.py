@@ -1,4 +1,4 @@
-"""A run's batches on their way to the devices: streamed, or the places of their tracks in a split that is there."""
+"""A run's batches on their way to the devices: streamed, or the indices of their tracks in a split that is there."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def streamed(
     The reader lives as long as this does: to end it takes seconds at times, which no batch should wait for.
     """
     count = total - start
-    read = data.train_batches(start_step=start, num_steps=count, **batches_of(config), **hosts())
-    for arrays in prefetch(itertools.islice(read, count), mesh, config.compute.prefetch):
+    batches = data.train_batches(start_step=start, num_steps=count, **batches_of(config), **hosts())
+    for arrays in prefetch(itertools.islice(batches, count), mesh, config.compute.prefetch):
         yield StreamedBatch(arrays)
 
 

@@ -79,7 +79,7 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
         best = stores.enter_context(contextlib.closing(checkpoint.best(workdir)))
         state, progress = resume.resume(workdir, state, latest, best)
         start, total = int(state.model.step), config.train.epochs * steps_per_epoch
-        train_step = steps.make_train_step(network, state, optimiser, objective.step_recipe(config))
+        train_step = steps.make_train_step(network, state, optimiser, objective.make_objective(config))
         processes.barrier("the start of the training")
         log = processes.from_first("opening the logs", functools.partial(_open_log, config, workdir, start))
         log = log or Together([])  # on the other processes, which write nothing
@@ -108,7 +108,7 @@ def _open_log(config: Config, workdir: Path, start: int) -> Log:
 
 
 def check_fits(config: Config, data: PreparedData) -> None:
-    """Raise InputError where the recipe and the prepared data set disagree."""
+    """Raise InputError where the settings and the prepared data set disagree."""
     check_prepared_for(config, data)
     if data.encoder != config.lyrics.encoder:
         raise InputError(

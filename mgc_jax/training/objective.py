@@ -12,7 +12,7 @@ from mgc_jax.training.augment import augment
 
 
 def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
-    """The recipe's optimiser with its schedule, and the average of the weights if it wants one."""
+    """A run's optimiser with its schedule, and the average of the weights if it wants one."""
     t = config.train
     make = {"adamw": optimisers.adamw, "lamb": optimisers.lamb}[t.optimiser]
     optimiser = make(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
@@ -21,10 +21,10 @@ def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
     return optimisers.with_average(optimiser, t.average_decay) if t.average_decay else optimiser
 
 
-def step_recipe(config: Config) -> steps.Recipe:
+def make_objective(config: Config) -> steps.Objective:
     """What a training step does besides the model: losses and augmentation."""
     a = config.augment
-    return steps.Recipe(
+    return steps.Objective(
         seed=config.train.seed,
         contrastive_weight=config.loss.contrastive_weight,
         genre_loss=functools.partial(losses.genre_loss, kind=config.loss.kind, reduction=config.loss.reduction),
@@ -34,7 +34,7 @@ def step_recipe(config: Config) -> steps.Recipe:
 
 
 def learning_rate(config: Config, steps_per_epoch: int) -> Any:
-    """The recipe's schedule, in steps."""
+    """A run's learning rate, in steps."""
     t = config.train
     return optimisers.halving_schedule(
         t.learning_rate, warmup_steps=t.warmup_steps, halve_every_steps=t.halve_every_epochs * steps_per_epoch

@@ -33,9 +33,9 @@ def resume(
     stage("looking for a checkpoint to resume from")
     restored = latest.restore(state)
     if restored is None:
-        if found := best.steps():
+        if steps := best.steps():
             raise InputError(
-                f"{workdir} holds the best checkpoint of a training (step {found[-1]}), but none to resume from: it "
+                f"{workdir} holds the best checkpoint of a training (step {steps[-1]}), but none to resume from: it "
                 "was pruned or copied without checkpoints/latest; give another --workdir."
             )
         return state, dict(checkpoint.RECORD)

@@ -21,7 +21,7 @@ Metrics = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, nnx.State, Batch], tuple[TrainState, Metrics]]
 
 
-class Recipe(NamedTuple):
+class Objective(NamedTuple):
     """What a training step does besides the model. ``genre_loss`` and ``augment`` are functions of a batch's arrays;
     ``same_lyrics`` keeps tracks with the same words from being each other's negatives in the A-L loss."""
 
@@ -33,7 +33,7 @@ class Recipe(NamedTuple):
 
 
 def make_train_step(
-    network: Network, state: TrainState, optimiser: optax.GradientTransformation, recipe: Recipe
+    network: Network, state: TrainState, optimiser: optax.GradientTransformation, objective: Objective
 ) -> TrainStep:
     """Encoders, A-L loss over the global batch, fusion, genre graph, backward pass and optimiser in one program.
 
@@ -43,22 +43,22 @@ def make_train_step(
 
     def loss_fn(params: nnx.State, before: ModelState, frozen: nnx.State, batch: Any) -> tuple[jax.Array, Any]:
         model = network.merge(dataclasses.replace(before, params=params), frozen)
-        key = jax.random.fold_in(jax.random.key(recipe.seed), before.step)
-        if recipe.augment is not None:
+        key = jax.random.fold_in(jax.random.key(objective.seed), before.step)
+        if objective.augment is not None:
             key, for_augmentation = jax.random.split(key)
-            batch = recipe.augment(batch, for_augmentation)
+            batch = objective.augment(batch, for_augmentation)
         out = model(batch, train=True, dropout_key=key)
-        genre = recipe.genre_loss(out.logits, batch["labels"], batch["weight"])
+        genre = objective.genre_loss(out.logits, batch["labels"], batch["weight"])
         if out.log_scale is None:  # a rival, which has no A-L loss
             contrastive, scale = jnp.float32(0.0), {}
         else:
             has_lyrics = (batch["num_tokens"] > 0) & (batch["weight"] > 0)
-            same = losses.same_rows(batch["tokens"]) if recipe.same_lyrics else None
+            same = losses.same_rows(batch["tokens"]) if objective.same_lyrics else None
             contrastive = losses.contrastive_loss(
                 out.audio_embedding, out.lyrics_embedding, out.log_scale, has_lyrics, same
             )
             scale = {"scale": jnp.exp(out.log_scale)}
-        loss = losses.total_loss(contrastive, genre, recipe.contrastive_weight)
+        loss = losses.total_loss(contrastive, genre, objective.contrastive_weight)
         # As validation has it, whatever is learned.
         bce = losses.genre_loss(out.logits, batch["labels"], batch["weight"], kind="bce", reduction="sum")
         metrics = {"loss": loss, "genre_loss": genre, "bce": bce, "contrastive": contrastive, **scale}

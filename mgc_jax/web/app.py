@@ -78,7 +78,7 @@ def _page(songs: SongQueue, megabytes: int) -> gr.Blocks:
 
 def _introduction(model: Model | Tagger) -> str:
     if isinstance(model, Tagger):
-        how, trust = "Named from how it sounds, by a model that is built in.", model.about
+        how, trust = "Named from how it sounds, by a built-in model that reads no lyrics.", model.about
     else:
         how = "Named from how it sounds and what it says, with the reasons: the seconds and words that speak for them."
         trust = _measured(model)
@@ -92,21 +92,21 @@ def _introduction(model: Model | Tagger) -> str:
 def _measured(model: Model) -> str:
     """How far a trained model is to be trusted."""
     try:
-        found = results.evaluations(model.folder.path, model.genres)
+        evaluations = results.evaluations(model.folder.path, model.genres)
     except InputError:
-        found = {}
-    measured = results.of_step(found, int(model.state.step)).get("test")
-    if measured is None:
+        evaluations = {}
+    evaluation = results.of_step(evaluations, int(model.state.step)).get("test")
+    if evaluation is None:
         how_good = "How good it is was not measured: mgc-jax evaluate does."
     else:
-        score = measured.metrics["map_macro"]
+        score = evaluation.metrics["map_macro"]
         figure = "" if score is None else f", with a macro-mAP of {score:.2f} (1 is perfect)"
         which = (
             "of another collection than the one that it learned from"
-            if measured.other_data
+            if evaluation.other_data
             else ("that it had not learned from")
         )
-        how_good = f"It was tried on {measured.tracks} songs {which}{figure}."
-    if results.generated(found):
+        how_good = f"It was tried on {evaluation.tracks} songs {which}{figure}."
+    if results.generated(evaluations):
         how_good += " It learned from generated music alone, so what it says of a real song means little."
     return how_good

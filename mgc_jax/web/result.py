@@ -72,8 +72,8 @@ def reasons(explanation: Explanation) -> str:
     image = f'<img alt="{html.escape(text)}" src="{png_data_uri(drawn, DPI)}">'
     parts = [f'<div class="why"><div class="picture">{image}</div>']
     if np.isfinite(explanation.word_effect).any():
-        for place, name in enumerate(explanation.genres):
-            opened = " open" if place == 0 else ""
+        for index, name in enumerate(explanation.genres):
+            opened = " open" if index == 0 else ""
             parts.append(
                 f"<details{opened}><summary>Words for {html.escape(name)} (red) and against it (blue)</summary>"
                 f'<div class="lyrics">{words_html(explanation, name)}</div></details>'

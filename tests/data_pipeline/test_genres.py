@@ -13,7 +13,7 @@ WORDS = st.sampled_from(["rock", "pop", "r&b", "r b", "lo-fi", "Lo Fi", "hip hop
 
 
 def test_spellings_of_one_genre_are_counted_together():
-    vocabulary = genres.build(LISTS, min_tracks=2)
+    vocabulary = genres.make_vocabulary(LISTS, min_tracks=2)
     assert vocabulary.names == ("r&b", "rock", "lo-fi")
     assert vocabulary.counts.tolist() == [3, 3, 2]
     assert vocabulary.encode(["R B"]).tolist() == [1, 0, 0]
@@ -22,26 +22,28 @@ def test_spellings_of_one_genre_are_counted_together():
 
 
 def test_aliases_lead_to_the_named_genre():
-    vocabulary = genres.build([("hiphop",), ("hip hop",), ("rap",)], aliases={"Hiphop": "hip hop", "emcee": "rap"})
+    vocabulary = genres.make_vocabulary(
+        [("hiphop",), ("hip hop",), ("rap",)], aliases={"Hiphop": "hip hop", "emcee": "rap"}
+    )
     assert vocabulary.names == ("hip hop", "rap")
     assert vocabulary.encode(["HIPHOP"]).tolist() == [1, 0]
     assert vocabulary.encode(["emcee"]).tolist() == [0, 1]
 
 
 def test_max_genres_keeps_the_most_frequent():
-    assert genres.build(LISTS, max_genres=1).names == ("r&b",)
+    assert genres.make_vocabulary(LISTS, max_genres=1).names == ("r&b",)
 
 
 def test_no_genre_left_is_said():
     with pytest.raises(InputError, match="at least 9 tracks"):
-        genres.build(LISTS, min_tracks=9)
+        genres.make_vocabulary(LISTS, min_tracks=9)
 
 
 @given(st.lists(st.lists(WORDS, max_size=4), min_size=1, max_size=12), st.integers(0, 3), st.data())
 def test_statistics_equal_plain_loops(lists, max_genres, data):
     if not any(genre for labels in lists for genre in labels):
         return
-    vocabulary = genres.build(lists, max_genres=max_genres)
+    vocabulary = genres.make_vocabulary(lists, max_genres=max_genres)
     part = data.draw(st.lists(st.sampled_from(lists), max_size=8))
     counted = vocabulary.with_statistics(part)
     assert sorted(counted.names) == sorted(vocabulary.names)
@@ -56,11 +58,11 @@ def test_statistics_equal_plain_loops(lists, max_genres, data):
 
 
 def test_save_and_load(tmp_path):
-    vocabulary = genres.build(LISTS, aliases={"beats": "lo-fi"})
+    vocabulary = genres.make_vocabulary(LISTS, aliases={"beats": "lo-fi"})
     vocabulary.save(tmp_path / "genres.json")
     loaded = genres.GenreVocabulary.load(tmp_path / "genres.json")
     assert loaded == vocabulary
-    assert loaded != genres.build(LISTS, max_genres=2)
+    assert loaded != genres.make_vocabulary(LISTS, max_genres=2)
     assert loaded.encode(["beats"]).sum() == 1
 
 
@@ -85,7 +87,7 @@ def test_save_and_load(tmp_path):
 )
 def test_a_broken_file_is_refused_in_one_sentence(tmp_path, change):
     path = tmp_path / "genres.json"
-    genres.build([("rock", "pop"), ("rock",)]).save(path)
+    genres.make_vocabulary([("rock", "pop"), ("rock",)]).save(path)
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | change))
     with pytest.raises(InputError, match="broken"):

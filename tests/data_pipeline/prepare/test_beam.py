@@ -40,7 +40,7 @@ def test_two_beam_workers_leave_the_local_data_set(tmp_path):
         tmp_path / "beam",
         options,
         encode=encode,
-        run=beam(TWO_PROCESSES),
+        executor=beam(TWO_PROCESSES),
         progress=lambda *now: seen.append(now),
     )
     for name in ("dataset.json", "genres.json", "tracks.tsv", "quarantine.tsv"):

@@ -43,7 +43,7 @@ def assert_equal(one, two):
 
 def test_a_batch_is_as_the_schema_says(data):
     batch = batches(data, num_steps=1)[0]
-    assert set(batch) == set(BATCH_KEYS)
+    assert set(batch) == {"spectrogram", *BATCH_KEYS}
     shapes = {name: (values.shape, values.dtype.name) for name, values in batch.items()}
     assert shapes == {
         "spectrogram": ((8, 94, 13), "uint8"),
@@ -122,9 +122,9 @@ def test_records_are_read_as_tensorflow_and_tfds_read_them(data):
     (record,) = data._source("train").read(np.array([5]))
     example = tf.train.Example.FromString(record)
     fields = example_fields(record)
-    assert fields.keys() == set(example.features.feature) == {*BATCH_KEYS, "id"} - {"weight"}
+    assert fields.keys() == set(example.features.feature) == {"spectrogram", *BATCH_KEYS, "id"} - {"weight"}
     assert bytes(fields["tokens"]) == example.features.feature["tokens"].bytes_list.value[0]
-    decoded = features(Shape(94, 13, 19, 4, 0)).deserialize_example_np(record)
+    decoded = features(Shape("spectrogram", (94, 13), 19, 4, 0)).deserialize_example_np(record)
     batch = next(iter(data.evaluation_batches("train", batch_size=8)))
     for name in ("spectrogram", "tokens", "num_tokens", "labels", "index"):
         np.testing.assert_array_equal(batch[name][5], decoded[name])
@@ -204,7 +204,7 @@ def test_shards_hold_their_part_of_a_split_in_its_order(tmp_path):
     from data_pipeline.prepare.shards import Shape
     from data_pipeline.prepare.tfds_features import features
 
-    shape = Shape(num_frames=2, num_mels=3, max_tokens=5, num_genres=4, width=0)
+    shape = Shape("spectrogram", (2, 3), max_tokens=5, num_genres=4, width=0)
 
     def part(first, last):
         for i in range(first, last):

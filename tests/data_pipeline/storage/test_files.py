@@ -53,10 +53,10 @@ def test_a_table_is_not_cut_by_a_row_that_cannot_be_written(tmp_path: Path):
 
 def test_a_vocabulary_is_written_whole(tmp_path: Path, monkeypatch):
     path = tmp_path / "genres.json"
-    vocabulary = genres.build([["rock", "pop"], ["rock"]])
+    vocabulary = genres.make_vocabulary([["rock", "pop"], ["rock"]])
     vocabulary.save(path)
     os.link(path, tmp_path / "same")
-    genres.build([["jazz"]]).save(path)
+    genres.make_vocabulary([["jazz"]]).save(path)
     assert genres.GenreVocabulary.load(tmp_path / "same") == vocabulary  # the file was replaced, not overwritten
 
 

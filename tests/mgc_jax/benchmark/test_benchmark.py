@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from mgc_jax.benchmark import chips, contenders, flops, race, report, workload
+from mgc_jax.benchmark import chips, contenders, flops, race, table, workload
 from mgc_jax.cli import main
 from mgc_jax.config import Config, recipes
 
@@ -117,15 +117,15 @@ def test_shares_of_a_known_chip(monkeypatch):
     needed = load.flops_per_track
     assert rows[0]["mfu"] == pytest.approx(needed * 8 / 0.5 / 1e12)
     assert rows[1]["bandwidth_share"] == pytest.approx(2e9 / 1.0 / 8e9)
-    summary = report.of("demo", "float32", 3, 4, rows)
+    summary = table.of("demo", "float32", 3, 4, rows)
     assert summary["machine"]["peak_bytes"] is None  # a CPU does not tell
-    assert "held" not in report.markdown(summary)
+    assert "held" not in table.markdown(summary)
     summary["machine"]["peak_bytes"] = 2**31
-    text = report.markdown(summary)
+    text = table.markdown(summary)
     assert "Most that all of ours held on a device: 2.00 GiB." in text
     assert text.endswith(" | 25 % | 3.00 | 2 % |  |")
     assert rows[1]["music4all_minutes"] == pytest.approx(30_555 * 100 / 8 / 60)
-    assert report.markdown({**summary, "size": "paper"}).endswith(" | 3.00 | 2 % | 6366 |")
+    assert table.markdown({**summary, "size": "paper"}).endswith(" | 3.00 | 2 % | 6366 |")
     assert "| features | paced | 16 | 500.0 (500.0 to 500.0) | 1.00 (1.00 to 1.00) | 1.0 |" in text
 
 

@@ -50,15 +50,16 @@ def test_front_end(golden, windows):
     np.testing.assert_allclose(mels[golden_musicnn.EVERY["mels"]], golden["mels"], atol=2e-6)
 
 
-def test_tokens_are_the_pooled_features(encoder, golden, tokens):
-    assert tokens.shape == (3, encoder.tokens, encoder.width) == (3, 1, 1506)
-    pooled = np.asarray(tokens)[:2, 0][golden_musicnn.EVERY["pooled"]]
+def test_tokens_are_the_pooled_features_and_what_tags_are_told_from(encoder, golden, tokens):
+    assert tokens.shape == (3, encoder.tokens, encoder.width) == (3, 1, 1706)
+    pooled = np.asarray(tokens)[:2, 0, : musicnn.POOLED][golden_musicnn.EVERY["pooled"]]
     np.testing.assert_allclose(pooled, golden["pooled"], rtol=2e-5, atol=2e-5)
 
 
 def test_penultimate_and_tags(encoder, golden, tokens):
-    pooled = tokens[:2, 0]
+    pooled = tokens[:2, 0, : musicnn.POOLED]
     np.testing.assert_allclose(musicnn.penultimate(encoder.weights, pooled), golden["penultimate"], atol=5e-5)
+    np.testing.assert_allclose(tokens[:2, 0, musicnn.POOLED :], golden["penultimate"], atol=5e-5)
     np.testing.assert_allclose(musicnn.tag_logits(encoder.weights, pooled), golden["logits"], atol=5e-5)
     chances = musicnn.tag_probabilities(encoder.weights, pooled)
     np.testing.assert_allclose(chances, 1 / (1 + np.exp(-golden["logits"].astype(np.float64))), atol=1e-5)
@@ -101,7 +102,7 @@ def test_weights_that_do_not_fit_are_all_named():
         if norm:
             parts = ("gamma", "beta", "moving_mean", "moving_variance")
             tensors |= {f"{norm}/{part}": np.ones(shape[-1:], np.float32) for part in parts}
-    assert musicnn.encoder(tensors, FILTERS, "").width == 1506
+    assert musicnn.encoder(tensors, FILTERS, "").width == 1706
     assert sum(value.size for value in tensors.values()) == 792_079
     del tensors["dense/kernel"]
     tensors["conv2d_3/bias"] = np.ones(7, np.float32)

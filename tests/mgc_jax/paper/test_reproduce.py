@@ -19,10 +19,10 @@ from mgc_jax.paper import tables
 from mgc_jax.paper.reproduce import (
     DECIDED,
     METRICS,
+    compare,
     first_name,
     paired_difference,
     plan,
-    report,
     reproduce,
     select,
     slug,
@@ -88,12 +88,12 @@ def scored(seed: int, value: float) -> dict:
     return {"seed": seed, **dict.fromkeys(METRICS, value), **decisions, "trivial": trivial}
 
 
-def test_a_report_pairs_by_seed_and_says_what_failed(data: Path, tmp_path: Path):
+def test_a_comparison_pairs_by_seed_and_says_what_failed(data: Path, tmp_path: Path):
     sweep = Sweep("A title", (Row("A-L + SCMA", {"x": 1}, (0.425, 0.513)), Row("other", {}), Row(FULL, {})), FULL)
     runs = {("A-L + SCMA", 0): scored(0, 0.5), ("A-L + SCMA", 1): scored(1, 0.7)}
     runs |= {(FULL, 0): scored(0, 0.6), (FULL, 1): scored(1, 0.9)}
     runs[("other", 0)] = {"seed": 0, "failed": "out of memory"}
-    result = report(sweep, runs, PreparedData(data), "test")
+    result = compare(sweep, runs, PreparedData(data), "test")
     first, other, full = result["rows"]
     assert first["mean"]["jaccard"] == pytest.approx(0.6)
     assert first["std"]["jaccard"] == pytest.approx(np.std([0.5, 0.7], ddof=1))
@@ -119,14 +119,14 @@ def test_a_parts_effect_is_the_mean_over_the_pairs_that_differ_by_it(data: Path)
     sweep = SWEEPS["table2"]
     rng = np.random.default_rng(0)
     runs = {(row.name, seed): scored(seed, rng.random()) for row in sweep.rows for seed in range(3)}
-    result = report(sweep, runs, PreparedData(data), "test")
+    result = compare(sweep, runs, PreparedData(data), "test")
     pairs = [("A-L", "none"), ("A-L + SCMA", "SCMA"), ("A-L + GCEM", "GCEM"), (FULL, "SCMA + GCEM")]
     by_seed = [np.mean([runs[a, s]["jaccard"] - runs[b, s]["jaccard"] for a, b in pairs]) for s in range(3)]
     assert result["effects"].keys() == {"A-L", "SCMA", "GCEM"}
     assert result["effects"]["A-L"]["jaccard"] == pytest.approx(paired_difference(by_seed))
     assert f"| A-L | {np.mean(by_seed):+.3f} (" in tables.markdown(result)
     runs["GCEM", 1] = {"seed": 1, "failed": "out of memory"}
-    effects = report(sweep, runs, PreparedData(data), "test")["effects"]
+    effects = compare(sweep, runs, PreparedData(data), "test")["effects"]
     assert effects["SCMA"]["jaccard"] != result["effects"]["SCMA"]["jaccard"]  # the seed is left out whole
     assert effects["SCMA"]["jaccard"]["low"] is not None
 

@@ -18,7 +18,7 @@ from mgc_jax.cli import main
 from mgc_jax.evaluation.scored import Scored, StoredScores
 from mgc_jax.explain.text import summary
 from mgc_jax.report import explained
-from mgc_jax.report.inputs import Gaps, Run, gather
+from mgc_jax.report.inputs import Gaps, Inputs, gather
 from mgc_jax.report.mistakes import Judged, Named
 from mgc_jax.runs.workdir import Workdir
 
@@ -31,7 +31,7 @@ def evaluated(run: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-def gathered(workdir: Path, data: Path | None = None) -> tuple[Run, Gaps]:
+def gathered(workdir: Path, data: Path | None = None) -> tuple[Inputs, Gaps]:
     gaps = Gaps()
     return gather(Workdir(workdir), "test", data and PreparedData(data), gaps), gaps
 
@@ -71,8 +71,8 @@ def test_a_mistake_is_explained_with_what_was_missed():
 
     wrong = Judged(0, 1.0, named(False, "folk", "soul"), named(False, "rock", "metal"), False)
     right = Judged(0, 1.0, named(True, "rock", "metal"), named(True, "rock", "metal"), False)
-    assert explained.asked(wrong) == ["rock", "folk"]
-    assert explained.asked(right) == ["rock", "metal"]
+    assert explained.genres_to_explain(wrong) == ["rock", "folk"]
+    assert explained.genres_to_explain(right) == ["rock", "metal"]
 
 
 def test_lyrics_are_looked_for_beside_the_audio_and_nowhere_else():
@@ -97,7 +97,7 @@ def test_the_page_tells_what_the_model_says_of_sound_and_lyrics(evaluated: Path,
         id_ = entry["track"]["id"]
         lyrics = read_lyrics_file(corpus / f"lyrics/{id_}.txt") if entry["judged"].with_lyrics else None
         read += lyrics is not None
-        again = model.explain(corpus / f"audios/{id_}.mp3", lyrics, genres=explained.asked(entry["judged"]))
+        again = model.explain(corpus / f"audios/{id_}.mp3", lyrics, genres=explained.genres_to_explain(entry["judged"]))
         assert entry["summary"] == summary(again)
         assert not entry["lyrics_lost"]
     assert read > 0

@@ -12,7 +12,7 @@ from data_pipeline.errors import InputError
 from mgc_jax.config import Config, recipes
 from mgc_jax.runs.workdir import Workdir
 
-VOCABULARY = genres.build([["rock", "pop"], ["rock"]])
+VOCABULARY = genres.make_vocabulary([["rock", "pop"], ["rock"]])
 
 
 def test_a_resumed_run_leaves_its_genres_alone(tmp_path: Path):
@@ -26,9 +26,9 @@ def test_a_resumed_run_leaves_its_genres_alone(tmp_path: Path):
 
 def test_genres_without_a_run_are_none(tmp_path: Path):
     """Of a run that was killed before it had settings, or of somebody else."""
-    genres.build([["jazz"]]).save(tmp_path / "genres.json")
+    genres.make_vocabulary([["jazz"]]).save(tmp_path / "genres.json")
     folder = Workdir(tmp_path)
     folder.begin(Config(), VOCABULARY).close()
     assert folder.vocabulary() == VOCABULARY
     with pytest.raises(InputError, match="another genre vocabulary"):
-        folder.begin(Config(), genres.build([["jazz"]]))
+        folder.begin(Config(), genres.make_vocabulary([["jazz"]]))

@@ -32,7 +32,7 @@ def test_what_eight_devices_learned_scores_the_same_on_fewer(run_of_eight: Path,
         mesh = sharding.make_mesh(devices=jax.devices()[:devices])
         with monkeypatch.context() as patch:
             patch.setattr(sharding, "make_mesh", lambda model_parallel, mesh=mesh: mesh)
-            report = load(run).evaluate(data, "test")
+            report = load(run).evaluate(data, "test").to_json()
         # Scores are the same to rounding; what is made of them is the same.
         rounded = [report.pop("bce"), *(genre.pop("threshold") for genre in report["genres"])]
         reports.append((report, rounded))

@@ -14,7 +14,7 @@ from mgc_jax.runtime import sharding
 from mgc_jax.training import state as train_state
 from mgc_jax.training import steps
 from mgc_jax.training.batches import StreamedBatch
-from mgc_jax.training.objective import make_optimiser, step_recipe
+from mgc_jax.training.objective import make_objective, make_optimiser
 
 pytestmark = pytest.mark.eight_devices
 ENCODER = BertConfig(101, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
@@ -45,7 +45,7 @@ def curve(load, overrides: list[str], devices: int) -> tuple[list[float], state.
     optimiser = make_optimiser(settings, steps_per_epoch=10)
     network, model = state.untrained(settings, load.num_genres, ENCODER, mesh)
     current = train_state.begin(network, model, optimiser)
-    step = steps.make_train_step(network, current, optimiser, step_recipe(settings))
+    step = steps.make_train_step(network, current, optimiser, make_objective(settings))
     losses = []
     for number in range(STEPS):
         current, metrics = step(current, network.frozen, StreamedBatch(sharding.place_batch(load.batch(number), mesh)))

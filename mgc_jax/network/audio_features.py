@@ -1,0 +1,83 @@
+"""What a frozen audio encoder makes of clips, compiled and cut over all devices.
+
+Axis letters: N clips, P samples of a window, S audio tokens of a clip, H the encoder's width.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import numpy as np
+
+from data_pipeline.audio import AudioSpec
+from data_pipeline.errors import InputError
+from mgc_jax.models.audio_encoder import AudioEncoder
+from mgc_jax.network.audio_encoders import audio_encoder
+from mgc_jax.runtime import sharding
+
+AT_ONCE = 8
+"""Windows that a device hears at once."""
+
+
+class AudioFeatures:
+    """An encoder for the clips of one data set: clips (N, samples) float32 -> features (N, S, H) float32.
+
+    Raises:
+        InputError: the clips have another rate than the encoder's, or are shorter than what it hears at once.
+    """
+
+    def __init__(self, encoder: AudioEncoder, spec: AudioSpec) -> None:
+        if spec.sample_rate != encoder.rate:
+            raise InputError(
+                f"The audio encoder {encoder.name} hears {encoder.rate} Hz, but audio.sample_rate is "
+                f"{spec.sample_rate}; set --config.audio.sample_rate={encoder.rate}."
+            )
+        try:
+            num_tokens = encoder.num_tokens(spec.num_samples)
+        except ValueError as error:
+            raise InputError(f"audio.seconds does not suit the audio encoder: {error}.") from None
+        self.encoder, self.spec = encoder, spec
+        self.shape = num_tokens, encoder.width
+        """(S, H)."""
+        self._mesh = sharding.make_mesh()
+        self._apply = jax.jit(encoder.apply)
+
+    def __call__(self, clips: np.ndarray) -> np.ndarray:
+        """The features; windows that are the same sample for sample are heard once."""
+        windows = self.encoder.windows(np.asarray(clips, np.float32))
+        numbers: dict[bytes, int] = {}
+        heard_by = [numbers.setdefault(window.tobytes(), len(numbers)) for window in windows.reshape(-1, self._samples)]
+        first = np.unique(heard_by, return_index=True)[1]
+        tokens = self._tokens(windows.reshape(-1, self._samples)[first])
+        return tokens[heard_by].reshape(len(clips), *self.shape)
+
+    @functools.cached_property
+    def silence(self) -> np.ndarray:
+        """Of a clip without a sound (S, H)."""
+        return self(np.zeros((1, self.spec.num_samples), np.float32))[0]
+
+    @property
+    def _samples(self) -> int:
+        return self.encoder.window
+
+    def _tokens(self, windows: np.ndarray) -> np.ndarray:
+        """Windows (N, P) -> tokens (N, K, H), so many at once that one program suffices."""
+        size = AT_ONCE * self._mesh.size
+        parts = []
+        for start in range(0, len(windows), size):
+            part = windows[start : start + size]
+            full = np.pad(part, ((0, size - len(part)), (0, 0)))
+            placed = sharding.place_batch({"windows": full}, self._mesh)["windows"]
+            parts.append(np.asarray(self._apply(self.encoder.weights, placed))[: len(part)])
+        return np.concatenate(parts)
+
+
+@functools.lru_cache(maxsize=4)
+def audio_features(spec: AudioSpec) -> AudioFeatures:
+    """The encoder that the settings name, for their clips; kept, with its compiled program.
+
+    Raises:
+        InputError: it is not to be had, or does not fit the clips.
+    """
+    return AudioFeatures(audio_encoder(spec.encoder), spec)
