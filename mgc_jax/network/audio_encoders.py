@@ -6,13 +6,15 @@ import hashlib
 import importlib.util
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from data_pipeline import mel
 from data_pipeline.errors import InputError
-from mgc_jax.models import musicnn
+from mgc_jax.models import audio_spectrogram_transformer, clap, mert, musicnn
 from mgc_jax.models.audio_encoder import AudioEncoder
-from mgc_jax.network import tf_checkpoint
+from mgc_jax.models.pretrained import Published
+from mgc_jax.network import published_folder, tf_checkpoint
 
 MUSICNN_INSTALL = "pip install --no-deps musicnn==0.1.0"
 MUSICNN_SHA256 = {
@@ -22,25 +24,54 @@ MUSICNN_SHA256 = {
 
 
 def audio_encoder(name: str) -> AudioEncoder:
-    """The encoder that settings call ``name``, or that :func:`copy_audio_encoder` has put into the folder ``name``.
+    """The encoder that settings call ``name``: a built-in one, a folder or a name on the Hugging Face hub.
+
+    A folder is in Hugging Face's layout, and its ``config.json`` says which network it is; or
+    :func:`copy_audio_encoder` has filled it.
 
     Raises:
         InputError: nobody knows it, or its weights are not to be had.
     """
-    folder = Path(name)
-    if name not in ENCODERS and all((folder / file).is_file() for file in MUSICNN_SHA256):
+    if name in ENCODERS:
+        return ENCODERS[name]()
+    folder = Path(name).expanduser()
+    if all((folder / file).is_file() for file in MUSICNN_SHA256):
         return _read_musicnn(folder)
-    if name not in ENCODERS:
-        raise InputError(f"There is no audio encoder {name!r}; there are: {', '.join(ENCODERS)}.")
-    return ENCODERS[name]()
+    if folder.is_dir() or published_folder.HUB_NAME.fullmatch(name):
+        return _published(name)
+    raise InputError(
+        f"There is no audio encoder {name!r}; there are: {', '.join(ENCODERS)}, folders and names on the hub "
+        "(organisation/model)."
+    )
 
 
 def copy_audio_encoder(name: str, target: Path) -> None:
     """Copy the files of the encoder ``name`` into the folder ``target``, by whose path settings call it then."""
-    folder = _musicnn_folder() if name in ENCODERS else Path(name)
+    built_in = name in ENCODERS
+    if built_in and name != "musicnn":
+        raise InputError(f"The audio encoder {name} was added by a program and has no files to be copied.")
+    folder = _musicnn_folder() if built_in else Path(name).expanduser()
+    is_musicnn = built_in or all((folder / file).is_file() for file in MUSICNN_SHA256)
+    if not is_musicnn:
+        folder = published_folder.locate(name)
     target.mkdir()
-    for file in MUSICNN_SHA256:
+    for file in MUSICNN_SHA256 if is_musicnn else published_folder.files(folder):
         shutil.copyfile(folder / file, target / file)
+
+
+def _published(name: str) -> AudioEncoder:
+    folder = published_folder.locate(name)
+    published = published_folder.read(folder, name)
+    kind = str(published.config.get("model_type"))
+    if kind not in NETWORKS:
+        raise InputError(
+            f"{folder / 'config.json'} has model_type {kind!r:.40}, which is no audio encoder here; there are: "
+            f"{', '.join(NETWORKS)}."
+        )
+    try:
+        return NETWORKS[kind](published)
+    except ValueError as error:
+        raise InputError(f"The audio encoder in {folder} cannot be used: {error}.") from None
 
 
 def _musicnn() -> AudioEncoder:
@@ -73,3 +104,10 @@ def _sha256(file: Path) -> str:
 
 
 ENCODERS: dict[str, Callable[[], AudioEncoder]] = {"musicnn": _musicnn}
+
+NETWORKS: dict[str, Callable[[Published], AudioEncoder]] = {
+    audio_spectrogram_transformer.MODEL_TYPE: partial(audio_spectrogram_transformer.encoder, bank=mel.filters),
+    clap.MODEL_TYPE: partial(clap.encoder, bank=mel.filters),
+    mert.MODEL_TYPE: mert.encoder,
+}
+"""``model_type`` of a ``config.json`` -> the network."""
