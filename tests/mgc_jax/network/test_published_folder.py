@@ -11,11 +11,14 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from jax import export
 from safetensors.numpy import load_file, save_file
 
+from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from mgc_jax.models import audio_spectrogram_transformer as ast
 from mgc_jax.network.audio_encoders import ENCODERS, audio_encoder, copy_audio_encoder
+from mgc_jax.network.audio_features import audio_features
 from mgc_jax.network.published_folder import WEIGHTS
 
 CONFIG = ast.AstConfig(
@@ -70,6 +73,18 @@ def test_a_folder_is_an_encoder(folder: Path):
     tokens = jax.jit(encoder.apply)(encoder.weights, np.zeros((2, encoder.window), np.float32))
     assert tokens.shape == (2, 1, 28)
     assert np.isfinite(tokens).all()
+
+
+def test_clips_are_heard_on_all_devices_and_by_a_program_for_any_number_of_them(folder: Path):
+    spec = AudioSpec(sample_rate=16_000, seconds=3.1, input="features", encoder=str(folder))
+    features = audio_features(spec)
+    assert features.shape == (3, 28)
+    clips = np.random.default_rng(0).normal(size=(5, spec.num_samples)).astype(np.float32) / 9
+    encoder = features.encoder
+    (number,) = export.symbolic_shape("n")
+    shape = jax.ShapeDtypeStruct((number, spec.num_samples), np.float32)
+    program = export.export(jax.jit(lambda clips: encoder.hear(encoder.weights, clips)))(shape)
+    np.testing.assert_allclose(features(clips), program.call(clips), atol=1e-4)
 
 
 def test_a_copy_is_the_same_encoder(folder: Path, tmp_path: Path):
