@@ -18,6 +18,7 @@ from mgc_jax.config import ComputeConfig, recipes
 from mgc_jax.evaluation import metrics
 from mgc_jax.evaluation.evaluate import measure, score
 from mgc_jax.evaluation.results import Evaluation
+from mgc_jax.evaluation.rival import rival
 from mgc_jax.evaluation.scored import Scored, StoredScores
 from mgc_jax.evaluation.steps import genre_graph
 from mgc_jax.explain.explainer import explain, occlusion_of
@@ -112,8 +113,9 @@ class Model(Predictor):
     def evaluate(self, data: PreparedData | str | Path, split: str = "test") -> Evaluation:
         """All metrics on a split of a prepared data set, with thresholds calibrated on its validation split.
 
-        These thresholds are the model's from then on. In a workdir that can be written they are kept, with the
-        metrics and what they come from, for ``mgc-jax report`` and ``mgc-jax export``.
+        The figures of a linear model, fitted on the data set's training split, stand beside them. The thresholds are
+        the model's from then on. In a workdir that can be written they are kept, with the metrics and what they come
+        from, for ``mgc-jax report`` and ``mgc-jax export``.
 
         Raises:
             InputError: an unknown split, or a data set that does not fit the model.
@@ -122,6 +124,8 @@ class Model(Predictor):
         scored = self._score(data, "validation", split)
         thresholds = metrics.calibrate_thresholds(scored["validation"].scores, scored["validation"].labels)
         step = int(self.state.step)
+        reason = "the first process alone fits it."  # while the others wait for it
+        linear = rival(data, split, self.folder.path if keep else None) if processes.is_first() else reason
         evaluation = measure(
             scored[split],
             thresholds,
@@ -130,6 +134,7 @@ class Model(Predictor):
             step=step,
             parameters=self.parameters,
             other_data=not trained_on(self.config, self.vocabulary, data),
+            rival=linear,
         )
         graph = genre_graph(self.network, self.state)
         stored = StoredScores(scored[split], thresholds, self.vocabulary.names, step, **graph)

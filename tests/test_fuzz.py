@@ -31,6 +31,7 @@ from data_pipeline.schema import SPLITS, Corpus, safe_id
 from data_pipeline.sources import manifest, music4all
 from mgc_jax.config import Config, recipes
 from mgc_jax.evaluation import results
+from mgc_jax.evaluation.text import verdict
 from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, TrainState
 from mgc_jax.runs import checkpoint, weights_file
@@ -589,7 +590,11 @@ def test_the_metadata_of_model_safetensors(weights, draw):
 
 EVALUATION = {
     "split": "test",
+    "split_kind": "random",
     "source": "a manifest",
+    "other_data": False,
+    "bce": 4.0,
+    "retrieval": None,
     "checkpoint_step": 5,
     "num_tracks": 9,
     "parameters": {"trainable": 7, "frozen": 8},
@@ -599,10 +604,25 @@ EVALUATION = {
         "prevalence": {"map_macro": 0.1, "map_micro": 0.1},
         "best_constant": {"f1_example": 0.1, "jaccard": 0.1},
     },
+    "linear": {
+        **dict.fromkeys(results.METRICS.values(), 0.5),
+        **{"C": 1.0, "fitted_on": 5, "train_tracks": 7},
+        "gain_map_macro": {"value": 0.1, "low": -0.1, "high": 0.3},
+    },
     "genres": [
-        {"name": name, "support": 3, **dict.fromkeys(results.PER_GENRE, 0.5), "f1": None} for name in ("rock", "pop")
+        {
+            **{"name": name, "support": 3, "linear_average_precision": 0.4},
+            **dict.fromkeys(results.PER_GENRE, 0.5),
+            "f1": None,
+        }
+        for name in ("rock", "pop")
     ],
 }
+
+
+def test_the_evaluation_to_be_spoilt_can_be_read(tmp_path):
+    (tmp_path / "evaluation_test.json").write_text(json.dumps(EVALUATION))
+    assert results.evaluations(tmp_path, ("rock", "pop"))["test"].linear is not None
 
 
 @fuzz(200)
@@ -619,6 +639,7 @@ def test_evaluation_json(tmp_path_factory, draw):
     assert list(found.genres) == list(found.support) == ["rock", "pop"]
     assert all(value is None or np.isfinite(value) for value in found.metrics.values())
     found.source.encode()
+    assert verdict(found)
 
 
 # ---- Settings -----------------------------------------------------------------------------------------------------

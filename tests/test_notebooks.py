@@ -124,7 +124,9 @@ def check_genres(text: str, known: Sequence[str]) -> None:
 def check_headline(line: str, workdir: Path) -> None:
     """The printed macro-mAP is that of the kept scores, and none of the figures is out of range."""
     figures = re.match(
-        r"test macro-mAP (\S+) \(prevalence (\S+)\), example F1 (\S+) \(best constant (\S+)\), Jaccard (\S+) ", line
+        r"test macro-mAP (\S+) \(prevalence (\S+), linear (\S+)\), "
+        r"example F1 (\S+) \(best constant (\S+), linear (\S+)\), Jaccard (\S+) ",
+        line,
     )
     assert figures
     assert all(0 <= float(figure) <= 1 for figure in figures.groups())

@@ -5,6 +5,7 @@ Axis letters: B batch, T frames, M mel bands, S audio tokens, L lyric tokens, H 
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -23,7 +24,7 @@ from data_pipeline.reading import order
 from data_pipeline.reading.records import Records
 from data_pipeline.schema import AUDIO, BATCH_KEYS, LYRICS, SPLITS, Batch
 from data_pipeline.storage.bucket import Bucket, is_address
-from data_pipeline.storage.files import stays_inside
+from data_pipeline.storage.files import sha256, stays_inside
 from data_pipeline.storage.json_file import read_json
 
 FORMAT = 1
@@ -138,6 +139,10 @@ class PreparedData:
             finally:
                 threads.shutdown(cancel_futures=True)
 
+    def some(self, split: str, index: np.ndarray, *, batch_size: int) -> Iterator[Batch]:
+        """The tracks ``index`` (K,) of the split in that order, without TensorFlow; the last batch has what is left."""
+        return self._evaluation_batches(split, [index[i : i + batch_size] for i in range(0, len(index), batch_size)])
+
     def whole(self, split: str, *, multiple: int, host: int = 0, num_hosts: int = 1) -> Batch:
         """This host's share of all tracks of the split, in order, as one batch.
 
@@ -148,6 +153,11 @@ class PreparedData:
             return self._read(self._source(split), index[order.host_slice(len(index), host, num_hosts)])
         except _BROKEN_RECORD as error:
             raise self._broken_record(split, str(error)) from error
+
+    def digest(self) -> str:
+        """Of all files but the shards: the same for copies of what one ``prepare`` wrote, and for nothing else."""
+        files = [self.path / name for name in ("dataset.json", "genres.json", "report.json", "tracks.tsv")]
+        return sha256([hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "" for file in files])
 
     def track_ids(self, split: str) -> list[str]:
         """The ids of the split's tracks, by example index."""

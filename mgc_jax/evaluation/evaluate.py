@@ -13,8 +13,10 @@ from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.config import Config
 from mgc_jax.evaluation import metrics, steps
-from mgc_jax.evaluation.results import METRICS, PER_GENRE, Evaluation, trivial_baseline
+from mgc_jax.evaluation.difference import map_difference
+from mgc_jax.evaluation.results import METRICS, NOT_FITTED, PER_GENRE, Evaluation, Linear, trivial_baseline
 from mgc_jax.evaluation.retrieval import Retrieval, retrieval
+from mgc_jax.evaluation.rival import Rival
 from mgc_jax.evaluation.scored import Scored
 from mgc_jax.network import build
 from mgc_jax.network.audio_features import audio_features
@@ -116,10 +118,12 @@ def measure(
     step: int | None,
     parameters: Mapping[str, int],
     other_data: bool,
+    rival: Rival | str = NOT_FITTED,
 ) -> Evaluation:
     """All metrics of ``scored``, which is a ``split`` of ``data``, at the thresholds (G,) that validation calibrates.
 
-    What is known of the model alone is given: see :class:`Evaluation`.
+    What is known of the model alone is given: see :class:`Evaluation`. So is the data set's linear ``rival``, or a
+    sentence that says why there is none.
     """
     scores, labels, vocabulary = scored.scores, scored.labels, data.vocabulary
     predicted = metrics.predict(scores, thresholds)
@@ -140,6 +144,8 @@ def measure(
         argmax_fallback=_figures(metrics.evaluate_sets(metrics.argmax_fallback(predicted, scores), labels)),
         at_half=_figures(metrics.evaluate_sets(metrics.predict(scores), labels)),
         trivial=trivial_baseline({name: _figures(figures) for name, figures in trivial.items()}),
+        linear=_linear(scored, rival, data, split) if isinstance(rival, Rival) else None,
+        no_linear=rival if isinstance(rival, str) else "",
         retrieval=_retrieval(scored),
         support={vocabulary.names[row["genre"]]: row["support"] for row in rows},
         genres={
@@ -152,6 +158,20 @@ def measure(
 def _figures(measured: Mapping[str, float], keys: Iterable[str] | None = None) -> dict[str, float | None]:
     """Those of the ``keys``, or all; what is defined nowhere is None."""
     return {key: None if isnan(measured[key]) else measured[key] for key in keys or measured}
+
+
+def _linear(scored: Scored, rival: Rival, data: PreparedData, split: str) -> Linear:
+    scores, labels, names = rival.scores[split], scored.labels, data.vocabulary.names
+    rows = metrics.per_genre(scores, labels, rival.thresholds)
+    precisions = _figures({names[row["genre"]]: row["average_precision"] for row in rows})
+    return Linear(
+        metrics=_figures(metrics.evaluate_scores(scores, labels, rival.thresholds), METRICS.values()),
+        average_precision=precisions,
+        strength=rival.strength,
+        tracks=rival.tracks,
+        of=data.split_sizes["train"],
+        gain=map_difference(scored.scores, scores, labels),
+    )
 
 
 def _retrieval(scored: Scored) -> dict[str, Retrieval] | None:

@@ -10,6 +10,7 @@ from typing import Any
 from data_pipeline.errors import InputError
 from data_pipeline.schema import SPLITS
 from data_pipeline.storage.json_file import number, read_json, whole, write_json
+from mgc_jax.evaluation.difference import Difference
 from mgc_jax.evaluation.retrieval import AT, Retrieval
 
 RANKING = {
@@ -37,8 +38,38 @@ TRIVIAL = {"prevalence": ("map_macro", "map_micro"), "best_constant": ("f1_examp
 ROC_AUC_OF_CHANCE = 0.5
 CALIBRATED = "calibrated per genre on validation"
 
+NOT_FITTED = "it was not fitted."
+
 Figures = Mapping[str, float | None]
 """Metrics by key; None for one that is not defined on the split."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """The linear rival's figures on the same split: see :mod:`mgc_jax.evaluation.linear`."""
+
+    metrics: Figures
+    """Those of :data:`METRICS`, at thresholds calibrated like the model's."""
+    average_precision: Figures
+    """By genre."""
+    strength: float
+    """C, the inverse of the regularisation, that validation chose."""
+    tracks: int
+    """Training tracks that it was fitted on: all, or a draw from many."""
+    of: int
+    """Training tracks that there are."""
+    gain: Difference | None
+    """The model's macro-mAP less the rival's; None where it is not defined."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of an evaluation's ``linear``."""
+        return {
+            **self.metrics,
+            "C": self.strength,
+            "fitted_on": self.tracks,
+            "train_tracks": self.of,
+            "gain_map_macro": self.gain and self.gain._asdict(),
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +100,10 @@ class Evaluation:
     """The same at a threshold of 0.5."""
     trivial: Figures
     """The trivial baseline of each metric that has one: what a predictor scores that never looks at the track."""
+    linear: Linear | None
+    """The linear rival, fitted on the training split of the same data set."""
+    no_linear: str
+    """A sentence that says why there is no such rival; empty where there is one."""
     retrieval: Mapping[str, Retrieval] | None
     """By direction, how well the A-L embeddings find a song's lyrics and back; None for a model without them."""
     support: Mapping[str, int]
@@ -94,9 +129,12 @@ class Evaluation:
             "at_half": self.at_half,
             "argmax_fallback": self.argmax_fallback,
             "trivial": {name: {key: self.trivial[key] for key in keys} for name, keys in TRIVIAL.items()},
+            "linear": self.linear and self.linear.to_json(),
+            **({"no_linear": self.no_linear} if self.no_linear else {}),
             "retrieval": self.retrieval and {way: one.to_json() for way, one in self.retrieval.items()},
             "genres": [
                 {"name": name, "genre": index, "support": self.support[name], **figures}
+                | ({"linear_average_precision": self.linear.average_precision[name]} if self.linear else {})
                 for index, (name, figures) in enumerate(self.genres.items())
             ],
         }
@@ -114,6 +152,7 @@ class Evaluation:
             if content["split"] != split or list(rows) != list(genres):
                 raise ValueError("it is of another split or of another genre vocabulary")
             step, data, retrieval = content["checkpoint_step"], content.get("data"), content["retrieval"]
+            linear = content.get("linear")  # evaluations of earlier versions have none
             return cls(
                 split=split,
                 split_kind=_text(content["split_kind"]),
@@ -130,6 +169,8 @@ class Evaluation:
                 trivial=trivial_baseline(
                     {name: _figures(content["trivial"][name], keys) for name, keys in TRIVIAL.items()}
                 ),
+                linear=None if linear is None else _linear(linear, rows),
+                no_linear="" if linear is not None else _text(content.get("no_linear", NOT_FITTED), 1000),
                 retrieval=retrieval and {_text(way): _retrieval(one) for way, one in retrieval.items()},
                 support={name: whole(row["support"]) for name, row in rows.items()},
                 genres={name: _figures(row, PER_GENRE) for name, row in rows.items()},
@@ -177,6 +218,18 @@ def _figures(content: Mapping[str, Any], keys: Iterable[str]) -> dict[str, float
     return {key: number(content[key]) for key in keys}
 
 
+def _linear(content: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) -> Linear:
+    gain = content["gain_map_macro"]
+    return Linear(
+        metrics=_figures(content, METRICS.values()),
+        average_precision={name: number(row["linear_average_precision"]) for name, row in rows.items()},
+        strength=_defined(content["C"]),
+        tracks=whole(content["fitted_on"]),
+        of=whole(content["train_tracks"]),
+        gain=None if gain is None else Difference(*(_defined(gain[key]) for key in Difference._fields)),
+    )
+
+
 def _retrieval(content: Mapping[str, Any]) -> Retrieval:
     chance = content["chance"]
     keys = {k: f"recall_at_{k}" for k in AT}
@@ -192,11 +245,11 @@ def _retrieval(content: Mapping[str, Any]) -> Retrieval:
 
 def _defined(value: Any) -> float:
     if (figure := number(value)) is None:
-        raise ValueError("a figure of the retrieval is null")
+        raise ValueError("a figure is null that cannot be")
     return figure
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > 200 or not value.isprintable():
+def _text(value: Any, longest: int = 200) -> str:
+    if not isinstance(value, str) or len(value) > longest or not value.isprintable():
         raise ValueError(f"{value!r:.40} is no text")
     return value

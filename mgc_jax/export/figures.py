@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mgc_jax.evaluation.results import METRICS
+from mgc_jax.evaluation.text import verdict
 from mgc_jax.export.markdown import plain, show, table
 from mgc_jax.export.subject import Subject
 
@@ -34,12 +35,22 @@ def overall(subject: Subject) -> str:
     rows = []
     for name, key in METRICS.items():
         floor = show(shown.trivial[key]) if key in shown.trivial else ""
-        rows.append([name, *(show(e.metrics[key]) for e in subject.valid.values()), floor])
-    parts.append(table(["", *columns, f"trivial baseline ({shown.split})"], rows))
+        rival = [show(shown.linear.metrics[key])] if shown.linear else []
+        rows.append([name, *(show(e.metrics[key]) for e in subject.valid.values()), *rival, floor])
+    rival = [f"linear ({shown.split})"] if shown.linear else []
+    parts.append(table(["", *columns, *rival, f"trivial baseline ({shown.split})"], rows))
+    parts.append(f"**{plain(verdict(shown))}**")
     parts.append(
         "Sets of genres (F1, Jaccard, exact match, Hamming loss) by thresholds calibrated for each genre on the "
         'validation tracks. "Trivial baseline" is what a predictor gets that never looks at the track: the genres\' '
-        "frequencies for mAP, the best constant set for the others. One run, one seed."
+        "frequencies for mAP, the best constant set for the others. "
+        + (
+            '"Linear" is a logistic regression for each genre on the same features, averaged over time, fitted on the '
+            "training tracks. "
+            if shown.linear
+            else ""
+        )
+        + "One run, one seed."
     )
     return "\n\n".join(parts)
 
@@ -50,12 +61,14 @@ def by_genre(subject: Subject) -> str:
     columns = ["genre", "training tracks", "threshold"]
     if best:
         columns[2:2] = [f"{best.split} tracks", "average precision", "F1"]
+        columns += ["linear: average precision"] if best.linear else []
     rows = []
     for index, name in enumerate(vocabulary.names):
         row = [plain(name), str(int(vocabulary.counts[index])), show(float(subject.model.thresholds[index]))]
         if best:
             own = best.genres[name]
             row[2:2] = [str(best.support[name]), show(own["average_precision"]), show(own["f1"])]
+            row += [show(best.linear.average_precision[name])] if best.linear else []
         rows.append(row)
     note = "\n\nNo thresholds were calibrated: 0.5 decides." if subject.model.folder.thresholds() is None else ""
     return table(columns, rows) + note

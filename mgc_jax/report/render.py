@@ -16,6 +16,7 @@ from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.files import written_whole
 from mgc_jax.config import Config
 from mgc_jax.evaluation import diagnostics, metrics, retrieval
+from mgc_jax.evaluation.text import verdict
 from mgc_jax.plots import charts
 from mgc_jax.plots.data_uri import data_uri
 from mgc_jax.report import explained, mistakes
@@ -30,6 +31,7 @@ KNOWN_FILES = {
     "genres.json": "the genres in order, with training counts and co-occurrence",
     "metrics.jsonl": "losses and validation scores by step",
     "thresholds.json": "the thresholds calibrated on validation",
+    "linear.npz": "the linear rival's scores on the data set",
     "checkpoints": "weights: the latest step, and the best on validation",
     ".json": "all figures of an evaluation",
     ".npz": "what an evaluation's figures come from: scores, labels, embeddings, genre vectors",
@@ -83,6 +85,7 @@ def render(inputs: Inputs, gaps: Gaps, *, players: bool) -> str:
         gaps=gaps.of,
         charts=parts,
         headline=headline(inputs.evaluation) if inputs.evaluation else [],
+        verdict=verdict(inputs.evaluation) if inputs.evaluation else "",
         metrics=metric_rows(inputs.evaluation) if inputs.evaluation else [],
         genres=genre_rows(inputs.evaluation) if inputs.evaluation else [],
         retrieval=ranked,

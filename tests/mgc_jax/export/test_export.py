@@ -379,11 +379,14 @@ def test_the_card_repeats_the_runs_own_figures(workdir, exported):
     assert "nobody made it" in text
     for row in report["genres"]:
         cells = [str(row["support"]), f"{row['average_precision']:.3f}", f"{row['f1']:.3f}", f"{row['threshold']:.3f}"]
+        cells.append(f"{row['linear_average_precision']:.3f}")
         name = row["name"].replace("&", "&amp;")
         (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
         assert line.strip("| ").split(" | ")[2:] == cells
     assert f"{report['trivial']['best_constant']['f1_example']:.3f}" in text
     assert f"test ({report['num_tracks']} tracks)" in text
+    assert f" | {report['linear']['map_macro']:.3f} | " in text
+    assert "logistic regression on the same features" in text
 
 
 @pytest.mark.slow

@@ -86,9 +86,17 @@ def test_the_page_shows_the_evaluations_figures(evaluated: Path, page: Page):
     cells = page.locator("#results tr").evaluate_all("rows => rows.map(r => [...r.cells].map(c => c.innerText))")
     rows = {name: rest for name, *rest in cells}
     floor = stored["trivial"]["prevalence"]["map_macro"]
-    assert rows["mAP, macro"] == [f"{stored['map_macro']:.3f}", "", "", f"{floor:.3f}"]
-    ways = (stored, stored["argmax_fallback"], stored["at_half"], stored["trivial"]["best_constant"])
+    assert rows["mAP, macro"] == [
+        f"{stored['map_macro']:.3f}",
+        "",
+        "",
+        f"{stored['linear']['map_macro']:.3f}",
+        f"{floor:.3f}",
+    ]
+    constant = stored["trivial"]["best_constant"]
+    ways = (stored, stored["argmax_fallback"], stored["at_half"], stored["linear"], constant)
     assert rows["F1, by track"] == [f"{way['f1_example']:.3f}" for way in ways]
+    assert "logistic regression" in page.locator("#results strong").inner_text()
     first = (("map_macro", "mAP, macro"), ("f1_example", "F1, by track"), ("jaccard", "Jaccard index"))
     shown = page.locator(".headline div").all_inner_texts()
     assert [text.split("\n")[0] for text in shown] == [f"{stored[key]:.3f}" for key, _ in first]
