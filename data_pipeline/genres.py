@@ -58,6 +58,11 @@ class GenreVocabulary:
         """The number of genres G."""
         return len(self.names)
 
+    @property
+    def density(self) -> float:
+        """The share of all labels, tracks times genres, that are 1."""
+        return float(self.counts.sum() / max(1, self.num_tracks * self.size))
+
     def encode(self, genres: Iterable[str]) -> np.ndarray:
         """Multi-hot labels (G,) uint8 of one track; aliases are followed and unknown genres ignored."""
         labels = np.zeros(self.size, np.uint8)

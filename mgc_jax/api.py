@@ -122,7 +122,8 @@ class Model(Predictor):
         """
         keep, data = processes.is_first() and self.keeps_evaluations, self._fitting(data)
         scored = self._score(data, "validation", split)
-        thresholds = metrics.calibrate_thresholds(scored["validation"].scores, scored["validation"].labels)
+        validation = scored["validation"]
+        thresholds = metrics.calibrate_thresholds(validation.scores, validation.labels, density=data.vocabulary.density)
         step = int(self.state.step)
         reason = "the first process alone fits it."  # while the others wait for it
         linear = rival(data, split, self.folder.path if keep else None) if processes.is_first() else reason

@@ -69,7 +69,9 @@ def ceiling(corpus: Path, data: PreparedData) -> dict[str, dict[str, float]]:
     rows = {}
     for name, senses in OBSERVERS.items():
         scores = {s: np.stack([oracle.chances(plans[i], **senses)[genres] for i in ids[s]]) for s in ids}
-        thresholds = metrics.calibrate_thresholds(scores["validation"], labels["validation"])
+        thresholds = metrics.calibrate_thresholds(
+            scores["validation"], labels["validation"], density=data.vocabulary.density
+        )
         rows[name] = metrics.evaluate_scores(scores["test"], labels["test"], thresholds)
     return rows
 

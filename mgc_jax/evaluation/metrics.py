@@ -81,29 +81,39 @@ def evaluate_sets(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]
     }
 
 
-def calibrate_thresholds(scores: np.ndarray, labels: np.ndarray, *, minimum: int = 10) -> np.ndarray:
-    """Thresholds (G,) that maximise each genre's F1; use scores and labels (N, G) of the validation split.
+def calibrate_thresholds(scores: np.ndarray, labels: np.ndarray, *, density: float, weight: float = 10.0) -> np.ndarray:
+    """Thresholds (G,) from the scores and labels (N, G) of the validation split, which may be small.
 
-    Candidates are midpoints between neighbouring distinct scores (and just under the lowest). A genre with fewer
-    than ``minimum`` positives is too thin to fit and gets the one threshold that maximises micro-F1 over all genres.
+    Each genre's own threshold maximises its F1; candidates are midpoints between neighbouring distinct scores (and just
+    under the lowest). It is drawn towards a common one, which as large a share of all scores reaches as the share
+    ``density`` of labels that are 1 among the training tracks: with n positives it counts n / (n + ``weight``) in
+    log-odds, so that a handful of tracks does not decide.
 
-    >>> calibrate_thresholds(np.array([[0.1], [0.3], [0.5]]), np.array([[0], [1], [1]]), minimum=2).tolist()
+    >>> scores, labels = np.array([[0.1], [0.3], [0.5]]), np.array([[0], [1], [1]])
+    >>> calibrate_thresholds(scores, labels, density=0.5, weight=0).tolist()
     [0.2]
+    >>> calibrate_thresholds(scores, labels, density=0.5).round(3).tolist()  # the common one is 0.3
+    [0.281]
     """
     scores, truth = _checked(scores, labels)
-    shared = _best_threshold(scores.ravel(), truth.ravel())
-    return np.array(
-        [
-            _best_threshold(scores[:, g], truth[:, g]) if truth[:, g].sum() >= minimum else shared
-            for g in range(truth.shape[1])
-        ]
-    )
+    positives = truth.sum(axis=0)
+    common = float(np.quantile(scores, 1.0 - density))
+    thresholds = np.full(len(positives), common)
+    for genre in np.flatnonzero(positives):
+        own = _best_threshold(scores[:, genre], truth[:, genre])
+        share = positives[genre] / (positives[genre] + weight)
+        mean = share * _log_odds(own) + (1.0 - share) * _log_odds(common)
+        thresholds[genre] = 1.0 / (1.0 + np.exp(-mean)) if weight else own
+    return thresholds
+
+
+def _log_odds(share: float) -> float:
+    share = min(max(share, 1e-6), 1.0 - 1e-6)
+    return float(np.log(share / (1.0 - share)))
 
 
 def _best_threshold(scores: np.ndarray, truth: np.ndarray) -> float:
-    """The F1-maximising threshold of scores (K,) for truth (K,); 0.5 where nothing is true."""
-    if not truth.any():
-        return 0.5
+    """The F1-maximising threshold of scores (K,) for truth (K,), in which something is true."""
     order = np.argsort(-scores, kind="stable")
     ranked, hits = scores[order], np.cumsum(truth[order])
     # Cutting after place i predicts i + 1 items; ties cannot be cut apart.

@@ -82,7 +82,7 @@ def _fit(data: PreparedData, splits: Iterable[str]) -> Rival:
         strength, scores = linear.fit(train, labels, pooled, validation, bar.update)
     finally:
         bar.close()
-    thresholds = metrics.calibrate_thresholds(scores["validation"], validation)
+    thresholds = metrics.calibrate_thresholds(scores["validation"], validation, density=data.vocabulary.density)
     return Rival(scores, thresholds, strength, len(index))
 
 

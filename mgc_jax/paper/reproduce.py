@@ -152,7 +152,7 @@ def _mean_of(run: Run, data: PreparedData, split: str) -> Evaluation:
     validation, scored = (Scored.mean([model.score(data, name) for model in models]) for name in ("validation", split))
     evaluation = measure(
         scored,
-        calibrate_thresholds(validation.scores, validation.labels),
+        calibrate_thresholds(validation.scores, validation.labels, density=data.vocabulary.density),
         data,
         split,
         step=None,

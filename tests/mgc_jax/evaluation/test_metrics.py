@@ -94,7 +94,7 @@ def test_macro_averages_leave_out_genres_without_positives(case):
 @given(scored())
 def test_calibrated_thresholds_are_the_best_there_are(case):
     scores, labels = case
-    thresholds = calibrate_thresholds(scores, labels, minimum=1)
+    thresholds = calibrate_thresholds(scores, labels, density=0.5, weight=0)
     assert thresholds.shape == (labels.shape[1],)
     predicted = predict(scores, thresholds)
     for g in np.flatnonzero(labels.any(0)):
@@ -103,20 +103,36 @@ def test_calibrated_thresholds_are_the_best_there_are(case):
         assert got == pytest.approx(best)
 
 
-def test_thin_genres_share_one_threshold():
+def test_thin_genres_are_drawn_towards_a_common_threshold():
     rng = np.random.default_rng(0)
-    labels = (rng.random((101, 3)) < [0.5, 0.3, 0.0]).astype(np.uint8)
-    labels[:2, 2] = 1
-    assert labels[:, 2].sum() < 5 <= labels[:, 1].sum()
-    scores = np.clip(labels * 0.3 + rng.random((101, 3)) * 0.5, 0, 1)
-    thresholds = calibrate_thresholds(scores, labels)
-    best = max(f1_score(labels, scores >= t, average="micro") for t in np.unique(scores))
-    assert f1_score(labels, scores >= thresholds[2], average="micro") == pytest.approx(best)
+    labels = (rng.random((1001, 3)) < [0.5, 0.01, 0.0]).astype(np.uint8)
+    assert 5 < labels[:, 1].sum() < 20
+    scores = np.clip(labels * 0.3 + rng.random((1001, 3)) * 0.5, 0, 1)
+    own = calibrate_thresholds(scores, labels, density=0.2, weight=0)
+    often, seldom, never = calibrate_thresholds(scores, labels, density=0.2)
+    assert (scores >= never).mean() == pytest.approx(0.2, abs=1e-3)  # the common one
+    assert abs(often - own[0]) < 0.01
+    assert min(own[1], never) < seldom < max(own[1], never)
+    assert abs(seldom - own[1]) > 0.02
+
+
+def test_scores_that_tell_nothing_do_not_end_below_the_best_constant_answer():
+    """Thresholds of many genres from a few tracks: what is fitted to chance must not decide."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        chances = np.linspace(0.6, 0.03, 40)
+        labels = (rng.random((230, 40)) < chances).astype(np.uint8)
+        noise = rng.normal(scale=0.3, size=labels.shape)
+        scores = 1 / (1 + np.exp(-np.log(chances / (1 - chances)) - noise - 0.5 * labels))
+        thresholds = calibrate_thresholds(scores[:30], labels[:30], density=chances.mean())
+        predicted = scores[30:] >= thresholds
+        by_chance = trivial_predictors(np.round(chances * 200).astype(int), 200, labels[30:])["best_constant"]
+        assert evaluate_sets(predicted, labels[30:])["f1_example"] > by_chance["f1_example"]
 
 
 def test_neighbouring_scores_are_cut_between():
     scores = np.array([[np.nextafter(0.5, 1)], [0.5]])
-    (threshold,) = calibrate_thresholds(scores, np.array([[1], [0]]), minimum=1)
+    (threshold,) = calibrate_thresholds(scores, np.array([[1], [0]]), density=0.5, weight=0)
     assert predict(scores, threshold).tolist() == [[True], [False]]
 
 
