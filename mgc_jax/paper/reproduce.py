@@ -19,6 +19,7 @@ from mgc_jax.config import Config, recipes
 from mgc_jax.evaluation.evaluate import measure
 from mgc_jax.evaluation.metrics import calibrate_thresholds
 from mgc_jax.evaluation.results import Evaluation
+from mgc_jax.evaluation.rival import rival
 from mgc_jax.evaluation.scored import Scored
 from mgc_jax.paper.sweeps import SWEEPS, Row, Sweep
 from mgc_jax.runs.data_set import as_prepared
@@ -30,6 +31,8 @@ METRICS = ("jaccard", "f1_example", "map_macro", "f1_micro", "f1_macro")
 DECISIONS = ("at_half", "argmax_fallback")
 """Other ways to turn scores into genres than calibrated thresholds, as an evaluation has them."""
 DECIDED = ("jaccard", "f1_example", "f1_macro")
+BESIDE = ("trivial", "linear")
+"""What an evaluation sets beside the model: it is of the data set, and the same for every run."""
 CONFIDENCE = 0.95
 
 
@@ -136,7 +139,8 @@ def _scores(run: Run, data: PreparedData, split: str) -> dict[str, Any]:
     decisions = {way: {name: getattr(evaluation, way)[name] for name in DECIDED} for way in DECISIONS}
     if undefined := [name for name, value in metrics.items() if value is None]:
         return {"seed": run.seed, "failed": f"{', '.join(undefined)} cannot be computed on {split}"}
-    return {"seed": run.seed, **metrics, **decisions, "trivial": evaluation.to_json()["trivial"]}
+    beside = {name: evaluation.to_json()[name] for name in BESIDE}
+    return {"seed": run.seed, **metrics, **decisions, **beside}
 
 
 def _trained(run: Run, data: PreparedData, split: str) -> Evaluation:
@@ -158,6 +162,7 @@ def _mean_of(run: Run, data: PreparedData, split: str) -> Evaluation:
         step=None,
         parameters=dict(sum((Counter(model.parameters) for model in models), Counter())),
         other_data=False,
+        rival=rival(data, split),
     )
     run.folder.mkdir(parents=True, exist_ok=True)
     evaluation.save(_file(run, split))
@@ -179,7 +184,7 @@ def compare(
                 "name": row.name,
                 "overrides": dict(row.overrides),
                 "paper": None if row.paper is None else dict(zip(("jaccard", "f1_example"), row.paper, strict=True)),
-                "runs": [{k: v for k, v in s.items() if k != "trivial"} for s in runs],
+                "runs": [{k: v for k, v in s.items() if k not in BESIDE} for s in runs],
                 "mean": {m: float(np.mean([s[m] for s in good])) for m in METRICS} if good else None,
                 "std": {m: float(np.std([s[m] for s in good], ddof=1)) for m in METRICS} if len(good) > 1 else None,
                 "difference": (
@@ -190,7 +195,7 @@ def compare(
             }
         )
     finished = {run: s for run, s in scores.items() if "failed" not in s}
-    trivial = next((s["trivial"] for s in finished.values()), None)
+    beside = {name: next((s[name] for s in finished.values() if s[name]), None) for name in BESIDE}
     return {
         "title": sweep.title,
         "reference": sweep.reference,
@@ -199,7 +204,7 @@ def compare(
         "split": split,
         "split_kind": data.split_kind,
         "num_tracks": data.split_sizes[split],
-        "trivial": trivial,
+        **beside,
         "rows": rows,
         "effects": {name: effect for name, off in sweep.parts.items() if (effect := _effect(sweep, off, finished))},
         "decisions": {

@@ -29,6 +29,9 @@ def markdown(comparison: dict[str, Any]) -> str:
         cells += [_figure((row["paper"] or {}).get(metric)) for metric in printed]
         cells.append(f"{len(good)} of {len(row['runs'])}" if len(good) < len(row["runs"]) else str(len(good)))
         lines.append(f"| {' | '.join(cells)} |")
+    if linear := comparison.get("linear"):
+        cells = [_figure(linear[metric]) for metric in COLUMNS]
+        lines.append(f"| logistic regression on the same features | {' | '.join(cells)} |{' |' * (len(head) - 4)}")
     if comparison["trivial"]:
         constant, prevalence = comparison["trivial"]["best_constant"], comparison["trivial"]["prevalence"]
         cells = [_figure(constant["jaccard"]), _figure(constant["f1_example"]), _figure(prevalence["map_macro"])]

@@ -83,9 +83,10 @@ def test_the_paired_interval_is_scipys():
 
 def scored(seed: int, value: float) -> dict:
     trivial = {"best_constant": {"jaccard": 0.1, "f1_example": 0.2}, "prevalence": {"map_macro": 0.05}}
+    linear = {"jaccard": 0.3, "f1_example": 0.4, "map_macro": 0.35}
     half, at_least_one = dict.fromkeys(DECIDED, value - 0.01 * seed), dict.fromkeys(DECIDED, value + 0.25)
     decisions = {"at_half": half, "argmax_fallback": at_least_one}
-    return {"seed": seed, **dict.fromkeys(METRICS, value), **decisions, "trivial": trivial}
+    return {"seed": seed, **dict.fromkeys(METRICS, value), **decisions, "trivial": trivial, "linear": linear}
 
 
 def test_a_comparison_pairs_by_seed_and_says_what_failed(data: Path, tmp_path: Path):
@@ -102,6 +103,8 @@ def test_a_comparison_pairs_by_seed_and_says_what_failed(data: Path, tmp_path: P
     text = tables.markdown(result)
     assert "| A-L + SCMA | .600 ± .141 |" in text
     assert "| .425 | .513 | 2 |" in text
+    assert "| logistic regression on the same features | .300 | .400 | .350 |" in text
+    assert "logistic" not in tables.markdown({**result, "linear": None})
     assert "- other, seed 0 failed: out of memory" in text
     assert "0 of 1" in text
     assert "| threshold 0.5 | -0.005 (" in text
