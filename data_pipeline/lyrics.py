@@ -84,8 +84,8 @@ def _decode(content: bytes) -> str:
 class Pieces(NamedTuple):
     """A text as the encoder reads it.
 
-    ``ids`` (n,) of its word pieces, in the tokenizer's dtype; ``spans`` (n, 2), the characters that each stands for; ``special`` (n,)
-    bool, those that stand for none: [CLS] and [SEP].
+    ``ids`` (n,) of its word pieces, in the tokenizer's dtype; ``spans`` (n, 2), the characters that each stands for;
+    ``special`` (n,) bool, those that stand for none: [CLS] and [SEP].
     """
 
     ids: np.ndarray

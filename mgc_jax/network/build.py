@@ -80,8 +80,8 @@ def pretrained_bert(folder: Path, config: Config) -> Bert:
         )
     if lyrics.max_tokens > shapes.max_tokens and not lyrics.window:
         raise InputError(
-            f"lyrics.max_tokens is {lyrics.max_tokens}, but the lyrics encoder in {folder} reads {shapes.max_tokens} at "
-            "most; lyrics.window lets it read longer lyrics in windows."
+            f"lyrics.max_tokens is {lyrics.max_tokens}, but the lyrics encoder in {folder} reads {shapes.max_tokens} "
+            "at most; lyrics.window lets it read longer lyrics in windows."
         )
     tokenizer = LyricsTokenizer(folder, lyrics.max_tokens)
     if lyrics.window and len(tokenizer.encode("")) != 2:
