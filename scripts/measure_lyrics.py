@@ -26,7 +26,7 @@ from data_pipeline.sources import manifest
 from mgc_jax.config import recipes
 from mgc_jax.network import build
 
-SETTINGS = ("64", "128", "256", "512", "256/64", "256/128", "512/64", "512/128", "512/256", "1024/128", "1024/512")
+SETTINGS = ("64", "128", "256", "512", "512/128", "256/128", "512/64", "1024/128")
 LEAST_SONGS, SEEDS, STRENGTHS = 10, 3, (0.1, 1.0)
 AT_ONCE = 16
 
