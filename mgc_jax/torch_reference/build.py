@@ -93,6 +93,7 @@ def untrained(config: Config, num_genres: int, encoder: BertConfig, *, attention
     """
     fields: dict[str, Any] = {**dataclasses.asdict(encoder), "attn_implementation": attention}
     first = fields.pop("first_position")
+    bert: BertModel | RobertaModel
     if first:
         bert = RobertaModel(transformers.RobertaConfig(**fields, pad_token_id=first - 1), add_pooling_layer=False)
     else:
