@@ -5,7 +5,7 @@ python scripts/measure_lyrics.py SONGS.csv [--encoder minilm] [--settings 64 128
 A setting is ``lyrics.max_tokens``, or ``lyrics.max_tokens/lyrics.window``. The encoder's outputs are averaged over the
 tokens of a song and scaled by the training songs' mean and deviation; a logistic regression for each genre of ten songs
 and more (scikit-learn) is fitted on 70 % of the songs and measured on 20 %. Printed are the mean macro ROC-AUC and
-macro-mAP over three random splits and three by artist, and the outputs' own time.
+macro-mAP over three random splits and three by artist, how many songs were cut, and how long the encoder took.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AT_ONCE = 16
 
 
 def pooled(texts: list[str], encoder: str, setting: str) -> tuple[np.ndarray, float]:
-    """The mean outputs (N, H) of every text, and how many texts the setting cuts."""
+    """The mean outputs (N, H) of every text, and the share of texts that the setting cuts."""
     length, _, window = setting.partition("/")
     overrides = [f"lyrics.encoder={encoder}", f"lyrics.max_tokens={length}", f"lyrics.window={window or 0}"]
     config = recipes.load("manifest", overrides)
