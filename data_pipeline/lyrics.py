@@ -84,8 +84,8 @@ def _decode(content: bytes) -> str:
 class Pieces(NamedTuple):
     """A text as the encoder reads it.
 
-    ``ids`` (n,) uint16 of its word pieces; ``spans`` (n, 2), the characters that each stands for; ``special`` (n,)
-    bool, those that stand for none: [CLS] and [SEP].
+    ``ids`` (n,) of its word pieces, in the tokenizer's dtype; ``spans`` (n, 2), the characters that each stands for;
+    ``special`` (n,) bool, those that stand for none: [CLS] and [SEP].
     """
 
     ids: np.ndarray
@@ -94,7 +94,8 @@ class Pieces(NamedTuple):
 
 
 class LyricsTokenizer:
-    """The word-piece tokenizer of a BERT-shaped encoder, cut at ``max_tokens`` with [CLS] and [SEP] kept."""
+    """The word-piece tokenizer of a lyrics encoder, cut at ``max_tokens`` with [CLS] and [SEP] kept, whatever they are
+    called there."""
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
         if max_tokens < 3:
@@ -108,20 +109,20 @@ class LyricsTokenizer:
             self._tokenizer.enable_truncation(max_length=max_tokens)
             self.largest = max(self._tokenizer.get_vocab().values(), default=0)
             """The largest word-piece id."""
-        if self.largest >= 2**16:
-            raise InputError(f"The tokenizer in {folder} has more than 65536 words; use a BERT-shaped encoder.")
+        self.dtype = np.dtype(np.uint16 if self.largest < 2**16 else np.uint32)
+        """Of the ids: the smallest that holds them all."""
 
     def encode(self, text: str) -> np.ndarray:
-        """Word-piece ids (n,) uint16 of one text, n <= max_tokens; raises InputError for a broken tokenizer."""
+        """Word-piece ids (n,) of one text, n <= max_tokens; raises InputError for a broken tokenizer."""
         with self._blamed():
-            return np.array(self._tokenizer.encode(text).ids, np.uint16)
+            return np.array(self._tokenizer.encode(text).ids, self.dtype)
 
     def pieces(self, text: str) -> Pieces:
         """The word pieces that ``encode`` gives, and where each stands in the text."""
         with self._blamed():
             encoding = self._tokenizer.encode(text)
         spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-        return Pieces(np.array(encoding.ids, np.uint16), spans, np.array(encoding.special_tokens_mask, bool))
+        return Pieces(np.array(encoding.ids, self.dtype), spans, np.array(encoding.special_tokens_mask, bool))
 
     @property
     def mask_id(self) -> int:
@@ -132,7 +133,7 @@ class LyricsTokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Word-piece ids of every text, as ``encode`` gives them."""
         with self._blamed():
-            return [np.array(encoding.ids, np.uint16) for encoding in self._tokenizer.encode_batch(list(texts))]
+            return [np.array(encoding.ids, self.dtype) for encoding in self._tokenizer.encode_batch(list(texts))]
 
     @property
     def special(self) -> dict[str, int]:

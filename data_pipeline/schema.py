@@ -34,6 +34,8 @@ LYRICS = ("tokens", "lyrics_features")
 LyricsInput = Literal["tokens", "features"]
 """Whether the lyrics encoder runs in every step, or ran once and for all when the data set was prepared."""
 LYRICS_INPUTS: tuple[str, ...] = get_args(LyricsInput)
+SMALLEST_WINDOW = 8
+"""Word pieces of the smallest window that lyrics are read in."""
 SplitKind = Literal["random", "artist"]
 """Whether tracks are split, or whole artists."""
 _LONGEST_ID = 4096  # bytes; an id may be made of a file's path

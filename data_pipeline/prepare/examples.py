@@ -56,7 +56,7 @@ class Examples:
 
 
 def save(folder: Path, columns: Mapping[str, np.ndarray]) -> None:
-    """Writes ``sound`` (N, 2), positions as chunk and row, ``tokens`` (N, L) uint16, ``num_tokens`` (N,), ``labels``
+    """Writes ``sound`` (N, 2), positions as chunk and row, ``tokens`` (N, L), ``num_tokens`` (N,), ``labels``
     (N, G), ``id`` (N,) and, where they are stored, ``lyrics_features`` (N, 3), positions as :class:`LyricFeatures` has
     them."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -91,8 +91,8 @@ def hidden(batches: Arrays, position: np.ndarray, length: int, width: int) -> np
 
 
 def padded(tokens: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids (B, L) uint16 with zeros behind, and their numbers (B,)."""
-    ids = np.zeros((len(tokens), length), np.uint16)
+    """Token ids (B, L) with zeros behind, in the tokens' own dtype, and their numbers (B,)."""
+    ids = np.zeros((len(tokens), length), np.result_type(np.uint16, *{own.dtype for own in tokens}))
     for row, own in zip(ids, tokens, strict=True):
         row[: len(own)] = own
     return ids, np.array([len(own) for own in tokens], np.int32)

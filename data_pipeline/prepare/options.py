@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
-from data_pipeline.schema import LyricsInput, SplitKind
+from data_pipeline.schema import SMALLEST_WINDOW, LyricsInput, SplitKind
 from data_pipeline.validation import check
 
 _Share = Annotated[float, {"gt": 0}]
@@ -51,12 +51,19 @@ class LyricsConfig:
     encoder: str = "google-bert/bert-base-uncased"
     """The pretrained lyrics encoder: `minilm`, a folder, or a name on the Hugging Face hub."""
     max_tokens: Annotated[int, {"ge": 3}] = 512
-    """Word pieces L that are read of a track's lyrics, [CLS] and [SEP] among them."""
+    """Word pieces L that are read of a track's lyrics, [CLS] and [SEP] among them; what stands behind is cut."""
+    window: Annotated[int, {"ge": 0}] = 0
+    """Lyrics of more word pieces are read in overlapping windows of so many, up to `lyrics.max_tokens`; 0 reads them
+    all at once, as the paper does, and `lyrics.max_tokens` is then what the encoder reads at most."""
     input: LyricsInput = "tokens"
     """`tokens` runs the encoder in every step; `features` stores a frozen encoder's outputs with the data set."""
 
     def __post_init__(self) -> None:
         check(self, "lyrics.")
+        if 0 < self.window < SMALLEST_WINDOW:
+            raise InputError(
+                f"lyrics.window is {self.window}, but must be 0 or at least {SMALLEST_WINDOW} word pieces."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

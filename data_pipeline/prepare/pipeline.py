@@ -130,7 +130,7 @@ def _prepare(
             everyones,
             options.lyrics.max_tokens,
             encode,
-            identity=lyrics.encoder_digest(encoder),
+            identity=f"{lyrics.encoder_digest(encoder)} {options.lyrics.window}",
             progress=functools.partial(progress, "encode"),
         )
     writing = time.monotonic()
@@ -165,6 +165,8 @@ def _prepare(
             "encoder": options.lyrics.encoder,
             "sha256": lyrics.encoder_digest(encoder),
             "max_tokens": options.lyrics.max_tokens,
+            "window": options.lyrics.window,
+            "dtype": tokenizer.dtype.name,
             "input": options.lyrics.input,
             "width": features.width if features else 0,
         },
@@ -220,7 +222,7 @@ def _digest(corpus: Corpus, options: PrepareOptions) -> str:
 
 def _tokenise(items: Sequence[DecodedTrack], tokenizer: lyrics.LyricsTokenizer, progress: Progress) -> list[np.ndarray]:
     """The word pieces of every track, none for a track without lyrics."""
-    tokens = [np.zeros(0, np.uint16)] * len(items)
+    tokens = [np.zeros(0, tokenizer.dtype)] * len(items)
     with_text = [i for i, item in enumerate(items) if item.text is not None]
     for first in range(0, len(with_text), 512):
         part = with_text[first : first + 512]
@@ -247,6 +249,7 @@ def _write_shards(
     )
 
     work, audio, width = out / "work", options.audio.input, features.width if features else 0
+    dtype = next((ids.dtype.name for part in tokens.values() for ids in part), "uint16")
     parts: dict[str, tuple[int, Part]] = {}
     first = 0
     for name in SPLITS:
@@ -269,7 +272,7 @@ def _write_shards(
     shutil.rmtree(out / _SHARDS, ignore_errors=True)
     shards = builder.write(
         out / _SHARDS,
-        shape=Shape(audio, audio_shape, options.lyrics.max_tokens, chosen.vocabulary.size, width),
+        shape=Shape(audio, audio_shape, options.lyrics.max_tokens, chosen.vocabulary.size, width, dtype),
         splits=parts,
         executor=executor,
         progress=functools.partial(progress, "write"),

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from data_pipeline.audio import AudioInput
 
 Part = Callable[[int, int], Iterable[dict[str, Any]]]
@@ -15,19 +17,21 @@ Part = Callable[[int, int], Iterable[dict[str, Any]]]
 
 class Shape(NamedTuple):
     """The axes of an example: ``audio`` (T, M) of a spectrogram or (S, H) of a frozen encoder's outputs, by ``input``;
-    ``width`` H of the frozen lyrics encoder's outputs is 0 where they are not stored."""
+    ``token_dtype`` is the name of the word pieces'; ``width`` H of the frozen lyrics encoder's outputs is 0 where they
+    are not stored."""
 
     input: AudioInput
     audio: tuple[int, int]
     max_tokens: int
     num_genres: int
     width: int
+    token_dtype: str = "uint16"
 
     @property
     def bytes(self) -> int:
         """What an example takes, but for its few numbers and its id."""
         audio = math.prod(self.audio) * (1 if self.input == "spectrogram" else 2)
-        return audio + self.max_tokens * (2 + 2 * self.width) + self.num_genres
+        return audio + self.max_tokens * (np.dtype(self.token_dtype).itemsize + 2 * self.width) + self.num_genres
 
 
 class Shard(NamedTuple):

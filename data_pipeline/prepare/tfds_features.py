@@ -25,7 +25,7 @@ def features(shape: Shape) -> tfds.features.FeaturesDict:
     return tfds.features.FeaturesDict(
         {
             AUDIO[shape.input]: raw(shape.audio, np.uint8 if shape.input == "spectrogram" else np.float16),
-            "tokens": raw((shape.max_tokens,), np.uint16),
+            "tokens": raw((shape.max_tokens,), np.dtype(shape.token_dtype)),
             **encoded,
             "num_tokens": tfds.features.Scalar(np.int32),
             "labels": raw((shape.num_genres,), np.uint8),

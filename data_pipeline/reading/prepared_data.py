@@ -60,6 +60,8 @@ class PreparedData:
             self.encoder = str(self.meta["lyrics"]["encoder"])
             self.encoder_sha256 = str(self.meta["lyrics"]["sha256"])
             self.max_tokens = _count(self.meta["lyrics"]["max_tokens"])
+            self.lyrics_window = _count(self.meta["lyrics"].get("window", 0))
+            self._token_dtype = _token_dtype(self.meta["lyrics"].get("dtype", "uint16"))
             self.lyrics_input = str(self.meta["lyrics"]["input"])
             self.lyrics_width = _count(self.meta["lyrics"]["width"])
             self.settings = dict(self.meta["options"]["data"])
@@ -236,6 +238,7 @@ class PreparedData:
         }
         if self.lyrics_width:
             shapes["lyrics_features"] = (self.max_tokens, self.lyrics_width)
+        stored_as = _STORED | {"tokens": self._token_dtype}
         cut = {name: min(length or self.max_tokens, self.max_tokens) for name in LYRICS}
         batch = {}
         for name in self._batch_keys():
@@ -252,7 +255,7 @@ class PreparedData:
                     if _integer(fields["index"]) != wanted[row]:
                         raise ValueError("it is another example")
                     for name, shape in shapes.items():
-                        stored = np.frombuffer(fields[name], np.dtype(_STORED[name]))
+                        stored = np.frombuffer(fields[name], stored_as[name])
                         batch[name][row] = stored.reshape(shape)[: batch[name].shape[1]]
                     batch["num_tokens"][row] = num_tokens = _integer(fields["num_tokens"])
                     if num_tokens > self.max_tokens:
@@ -354,7 +357,10 @@ _TYPES = {
     "index": "int32",
     "weight": "float32",
 }
-_STORED = {"spectrogram": "u1", "audio_features": "<f2", "tokens": "<u2", "lyrics_features": "<f2", "labels": "u1"}
+_STORED = {
+    name: np.dtype(kind)
+    for name, kind in {"spectrogram": "u1", "audio_features": "<f2", "lyrics_features": "<f2", "labels": "u1"}.items()
+}
 _RECORDS_AT_ONCE = 32  # few enough for their memory to be reused from part to part, instead of mapped afresh
 _BROKEN_RECORD = (ValueError, LookupError, OverflowError, RuntimeError)
 _PARALLEL_BATCHES = max(2, min(8, (os.cpu_count() or 1) // 2))
@@ -380,6 +386,12 @@ def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**62:
         raise ValueError(f"{value!r:.40} is not a count")
     return value
+
+
+def _token_dtype(name: Any) -> np.dtype:
+    if name not in ("uint16", "uint32"):
+        raise ValueError(f"tokens cannot be {name!r:.40}")
+    return np.dtype(name).newbyteorder("<")
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import itertools
 import math
 
 from mgc_jax.config import Config
+from mgc_jax.models import lyric_windows
 from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.bert import BertConfig
 
@@ -48,6 +49,10 @@ def training(config: Config, encoder: BertConfig, num_genres: int, tokens: int) 
         "genre graph": TRAINED * (graph / config.train.batch_size + 2 * num_genres * width),
     }
     if config.lyrics.input == "tokens":
-        layer = 2 * tokens * (4 * hidden**2 + 2 * hidden * encoder.intermediate_size) + 4 * tokens**2 * hidden
-        parts["lyrics encoder"] = (TRAINED if config.train.encoder_rate else FROZEN) * encoder.num_hidden_layers * layer
+        window, windows = tokens, 1
+        if 0 < config.lyrics.window < tokens:
+            window, windows = config.lyrics.window, lyric_windows.count(tokens, config.lyrics.window)
+        layer = 2 * window * (4 * hidden**2 + 2 * hidden * encoder.intermediate_size) + 4 * window**2 * hidden
+        times = (TRAINED if config.train.encoder_rate else FROZEN) * windows
+        parts["lyrics encoder"] = times * encoder.num_hidden_layers * layer
     return parts

@@ -70,6 +70,11 @@ def check_prepared_for(config: Config, data: PreparedData) -> None:
         raise InputError(
             f"{data.path} was prepared with {data.max_tokens} tokens, but the settings want {config.lyrics.max_tokens}."
         )
+    if data.lyrics_window != config.lyrics.window:
+        raise InputError(
+            f"{data.path} was prepared with lyrics.window={data.lyrics_window}, but the settings want "
+            f"{config.lyrics.window}."
+        )
     if data.lyrics_input != config.lyrics.input:
         raise InputError(
             f"{data.path} was prepared with lyrics.input={data.lyrics_input}, but the settings want "

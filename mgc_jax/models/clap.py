@@ -75,16 +75,12 @@ class TextConfig:
             num_hidden_layers=self.num_hidden_layers,
             num_attention_heads=self.num_attention_heads,
             intermediate_size=self.intermediate_size,
-            max_position_embeddings=self.max_position_embeddings - self.offset,
+            max_position_embeddings=self.max_position_embeddings,
             type_vocab_size=self.type_vocab_size,
             layer_norm_eps=self.layer_norm_eps,
             hidden_act=self.hidden_act,
+            first_position=self.pad_token_id + 1,
         )
-
-    @property
-    def offset(self) -> int:
-        """The row of the position table that a text's first token has."""
-        return self.pad_token_id + 1
 
 
 class Projection(nnx.Module):
@@ -189,11 +185,7 @@ def load_text_tower(published: Published) -> TextTower:
     """The text tower and its projection; raises ValueError as :func:`load_audio_tower` does."""
     config = _sub_config(TextConfig, published, "text_config")
     network = nnx.eval_shape(lambda: TextTower(config, rngs=nnx.Rngs(0)))
-    positions = "text_model.embeddings.position_embeddings.weight"
-    tensors = dict(published.tensors)
-    if positions in tensors:
-        tensors[positions] = tensors[positions][config.offset :]
-    return _filled(network, text_table(config), tensors)
+    return _filled(network, text_table(config), published.tensors)
 
 
 def encoder(published: Published, bank: MelBank) -> AudioEncoder:

@@ -73,19 +73,28 @@ def pretrained_bert(folder: Path, config: Config) -> Bert:
         InputError: the folder holds no encoder of the shapes that its ``config.json`` names, or one for fewer tokens
             or words.
     """
-    shapes, wanted = bert_config(folder), config.lyrics.max_tokens
-    if wanted > shapes.max_position_embeddings:
+    shapes, lyrics = bert_config(folder), config.lyrics
+    if lyrics.window > shapes.max_tokens:
         raise InputError(
-            f"lyrics.max_tokens is {wanted}, but the lyrics encoder in {folder} reads {shapes.max_position_embeddings} "
-            "at most."
+            f"lyrics.window is {lyrics.window}, but the lyrics encoder in {folder} reads {shapes.max_tokens} at most."
         )
-    if LyricsTokenizer(folder, wanted).largest >= shapes.vocab_size:
+    if lyrics.max_tokens > shapes.max_tokens and not lyrics.window:
+        raise InputError(
+            f"lyrics.max_tokens is {lyrics.max_tokens}, but the lyrics encoder in {folder} reads {shapes.max_tokens} "
+            "at most; lyrics.window lets it read longer lyrics in windows."
+        )
+    tokenizer = LyricsTokenizer(folder, lyrics.max_tokens)
+    if lyrics.window and len(tokenizer.encode("")) != 2:
+        raise InputError(
+            f"The tokenizer in {folder} puts no token before and behind the words, which lyrics.window needs."
+        )
+    if tokenizer.largest >= shapes.vocab_size:
         raise InputError(
             f"The tokenizer in {folder} knows more words than the encoder beside it ({shapes.vocab_size})."
         )
     kernel = attention_kernel(config, shapes)
     try:
-        return load_bert(folder, kernel=kernel, **_encoder_kind(config))
+        return load_bert(folder, kernel=kernel, window=lyrics.window, **_encoder_kind(config))
     except ValueError as error:
         raise InputError(f"The lyrics encoder cannot be used: {error}.") from None
 
@@ -100,7 +109,7 @@ def bert_config(folder: Path) -> BertConfig:
 
 def random_bert(shapes: BertConfig, config: Config, *, kernel: str = "xla", rngs: nnx.Rngs) -> Bert:
     """The lyrics encoder, with random weights."""
-    return Bert(shapes, kernel=kernel, rngs=rngs, **_encoder_kind(config))
+    return Bert(shapes, kernel=kernel, window=config.lyrics.window, rngs=rngs, **_encoder_kind(config))
 
 
 def _encoder_kind(config: Config) -> dict[str, Any]:

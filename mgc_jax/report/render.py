@@ -108,9 +108,10 @@ def _facts(inputs: Inputs) -> list[tuple[str, str]]:
     model = (
         f"{m.architecture}: audio {m.audio_preset}, fusion {m.fusion}, head {m.head}" if m.architecture == "ru" else ""
     )
+    windows = f" in windows of {c.lyrics.window}" if c.lyrics.window else ""
     facts = [
         ("Model", model or m.architecture),
-        ("Lyrics encoder", f"{c.lyrics.encoder}, {c.lyrics.max_tokens} tokens"),
+        ("Lyrics encoder", f"{c.lyrics.encoder}, {c.lyrics.max_tokens} tokens{windows}"),
     ]
     if evaluation:
         sizes = evaluation.parameters

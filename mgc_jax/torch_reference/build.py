@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from transformers import BertModel
+from transformers import BertModel, RobertaModel
 
 from data_pipeline.errors import InputError
 from mgc_jax import api
@@ -27,7 +27,7 @@ from mgc_jax.torch_reference.weights import to_torch
 def classifier(
     config: Config,
     *,
-    bert: BertModel,
+    bert: BertModel | RobertaModel,
     adjacency: np.ndarray,
     name_features: np.ndarray,
     prior_logits: np.ndarray,
@@ -60,13 +60,15 @@ def classifier(
         name_features=torch.tensor(name_features, dtype=torch.float32),
         prior_logits=torch.tensor(prior_logits, dtype=torch.float32) if m.genre_bias else None,
         frozen=config.train.encoder_rate == 0,
+        window=config.lyrics.window,
     )
 
 
-def pretrained(encoder: Path) -> BertModel:
+def pretrained(encoder: Path) -> BertModel | RobertaModel:
     """The lyrics encoder of a folder."""
+    kind = RobertaModel if build.bert_config(encoder).first_position else BertModel
     with _quiet():
-        return BertModel.from_pretrained(encoder, add_pooling_layer=False, use_safetensors=True)
+        return kind.from_pretrained(encoder, add_pooling_layer=False, use_safetensors=True)
 
 
 @contextlib.contextmanager
@@ -89,10 +91,16 @@ def untrained(config: Config, num_genres: int, encoder: BertConfig, *, attention
 
     ``attention`` is what ``transformers`` calls its implementation: ``eager`` or ``sdpa``.
     """
-    shapes = transformers.BertConfig(**dataclasses.asdict(encoder), attn_implementation=attention)  # type: ignore[call-arg]
+    fields: dict[str, Any] = {**dataclasses.asdict(encoder), "attn_implementation": attention}
+    first = fields.pop("first_position")
+    bert: BertModel | RobertaModel
+    if first:
+        bert = RobertaModel(transformers.RobertaConfig(**fields, pad_token_id=first - 1), add_pooling_layer=False)
+    else:
+        bert = BertModel(transformers.BertConfig(**fields), add_pooling_layer=False)
     return classifier(
         config,
-        bert=BertModel(shapes, add_pooling_layer=False),
+        bert=bert,
         adjacency=np.eye(num_genres),
         name_features=np.random.default_rng(0).normal(size=(num_genres, encoder.hidden_size)),
         prior_logits=np.zeros(num_genres),

@@ -125,7 +125,8 @@ class GenreGraph(nn.Module):
 class GenreClassifier(nn.Module):
     """The whole of Fig. 1, with the settings and the departures of the JAX model's.
 
-    ``lyrics_encoder`` is a Hugging Face ``BertModel``; unless ``frozen=False`` it is not trained. ``adjacency`` (G, G)
+    ``lyrics_encoder`` is a Hugging Face ``BertModel`` or ``RobertaModel``; unless ``frozen=False`` it is not trained.
+    It reads lyrics of more than ``window`` tokens in windows (0: never). ``adjacency`` (G, G)
     and ``name_features`` (G, H) make the genre graph; ``prior_logits`` (G,) start the biases, or None for no biases.
     """
 
@@ -145,6 +146,7 @@ class GenreClassifier(nn.Module):
         name_features: Tensor,
         prior_logits: Tensor | None,
         frozen: bool,
+        window: int = 0,
     ):
         super().__init__()
         bands = num_mels // math.prod(mel for _, mel in (patch, *pools))
@@ -156,6 +158,7 @@ class GenreClassifier(nn.Module):
         self.audio_projection = nn.Linear(widths[-1] * (1 if self.every_position else bands), width)
         self.lyrics_encoder = lyrics_encoder.requires_grad_(not frozen).eval()
         self.frozen = frozen
+        self.window = window
         self.lyrics_projection = nn.Linear(lyrics_features, width)
         self.null_token = nn.Parameter(torch.randn(width))
         self.audio_contrastive = nn.Linear(width, config.contrastive_width)
@@ -197,8 +200,30 @@ class GenreClassifier(nn.Module):
             hidden = lyrics.float()
         else:
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-                hidden = self.lyrics_encoder(input_ids=lyrics, attention_mask=mask.long()).last_hidden_state
+                hidden = self.encoded(lyrics, mask)
         return torch.where((num_tokens > 0)[:, None, None], self.lyrics_projection(hidden), self.null_token), mask
+
+    def encoded(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """The lyrics encoder's states (B, L, H), each from the window in whose middle its token stands nearest."""
+        length, size = tokens.shape[1], self.window
+        if not 0 < size < length:
+            return self.lyrics_encoder(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
+        step, number = (size - 2) // 2, mask.sum(1, keepdim=True)
+        ends = tokens[:, :1], tokens.gather(1, number - 1)  # [CLS] and [SEP]
+        position, states = torch.arange(length, device=tokens.device)[None], None
+        for start in range(0, length - size + step, step):
+            inner = tokens[:, start + 1 : start + size - 1]
+            words = (number - 2 - start).clamp(0, size - 2)  # of this window
+            needed = (number - 2 > start - step + size - 2) | (start == 0)  # the window before does not hold the rest
+            place = torch.arange(inner.shape[1] + 2, device=tokens.device)[None]
+            window = torch.cat([ends[0], inner, ends[1]], 1).where(place != words + 1, ends[1])
+            real = (needed & (place <= words + 1) & (place < number)) | (place == 0)
+            own = self.lyrics_encoder(input_ids=window, attention_mask=real.long()).last_hidden_state
+            after = F.pad(own, (0, 0, start, max(0, length - start - own.shape[1])))[:, :length]
+            nearer = (position > start + step // 2) | (position >= number - 1)
+            states = after if states is None else torch.where((nearer & needed)[:, :, None], after, states)
+        assert states is not None
+        return states
 
     def contrast(self, audio: Tensor, lyrics: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """g_a(E_a) and g_l(E_l) of (5) and (6)."""

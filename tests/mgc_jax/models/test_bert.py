@@ -32,15 +32,17 @@ def inputs(config, batch=5, length=17):
     return np.where(mask, tokens, 0), mask
 
 
-def assert_parity(folder):
+def assert_parity(folder, kind="Bert"):
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    theirs = transformers.BertModel(transformers.BertConfig.from_pretrained(folder), add_pooling_layer=False).eval()
+    config = getattr(transformers, f"{kind}Config").from_pretrained(folder)
+    theirs = getattr(transformers, f"{kind}Model")(config, add_pooling_layer=False).eval()
     state = {k: torch.tensor(v) for k, v in load_file(folder / "model.safetensors").items()}
     result = theirs.load_state_dict(state, strict=False)
     assert not [name for name in result.missing_keys if "position_ids" not in name]
     ours = load_bert(folder)
     tokens, mask = inputs(ours.config)
+    tokens = np.where(tokens == config.pad_token_id, 5, tokens) if kind != "Bert" else tokens  # padding is no word
     with torch.no_grad():
         want = theirs(torch.tensor(tokens).long(), attention_mask=torch.tensor(mask).long()).last_hidden_state.numpy()
     got = np.asarray(run(ours, tokens, mask))
@@ -64,6 +66,57 @@ def test_parity_with_transformers_on_a_random_bert_base(tmp_path):
     assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads) == (12, 768, 12)
     transformers.BertModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
     assert_parity(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shapes"),
+    [
+        ("Roberta", {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}),
+        ("XLMRoberta", {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}),
+        ("XLMRoberta", {"hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096}),
+        ("Camembert", {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}),
+    ],
+)
+def test_parity_with_transformers_on_random_robertas_of_true_widths(tmp_path, kind, shapes):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(1)
+    own = {"vocab_size": 1000, "num_hidden_layers": 2, "max_position_embeddings": 514, "type_vocab_size": 1}
+    config = getattr(transformers, f"{kind}Config")(**own, **shapes, layer_norm_eps=1e-5, initializer_range=0.1)
+    getattr(transformers, f"{kind}Model")(config, add_pooling_layer=False).save_pretrained(tmp_path)
+    ours = load_bert(tmp_path)
+    assert (ours.config.first_position, ours.config.max_tokens) == (2, 512)
+    assert_parity(tmp_path, kind)
+
+
+def test_a_roberta_of_a_language_model_loads_the_same(tmp_path):
+    for name in ("bare", "head"):
+        (tmp_path / name).mkdir()
+    change = {"model_type": "xlm-roberta", "pad_token_id": 1}
+    bare = load_bert(as_type(save_weights(tmp_path / "bare"), **change))
+    head = save_weights(tmp_path / "head", "roberta.{}".format, **{"lm_head.bias": np.zeros(101, np.float32)})
+    assert bare.config.first_position == 2
+    states = (nnx.to_pure_dict(nnx.state(bert)) for bert in (bare, load_bert(as_type(head, **change))))
+    jax.tree.map(np.testing.assert_array_equal, *states)
+
+
+def as_type(folder, **change):
+    """The same encoder with other words in its ``config.json``."""
+    raw = json.loads((folder / "config.json").read_text())
+    del raw["first_position"]
+    (folder / "config.json").write_text(json.dumps(raw | change))
+    return folder
+
+
+def test_another_kind_of_encoder_is_named(tmp_path):
+    save_weights(tmp_path)
+    for kind in ("distilbert", "mpnet", "deberta-v2", 7, None):
+        with pytest.raises(ValueError, match=rf"its model_type is {kind!r}, but must be one of bert, roberta, xlm-rob"):
+            load_bert(as_type(tmp_path, model_type=kind, first_position=0))
+    with pytest.raises(ValueError, match="pad_token_id is 'x'"):
+        load_bert(as_type(tmp_path, model_type="roberta", pad_token_id="x", first_position=0))
+    with pytest.raises(ValueError, match="positions cannot begin at 20"):
+        load_bert(as_type(tmp_path, model_type="roberta", pad_token_id=19))
 
 
 def test_old_names_load_the_same(tmp_path):
@@ -90,7 +143,7 @@ def test_all_that_is_wrong_is_named_at_once(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"model_type": "roberta"}, {"position_embedding_type": "relative_key"}, {"hidden_act": "tanh"},
+    [{"model_type": "electra"}, {"position_embedding_type": "relative_key"}, {"hidden_act": "tanh"},
      {"num_attention_heads": 5}, {"vocab_size": None}],
 )  # fmt: skip
 def test_configs_that_are_not_this_bert_are_refused(tmp_path, change):
@@ -109,8 +162,9 @@ def test_broken_files_are_value_errors(tmp_path):
         load_bert(tmp_path)
 
 
-def test_padding_changes_nothing():
-    bert = Bert(TINY, rngs=nnx.Rngs(0))
+@pytest.mark.parametrize("first_position", [0, 2])
+def test_padding_changes_nothing(first_position):
+    bert = Bert(dataclasses.replace(TINY, first_position=first_position), rngs=nnx.Rngs(0))
     tokens, mask = inputs(TINY, length=13)
     noise = np.random.default_rng(2).integers(0, 101, tokens.shape)
     wide = np.pad(np.where(mask, tokens, noise), ((0, 0), (0, 4)), constant_values=3)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 from pathlib import Path
 
 import jax
@@ -51,6 +52,7 @@ VARIANTS = {
     "audio": "model.fusion=audio model.head=linear loss.contrastive_weight=0.0",
     "lyrics": "model.fusion=lyrics model.gcn_depth=1",
     "trained encoder": "train.encoder_rate=0.5",
+    "windows": "lyrics.window=8",
 }
 LABELS = np.random.default_rng(5).random((40, G)) < 0.3
 LABELS[:, 3] = False  # a genre that never occurs
@@ -160,6 +162,13 @@ def test_every_part_gives_the_same(pair: Pair):
         near(logits, twin.classify(torch.tensor(np.asarray(fused))))
         whole = twin(want["spectrogram"], want["tokens"], want["num_tokens"])
     near(logits, whole.logits)
+
+
+def test_a_roberta_is_the_same_in_both(tmp_path: Path):
+    folder = save_encoder(tmp_path)
+    raw = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(raw | {"model_type": "roberta", "pad_token_id": 1}))
+    test_every_part_gives_the_same(make_pair(folder, "lyrics.window=9"))
 
 
 def recorder() -> optax.GradientTransformation:
