@@ -37,7 +37,7 @@ RECIPES = sorted((ROOT / "configs").glob("*.py"))
 
 LOCAL_BERT = "models/bert-base-uncased"  # the pages' name; here a tiny random BERT
 TINY = (
-    "data.min_genre_tracks=2 data.max_genres=12 audio.seconds=3.0 lyrics.max_tokens=16 model.audio_preset=narrow "
+    "data.min_genre_tracks=2 data.max_genres=12 audio.seconds=3.2 lyrics.max_tokens=16 model.audio_preset=narrow "
     "model.width=16 model.heads=2 model.gcn_hidden=16 train.epochs=1 train.batch_size=8 "
     f"compute.evaluation_batch_size=16 lyrics.encoder={LOCAL_BERT}"
 ).split()

@@ -34,13 +34,14 @@ def use(model: Model, *, measured: bool, onnx: bool) -> str:
         )
         + "\n\n`program.mlir_module_serialized` is the same as a portable StableHLO artifact for other runtimes.",
     ]
-    if build.uses_bert(model.config) and not model.features:
+    if build.uses_bert(model.config):
+        heard = "audio_features" if model.features else "spectrogram"
         parts += [
             "In PyTorch (mgc-jax with its extra `torch`):",
             code(
                 "from mgc_jax.torch_reference import build",
                 "",
-                'model = build.of_run(".")  # spectrogram, tokens, num_tokens -> logits and embeddings',
+                f'model = build.of_run(".")  # {heard}, tokens, num_tokens -> logits and embeddings',
             ),
         ]
     if onnx:

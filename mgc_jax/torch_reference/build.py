@@ -19,6 +19,7 @@ from mgc_jax.config import Config
 from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.bert import BertConfig
 from mgc_jax.network import build
+from mgc_jax.network.audio_features import audio_features
 from mgc_jax.torch_reference.model import GenreClassifier
 from mgc_jax.torch_reference.training import Trainer
 from mgc_jax.torch_reference.weights import to_torch
@@ -41,11 +42,9 @@ def classifier(
         prior_logits: (G,), the training log-odds of each genre.
 
     Raises:
-        InputError: the settings describe one of the rivals or a pretrained audio encoder, which have no twin.
+        InputError: the settings describe one of the rivals, which have no twin.
     """
     m = config.model
-    if config.audio.input == "features":
-        raise InputError("The PyTorch twin hears spectrograms; a model with audio.input=features has none.")
     if m.architecture != "ru":
         raise InputError(f"model.architecture {m.architecture} has no PyTorch twin; only the paper's own model has.")
     return GenreClassifier(
@@ -56,6 +55,7 @@ def classifier(
         num_frames=config.audio.num_frames,
         max_tokens=config.lyrics.max_tokens,
         **PRESETS[m.audio_preset],
+        audio_features=audio_features(config.audio).shape if build.hears_features(config) else None,
         adjacency=torch.tensor(adjacency, dtype=torch.float32),
         name_features=torch.tensor(name_features, dtype=torch.float32),
         prior_logits=torch.tensor(prior_logits, dtype=torch.float32) if m.genre_bias else None,

@@ -126,8 +126,9 @@ class GenreClassifier(nn.Module):
     """The whole of Fig. 1, with the settings and the departures of the JAX model's.
 
     ``lyrics_encoder`` is a Hugging Face ``BertModel`` or ``RobertaModel``; unless ``frozen=False`` it is not trained.
-    It reads lyrics of more than ``window`` tokens in windows (0: never). ``adjacency`` (G, G)
-    and ``name_features`` (G, H) make the genre graph; ``prior_logits`` (G,) start the biases, or None for no biases.
+    It reads lyrics of more than ``window`` tokens in windows (0: never). With ``audio_features`` (S, H) the sound is
+    what a frozen audio encoder made of it, and there are no blocks. ``adjacency`` (G, G) and ``name_features`` (G, H)
+    make the genre graph; ``prior_logits`` (G,) start the biases, or None for no biases.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class GenreClassifier(nn.Module):
         widths: Sequence[int],
         pools: Sequence[tuple[int, int]],
         patch: tuple[int, int] = (1, 1),
+        audio_features: tuple[int, int] | None = None,
         adjacency: Tensor,
         name_features: Tensor,
         prior_logits: Tensor | None,
@@ -149,13 +151,20 @@ class GenreClassifier(nn.Module):
         window: int = 0,
     ):
         super().__init__()
-        bands = num_mels // math.prod(mel for _, mel in (patch, *pools))
-        frames = num_frames // math.prod(time for time, _ in (patch, *pools))
         self.every_position = config.audio_tokens == "all"
         self.config = config
         width = config.width
-        self.audio_encoder = AudioEncoder(widths, pools, patch)
-        self.audio_projection = nn.Linear(widths[-1] * (1 if self.every_position else bands), width)
+        self.hears_features = audio_features is not None
+        if audio_features is not None:
+            tokens, audio_width = audio_features
+            self.audio_norm = nn.BatchNorm1d(audio_width, affine=False)
+        else:
+            bands = num_mels // math.prod(mel for _, mel in (patch, *pools))
+            frames = num_frames // math.prod(time for time, _ in (patch, *pools))
+            tokens = frames * (bands if self.every_position else 1)
+            audio_width = widths[-1] * (1 if self.every_position else bands)
+            self.audio_encoder = AudioEncoder(widths, pools, patch)
+        self.audio_projection = nn.Linear(audio_width, width)
         self.lyrics_encoder = lyrics_encoder.requires_grad_(not frozen).eval()
         self.frozen = frozen
         self.window = window
@@ -165,7 +174,6 @@ class GenreClassifier(nn.Module):
         self.lyrics_contrastive = nn.Linear(width, config.contrastive_width)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07) if config.contrastive_normalise else 0.0))
         if config.fusion == "scma":
-            tokens = frames * (bands if self.every_position else 1)
             positions = tokens + max_tokens if config.pooling == "flatten" else None
             self.cross_attention = CrossAttention(width, config.heads, config.residual_norm, config.dropout, positions)
         else:
@@ -186,9 +194,11 @@ class GenreClassifier(nn.Module):
         self.lyrics_encoder.eval()
         return self
 
-    def audio_tokens(self, spectrogram: Tensor) -> Tensor:
-        """Stored levels (B, T, M) uint8 -> audio tokens (B, S, D)."""
-        image = (spectrogram.float() / 127.5 - 1).transpose(1, 2)[:, None]
+    def audio_tokens(self, sound: Tensor) -> Tensor:
+        """Stored levels (B, T, M) uint8, or features (B, S, H) -> audio tokens (B, S, D)."""
+        if self.hears_features:
+            return self.audio_projection(self.audio_norm(sound.float().transpose(1, 2)).transpose(1, 2))
+        image = (sound.float() / 127.5 - 1).transpose(1, 2)[:, None]
         features = self.audio_encoder(image).permute(0, 3, 2, 1)  # (B, T', M', C)
         return self.audio_projection(features.flatten(1, 2) if self.every_position else features.flatten(2))
 
@@ -248,10 +258,10 @@ class GenreClassifier(nn.Module):
             logits = fused @ self.genre_graph().T / math.sqrt(self.config.width)
         return logits if self.genre_bias is None else logits + self.genre_bias
 
-    def forward(self, spectrogram: Tensor, lyrics: Tensor, num_tokens: Tensor) -> Outputs:
-        """A batch: spectrogram (B, T, M) uint8, lyrics as tokens (B, L) or as the encoder's outputs (B, L, H), and
-        num_tokens (B,), 0 for no lyrics."""
-        audio = self.audio_tokens(spectrogram)
+    def forward(self, sound: Tensor, lyrics: Tensor, num_tokens: Tensor) -> Outputs:
+        """A batch: sound as spectrogram (B, T, M) uint8 or as the audio encoder's outputs (B, S, H), lyrics as tokens
+        (B, L) or as the lyrics encoder's outputs (B, L, H), and num_tokens (B,), 0 for no lyrics."""
+        audio = self.audio_tokens(sound)
         lyrics, mask = self.lyrics_tokens(lyrics, num_tokens)
         embeddings = self.contrast(audio, lyrics, mask)
         logits = self.classify(self.dropout(self.fuse(audio, lyrics, mask)))

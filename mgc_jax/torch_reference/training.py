@@ -78,7 +78,8 @@ class Trainer:
         weight = batch["weight"]
         with torch.autocast(weight.device.type, self.autocast, enabled=self.autocast is not None):
             lyrics = batch["lyrics_features"] if "lyrics_features" in batch else batch["tokens"]
-            out = self.model(batch["spectrogram"], lyrics, batch["num_tokens"])
+            sound = batch["audio_features"] if "audio_features" in batch else batch["spectrogram"]
+            out = self.model(sound, lyrics, batch["num_tokens"])
         has_lyrics = (batch["num_tokens"] > 0) & (weight > 0)
         audio, lyrics = out.audio_embedding.float(), out.lyrics_embedding.float()
         contrastive = contrastive_loss(audio, lyrics, out.log_scale, has_lyrics)

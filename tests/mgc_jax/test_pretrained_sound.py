@@ -91,6 +91,19 @@ def test_the_reasons_are_the_encoders_own_windows(workdir: Path, song: Path):
         assert 1 / (1 + np.exp(-logit)) == pytest.approx(scores[genre], abs=1e-4)
 
 
+def test_the_pytorch_twin_hears_features_too(workdir: Path, prepared: Path):
+    torch, twins = pytest.importorskip("torch"), pytest.importorskip("mgc_jax.torch_reference.build")
+    model = mgc_jax.load(workdir)
+    batch = next(iter(PreparedData(prepared).evaluation_batches("test", batch_size=8)))
+    network = model.network.merge(model.state, model.network.frozen)
+    ours = network({name: batch[name] for name in ("audio_features", "lyrics_features", "num_tokens")}, train=False)
+    given = (torch.tensor(batch[name]) for name in ("audio_features", "lyrics_features", "num_tokens"))
+    with torch.no_grad():
+        theirs = twins.twin_of(model)(*given)
+    np.testing.assert_allclose(ours.logits, theirs.logits.numpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ours.audio_embedding, theirs.audio_embedding.numpy(), rtol=1e-4, atol=1e-4)
+
+
 def test_the_exported_folder_brings_the_encoder_along(workdir: Path, song: Path, tmp_path: Path, monkeypatch):
     out = tmp_path / "model"
     assert main(["export", "--workdir", str(workdir), "--out", str(out)]) == 0

@@ -1,0 +1,121 @@
+"""What recipes are worth on a catalogue of some hundred songs: several splits, random and by artist, with intervals.
+
+    python scripts/measure_catalogue.py my_songs.csv --out measured
+
+For every split the songs are prepared anew and the test tracks' figures of each row are taken; what is measured
+already is not measured again. ``measured/figures.json`` holds them all, and the table is printed. Rows: the recipe
+``manifest``, the same with the paper's parts, logistic regression on the same features, and logistic regression on mel
+statistics and TF-IDF of the lyrics' word pieces, which needs no pretrained network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from data_pipeline.prepare.options import PrepareOptions
+from data_pipeline.prepare.pipeline import prepare
+from data_pipeline.reading.prepared_data import PreparedData
+from data_pipeline.sources import read_corpus
+from mgc_jax import api
+from mgc_jax.config import Config, recipes
+from mgc_jax.evaluation import metrics
+from mgc_jax.evaluation.rival import Rival, rival
+from mgc_jax.network import build
+from mgc_jax.training.loop import train
+
+METRICS = ("roc_auc_macro", "map_macro", "f1_example")
+NAMES = ("AUC, macro", "mAP, macro", "F1, by track")
+PLAIN = ["audio.input=spectrogram", "audio.sample_rate=22050", "lyrics.input=tokens"]
+
+
+def prepared(source: Path, out: Path, config: Config) -> PreparedData:
+    """The data set of these settings, made where it is not there."""
+    prepare(
+        read_corpus(source),
+        out,
+        PrepareOptions(config.data, config.audio, config.lyrics),
+        encode=build.lyrics_encoder(config) if config.lyrics.input == "features" else None,
+        audio_encoding=build.audio_encoding(config) if build.hears_features(config) else None,
+    )
+    return PreparedData(out)
+
+
+def chosen(figures: Mapping[str, float | None]) -> dict[str, float]:
+    """Those that the table shows."""
+    return {name: float(figures[name] or 0.0) for name in METRICS}
+
+
+def linear(data: PreparedData) -> dict[str, float]:
+    """The figures of the logistic regression on a data set."""
+    fitted = rival(data, "test")
+    if not isinstance(fitted, Rival):
+        raise SystemExit(fitted)
+    labels = np.concatenate([b["labels"][b["weight"] > 0] for b in data.evaluation_batches("test", batch_size=64)])
+    return chosen(metrics.evaluate_scores(fitted.scores["test"], labels, fitted.thresholds))
+
+
+def measure(source: Path, out: Path, split: list[str]) -> dict[str, dict[str, float]]:
+    """The figures of all rows on one split."""
+    rows = {}
+    for parts, row in (("small", "manifest"), ("paper", "manifest:paper")):
+        config = recipes.load(f"manifest:{parts}", split)
+        data = prepared(source, out / "features", config)
+        train(config, data, out / parts)
+        evaluation = api.load(str(out / parts)).evaluate(data, "test")
+        rows[row] = chosen(dict(evaluation.metrics))
+    rows["logistic regression, the same features"] = linear(data)
+    rows["best constant, or chance"] = {
+        "roc_auc_macro": 0.5,
+        "map_macro": float(evaluation.trivial["map_macro"] or 0.0),
+        "f1_example": float(evaluation.trivial["f1_example"] or 0.0),
+    }
+    plain = prepared(source, out / "plain", recipes.load("manifest", [*split, *PLAIN]))
+    rows["logistic regression, mel statistics and TF-IDF"] = linear(plain)
+    return rows
+
+
+def table(figures: dict[str, dict[str, dict[str, float]]], kind: str) -> str:
+    """Means over the splits of a kind, with the half width of the 95 % interval of the mean (Student's t)."""
+    from scipy import stats
+
+    splits = [rows for name, rows in figures.items() if name.startswith(kind)]
+    half = stats.t.ppf(0.975, len(splits) - 1) / np.sqrt(len(splits)) if len(splits) > 1 else np.nan
+    lines = [f"| {kind}, {len(splits)} splits | {' | '.join(NAMES)} |", "|---|" + "---|" * len(NAMES)]
+    for row in splits[0]:
+        values = np.array([[rows[row][name] for name in METRICS] for rows in splits])
+        spread = values.std(0, ddof=1) * half if len(splits) > 1 else values[0] * np.nan
+        cells = (f"{mean:.3f} ± {width:.3f}" for mean, width in zip(values.mean(0), spread, strict=True))
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure every split, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--splits", type=int, default=3, help="of each kind")
+    options = parser.parse_args()
+    file = options.out / "figures.json"
+    figures = json.loads(file.read_text()) if file.exists() else {}
+    for kind in ("random", "artist"):
+        for seed in range(options.splits):
+            name = f"{kind} {seed}"
+            if name not in figures:
+                folder = options.out / name.replace(" ", "-")
+                split = [f"data.split={kind}", f"data.split_seed={seed}"]
+                figures[name] = measure(options.source, folder, split)
+                options.out.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(figures, indent=2))
+                shutil.rmtree(folder, ignore_errors=True)
+        print(table(figures, kind), end="\n\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
