@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import string
 
 import jax
 import jax.export
@@ -119,3 +120,25 @@ def test_what_does_not_fit_is_said(encoder, tmp_path):
     tiny_tokenizers.save(tokenizer, bare)
     with pytest.raises(InputError, match="puts no token before and behind the words"):
         build.pretrained_bert(bare, config(bare, max_tokens=30, window=10))
+
+
+def test_an_explanation_tells_of_words_beyond_the_encoders_length(tmp_path):
+    model = tiny_model.model(tmp_path / "run", "lyrics.max_tokens=33 lyrics.window=11")
+    rate = model.config.audio.sample_rate
+    song = np.random.default_rng(0).normal(size=int(2.3 * rate)).astype(np.float32) * 0.1
+    words = [string.ascii_lowercase[i % 26] for i in range(40)]
+    explained = model.explain(song, " ".join(words), rate=rate, genres=["rock"])
+    assert explained.words.words == tuple(words)
+    assert explained.words.read.tolist() == [True] * 31 + [False] * 9
+    effects = explained.word_effect[:31, 0]
+    assert np.isfinite(effects).all()
+    assert np.abs(effects[20:]).max() > 0
+    # The last word that is read, asked about without the explainer.
+    clip = next(iter(model.clips(song, rate)))[1]
+    tokens = np.zeros((2, 33), np.int32)
+    tokens[:] = model.tokens(" ".join(words))
+    tokens[1, 31] = model.tokenizer.mask_id
+    given = {"spectrogram": np.stack([clip, clip]), "tokens": tokens, "num_tokens": np.full(2, 33, np.int32)}
+    both, without = tiny_model.logits(model, given)[:, 0]
+    assert explained.logits[0] == pytest.approx(both, abs=1e-4)
+    assert effects[30] == pytest.approx(both - without, abs=1e-4)
