@@ -1,6 +1,6 @@
 """What recipes are worth on a catalogue of some hundred songs: several splits, random and by artist, with intervals.
 
-    python scripts/measure_catalogue.py my_songs.csv --out measured
+    python scripts/measure_catalogue.py my_songs.csv --out measured [--config.key=value ...]
 
 For every split the songs are prepared anew and the test tracks' figures of each row are taken; what is measured
 already is not measured again. ``measured/figures.json`` holds them all, and the table is printed. Rows: the recipe
@@ -60,11 +60,11 @@ def linear(data: PreparedData) -> dict[str, float]:
     return chosen(metrics.evaluate_scores(fitted.scores["test"], labels, fitted.thresholds))
 
 
-def measure(source: Path, out: Path, split: list[str]) -> dict[str, dict[str, float]]:
-    """The figures of all rows on one split."""
+def measure(source: Path, out: Path, settings: list[str]) -> dict[str, dict[str, float]]:
+    """The figures of all rows on one split, which is among the ``settings``."""
     rows = {}
     for parts, row in (("small", "manifest:small"), ("paper", "manifest")):
-        config = recipes.load(f"manifest:{parts}", split)
+        config = recipes.load(f"manifest:{parts}", settings)
         data = prepared(source, out / "features", config)
         train(config, data, out / parts)
         evaluation = api.load(str(out / parts)).evaluate(data, "test")
@@ -75,7 +75,7 @@ def measure(source: Path, out: Path, split: list[str]) -> dict[str, dict[str, fl
         "map_macro": float(evaluation.trivial["map_macro"] or 0.0),
         "f1_example": float(evaluation.trivial["f1_example"] or 0.0),
     }
-    plain = prepared(source, out / "plain", recipes.load("manifest", [*split, *PLAIN]))
+    plain = prepared(source, out / "plain", recipes.load("manifest", [*settings, *PLAIN]))
     rows["logistic regression, mel statistics and TF-IDF"] = linear(plain)
     return rows
 
@@ -101,7 +101,8 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--splits", type=int, default=3, help="of each kind")
-    options = parser.parse_args()
+    options, words = parser.parse_known_args()
+    overrides = [word.removeprefix("--config.") for word in words]
     file = options.out / "figures.json"
     figures = json.loads(file.read_text()) if file.exists() else {}
     for kind in ("random", "artist"):
@@ -110,7 +111,7 @@ def main() -> None:
             if name not in figures:
                 folder = options.out / name.replace(" ", "-")
                 split = [f"data.split={kind}", f"data.split_seed={seed}"]
-                figures[name] = measure(options.source, folder, split)
+                figures[name] = measure(options.source, folder, [*overrides, *split])
                 options.out.mkdir(parents=True, exist_ok=True)
                 file.write_text(json.dumps(figures, indent=2))
                 shutil.rmtree(folder, ignore_errors=True)

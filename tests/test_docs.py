@@ -73,6 +73,7 @@ SCRIPTS = {
     "python scripts/measure_pipeline.py --against torch": ["--tracks", "20", "--records", "32"],
     "python scripts/measure_ceiling.py --corpus demo/corpus --data demo/artist": [],
     "python scripts/measure_lyrics.py my_music/songs.csv": ["--settings", "16", "24/12"],
+    "python scripts/measure_catalogue.py my_music/songs.csv --out measured": ["--splits", "1", *SMALL],
     "python scripts/measure_accelerator.py --out measured": [
         *["--runs", "rematerialised", "--", "--size", "demo", "--config.train.batch_size=8", *SMALL_STEP],
     ],
@@ -81,6 +82,7 @@ PRINTS = {
     "scripts/measure_pipeline.py": "tracks/s",
     "scripts/measure_ceiling.py": "| reads only ",
     "scripts/measure_lyrics.py": "24/12 C=0.1",
+    "scripts/measure_catalogue.py": "| manifest:small |",
     "scripts/measure_accelerator.py": "| features | mgc-jax, stream |",
 }
 ON_A_GPU = ("python scripts/measure_first_block.py --out measured",)
