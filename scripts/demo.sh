@@ -30,10 +30,11 @@ say "$bin/mgc-jax" report --workdir "$demo/run" --out "$demo/report.html"
 printf '\n'
 "$bin/python" - "$demo/run" <<'PYTHON'
 import sys
+from pathlib import Path
 from mgc_jax.evaluation.results import evaluations
 from mgc_jax.evaluation.text import headline
 from mgc_jax.runs.workdir import Workdir
-run = Workdir(sys.argv[1])
+run = Workdir(Path(sys.argv[1]))
 print(headline(evaluations(run.path, run.vocabulary().names)["test"]))
 PYTHON
 printf '\nThis model knows generated music only. musicnn is built in and has heard real songs, though none like this one:\n'
