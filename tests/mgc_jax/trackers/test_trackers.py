@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import psutil
 import pytest
 
 from data_pipeline.errors import InputError
@@ -47,7 +48,19 @@ def _nobodys_account(tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(home / ".netrc" if name == "NETRC" else home))
     wandb.teardown()
     yield
-    wandb.teardown()
+    _end_service()
+
+
+def _end_service() -> None:
+    """``wandb.teardown``, which may wait for its service for ever: it was seen to, while one could not upload."""
+    ending = threading.Thread(target=wandb.teardown, daemon=True)
+    ending.start()
+    ending.join(60)
+    if ending.is_alive():
+        for process in psutil.Process().children():
+            if process.name() == "wandb-core":
+                process.kill()
+        ending.join(60)
 
 
 @pytest.fixture(params=["file", "sqlite"])
