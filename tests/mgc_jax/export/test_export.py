@@ -150,7 +150,7 @@ def test_another_encoder_is_another_data_set(data, run, tmp_path, capsys):
     meta["lyrics"]["sha256"] = "0" * 64
     (other / "dataset.json").write_text(json.dumps(meta))
     assert main(["evaluate", "--workdir", str(run), "--data", str(other)]) == 2
-    assert "another encoder" in capsys.readouterr().err
+    assert "another lyrics encoder" in capsys.readouterr().err
 
 
 def test_the_weights_are_under_dotted_names(workdir, exported):
