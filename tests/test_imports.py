@@ -101,7 +101,7 @@ def test_pytorch_stays_in_the_twin_and_only_two_commands_know_it():
 
 
 def test_only_these_reach_the_hugging_face_hub():
-    known = {"mgc_jax.runs.hub", "mgc_jax.export.card", "mgc_jax.network.published_folder", "data_pipeline.lyrics"}
+    known = {"mgc_jax.runs.hub", "mgc_jax.export.card", "data_pipeline.storage.snapshot"}
     assert users("huggingface_hub") == known
     known = [i for module in MODULES.values() for i in module.imports if within(i.target, "huggingface_hub")]
     assert all(i.lazy for i in known)  # it reads the environment when it is imported, and takes a while

@@ -67,16 +67,14 @@ class AudioEncoder:
         """S, the tokens of a clip; raises ValueError as :meth:`starts` does."""
         return len(self.starts(num_samples)) * self.tokens
 
-    def windows(self, clips: np.ndarray) -> np.ndarray:
-        """The windows (N, W, P) of clips (N, num_samples)."""
-        led = np.pad(clips, ((0, 0), (self.lead, 0)))
-        return np.stack([led[:, start : start + self.window] for start in self.starts(clips.shape[1])], axis=1)
+    def windows(self, clips: Any, numpy: Any = np) -> Any:
+        """The windows (N, W, P) of clips (N, num_samples), by ``numpy`` or ``jax.numpy``."""
+        led = numpy.pad(clips, ((0, 0), (self.lead, 0)))
+        return numpy.stack([led[:, start : start + self.window] for start in self.starts(clips.shape[1])], axis=1)
 
     def hear(self, weights: Any, clips: Array) -> Array:
         """The tokens (N, S, H) of clips (N, num_samples) float32; traced by JAX."""
-        led = jnp.pad(clips, ((0, 0), (self.lead, 0)))
-        windows = jnp.stack([led[:, start : start + self.window] for start in self.starts(clips.shape[1])], axis=1)
-        tokens = self.apply(weights, windows.reshape(-1, self.window))
+        tokens = self.apply(weights, self.windows(clips, jnp).reshape(-1, self.window))
         return tokens.reshape(clips.shape[0], -1, self.width)
 
     def token_times(self, num_samples: int) -> np.ndarray:

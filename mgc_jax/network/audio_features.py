@@ -45,21 +45,16 @@ class AudioFeatures:
 
     def __call__(self, clips: np.ndarray) -> np.ndarray:
         """The features; windows that are the same sample for sample are heard once."""
-        windows = self.encoder.windows(np.asarray(clips, np.float32))
+        windows = self.encoder.windows(np.asarray(clips, np.float32)).reshape(-1, self.encoder.window)
         numbers: dict[bytes, int] = {}
-        heard_by = [numbers.setdefault(window.tobytes(), len(numbers)) for window in windows.reshape(-1, self._samples)]
-        first = np.unique(heard_by, return_index=True)[1]
-        tokens = self._tokens(windows.reshape(-1, self._samples)[first])
-        return tokens[heard_by].reshape(len(clips), *self.shape)
+        number = [numbers.setdefault(window.tobytes(), len(numbers)) for window in windows]
+        first = np.unique(number, return_index=True)[1]
+        return self._tokens(windows[first])[number].reshape(len(clips), *self.shape)
 
     @functools.cached_property
     def silence(self) -> np.ndarray:
         """Of a clip without a sound (S, H)."""
         return self(np.zeros((1, self.spec.num_samples), np.float32))[0]
-
-    @property
-    def _samples(self) -> int:
-        return self.encoder.window
 
     def _tokens(self, windows: np.ndarray) -> np.ndarray:
         """Windows (N, P) -> tokens (N, K, H), so many at once that one program suffices."""

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import encoder_digest
+from data_pipeline.storage import snapshot
 from data_pipeline.storage.json_file import read_json
 from mgc_jax.models.pretrained import Published
 
@@ -34,7 +35,7 @@ def locate(name: str) -> Path:
     """
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        folder = _downloaded(name)
+        folder = snapshot.download("audio encoder", name, FILES, "give the folder of a copy")
     if not (folder / WEIGHTS).is_file() and any(file for kind in _PICKLES for file in folder.glob(kind)):
         raise InputError(
             f"The audio encoder in {folder} has its weights as a pickle, which is never read; {CONVERSION}."
@@ -43,19 +44,6 @@ def locate(name: str) -> Path:
         hint = f"; where they are a pickle, {CONVERSION}" if WEIGHTS in missing else ""
         raise InputError(f"The audio encoder in {folder} lacks {', '.join(missing)}{hint}.")
     return folder
-
-
-def _downloaded(name: str) -> Path:
-    try:
-        import huggingface_hub
-
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(FILES)))
-    except Exception as error:  # the hub raises a dozen kinds: offline, no such model, gated, disk full
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(
-            f"The audio encoder {name!r} cannot be downloaded ({type(error).__name__}: {reason}); "
-            "go online, or give the folder of a copy."
-        ) from error
 
 
 def read(folder: Path, name: str) -> Published:
