@@ -14,7 +14,7 @@ from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.config import Config
 from mgc_jax.evaluation import metrics, steps
 from mgc_jax.evaluation.difference import map_difference
-from mgc_jax.evaluation.results import METRICS, NOT_FITTED, PER_GENRE, Evaluation, Linear, trivial_baseline
+from mgc_jax.evaluation.results import METRICS, PER_GENRE, Evaluation, Linear, trivial_baseline
 from mgc_jax.evaluation.retrieval import Retrieval, retrieval
 from mgc_jax.evaluation.rival import Rival
 from mgc_jax.evaluation.scored import Scored
@@ -123,7 +123,7 @@ def measure(
     step: int | None,
     parameters: Mapping[str, int],
     other_data: bool,
-    rival: Rival | str = NOT_FITTED,
+    rival: Rival | str = "it was not fitted.",
 ) -> Evaluation:
     """All metrics of ``scored``, which is a ``split`` of ``data``, at the thresholds (G,) that validation calibrates.
 

@@ -38,8 +38,6 @@ TRIVIAL = {"prevalence": ("map_macro", "map_micro"), "best_constant": ("f1_examp
 ROC_AUC_OF_CHANCE = 0.5
 CALIBRATED = "calibrated per genre on validation"
 
-NOT_FITTED = "it was not fitted."
-
 Figures = Mapping[str, float | None]
 """Metrics by key; None for one that is not defined on the split."""
 
@@ -152,7 +150,7 @@ class Evaluation:
             if content["split"] != split or list(rows) != list(genres):
                 raise ValueError("it is of another split or of another genre vocabulary")
             step, data, retrieval = content["checkpoint_step"], content.get("data"), content["retrieval"]
-            linear = content.get("linear")  # evaluations of earlier versions have none
+            linear = content["linear"]
             return cls(
                 split=split,
                 split_kind=_text(content["split_kind"]),
@@ -170,7 +168,7 @@ class Evaluation:
                     {name: _figures(content["trivial"][name], keys) for name, keys in TRIVIAL.items()}
                 ),
                 linear=None if linear is None else _linear(linear, rows),
-                no_linear="" if linear is not None else _text(content.get("no_linear", NOT_FITTED), 1000),
+                no_linear="" if linear is not None else _text(content["no_linear"], 1000),
                 retrieval=retrieval and {_text(way): _retrieval(one) for way, one in retrieval.items()},
                 support={name: whole(row["support"]) for name, row in rows.items()},
                 genres={name: _figures(row, PER_GENRE) for name, row in rows.items()},
