@@ -28,7 +28,8 @@ def _told_once() -> Iterator[None]:
     """What cannot be written is told in one sentence, by whoever waits for it: not by Orbax's threads, its tasks and
     the writes that come to nothing afterwards as well."""
     _no_word_of_tasks()
-    of_threads, unraisable = threading.excepthook, sys.unraisablehook
+    in_threads, system = threading, sys  # whose names are gone here when the process ends inside the block
+    of_threads, unraisable = in_threads.excepthook, system.unraisablehook
 
     def thread_failed(args: threading.ExceptHookArgs) -> None:
         if not type(args.thread).__module__.startswith("orbax."):
@@ -38,15 +39,15 @@ def _told_once() -> Iterator[None]:
         if str(args.exc_value) != "Event loop is closed":
             unraisable(args)
 
-    threading.excepthook, sys.unraisablehook = thread_failed, callback_failed
+    in_threads.excepthook, system.unraisablehook = thread_failed, callback_failed
     try:
         yield
     finally:
         # Whoever has put a hook of their own over these in the meantime keeps it.
-        if threading.excepthook is thread_failed:
-            threading.excepthook = of_threads
-        if sys.unraisablehook is callback_failed:
-            sys.unraisablehook = unraisable
+        if in_threads.excepthook is thread_failed:
+            in_threads.excepthook = of_threads
+        if system.unraisablehook is callback_failed:
+            system.unraisablehook = unraisable
 
 
 def _no_word_of_tasks() -> None:

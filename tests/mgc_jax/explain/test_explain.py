@@ -225,13 +225,18 @@ def test_the_graph_is_what_the_formula_gives_with_and_without_edges(model: Model
 @pytest.mark.parametrize(
     "settings",
     [
-        {"architecture": "santana"},
         {"architecture": "pandeya"},
-        {"fusion": "concat"},
         {"fusion": "audio", "head": "linear"},
-        {"fusion": "lyrics"},
         {"audio_tokens": "all", "audio_preset": "narrow_patches"},
-        {"pooling": "flatten", "heads": 1, "residual_norm": False},
+        *(
+            pytest.param(settings, marks=pytest.mark.rare)
+            for settings in (
+                {"architecture": "santana"},
+                {"fusion": "concat"},
+                {"fusion": "lyrics"},
+                {"pooling": "flatten", "heads": 1, "residual_norm": False},
+            )
+        ),
     ],
     ids=str,
 )

@@ -72,7 +72,13 @@ VARIANTS = {
 
 @pytest.mark.usefixtures("one_block_of_each_kind")
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant",
+    [
+        name if name in ("trained encoder", "santana") else pytest.param(name, marks=pytest.mark.rare)
+        for name in VARIANTS
+    ],
+)
 def test_every_kind_of_model(variant, tmp_path, capsys):
     model = tiny_model.model(tmp_path / "run", VARIANTS[variant])
     remarks = export(model, tmp_path / "model")
@@ -123,7 +129,10 @@ def test_the_twin_of_an_exported_folder(workdir, exported, data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["default", "audio", "trained encoder"])
+@pytest.mark.parametrize(
+    "variant",
+    ["default", *(pytest.param(name, marks=pytest.mark.rare) for name in ("audio", "trained encoder"))],
+)
 def test_onnx(variant, tmp_path):
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")

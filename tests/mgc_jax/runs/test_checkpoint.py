@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import shutil
+import subprocess
 import sys
 import threading
 from collections import namedtuple
@@ -152,6 +153,14 @@ def forgotten(module: str, caplog) -> int:
     asyncio.run(forget())
     gc.collect()
     return len([r for r in caplog.records if "never retrieved" in r.message])
+
+
+def test_a_process_may_end_while_it_writes():
+    code = (
+        "import sys; from mgc_jax.runs import orbax_noise as noise; noise.while_writing.__enter__(); sys.last = noise"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def hooks() -> tuple:

@@ -178,14 +178,21 @@ def test_a_hub_that_does_not_answer(exported, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_hub_that_falls_silent(exported, tmp_path):
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        (PREDICT, "/resolve/"),
+        *(pytest.param(*case, marks=pytest.mark.rare) for case in ((PREDICT, "/tree/"), (PUSH, "preupload"))),
+    ],
+)
+def test_a_hub_that_falls_silent(exported, tmp_path, command, where):
     with hub_server.running() as hub:
         files = {name: (exported / name).read_bytes() for name in ("config.json", "genres.json")}
         hub.repositories["user/name"] = {"private": False, "gated": False, "files": files}
-        for command, where in (([*PUSH, str(exported)], "preupload"), (PREDICT, "/tree/"), (PREDICT, "/resolve/")):
-            hub.silent_on = where
-            (answer,) = ask(command, limit=0.3, hub=hub.address, home=tmp_path / where.strip("/"))
-            refusal(answer)
+        hub.silent_on = where
+        words = [*PUSH, str(exported)] if command == PUSH else command
+        (answer,) = ask(words, limit=0.3, hub=hub.address, home=tmp_path / "home")
+        refusal(answer)
 
 
 def test_bad_addresses_and_folders(exported, tmp_path):

@@ -202,7 +202,7 @@ def test_losses_and_every_gradient(pair: Pair):
     assert seen == set(gradients)
 
 
-@pytest.mark.parametrize("variant", ["default", "trained encoder"])
+@pytest.mark.parametrize("variant", [pytest.param("default", marks=pytest.mark.rare), "trained encoder"])
 def test_twenty_steps_lose_the_same(encoder: Path, variant: str):
     pair = make_pair(encoder, VARIANTS[variant])
     optimiser = make_optimiser(pair.settings, steps_per_epoch=3)

@@ -127,6 +127,7 @@ def test_a_checkpoint_of_one_process_scores_the_same_on_two(run_of_eight: Path, 
 
 
 @pytest.mark.slow
+@pytest.mark.rare
 def test_a_run_of_eight_devices_goes_on_and_ends_on_two_processes(run_of_eight: Path, data: Path, tmp_path: Path):
     workdir = Path(shutil.copytree(run_of_eight, tmp_path / "run"))
 

@@ -45,7 +45,7 @@ def test_the_largest_batch_is_named(step, monkeypatch, limit):
     assert memory.compile_step(step, 0.0, 0.0, batch(largest), MULTIPLE)
 
 
-@pytest.mark.parametrize("placement", ["stream", "device"])
+@pytest.mark.parametrize("placement", ["stream", pytest.param("device", marks=pytest.mark.rare)])
 def test_training_that_does_not_fit_is_refused(data: Path, tmp_path: Path, monkeypatch, capsys, placement):
     monkeypatch.setattr(memory, "capacity", lambda: 1000)
     arguments = ["train", "--config", CONFIG, *TINY, "--config.train.batch_size=2"]

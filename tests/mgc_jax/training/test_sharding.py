@@ -60,7 +60,12 @@ def on_one_device(encoder_rate: str) -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("encoder_rate", "mesh"), [(FROZEN, "fsdp and tensor parallel"), *((TRAINED, mesh) for mesh in MESHES)]
+    ("encoder_rate", "mesh"),
+    [
+        (TRAINED, "fsdp and tensor parallel"),
+        pytest.param(FROZEN, "fsdp and tensor parallel", marks=pytest.mark.rare),
+        *(pytest.param(TRAINED, mesh, marks=pytest.mark.rare) for mesh in MESHES if "and" not in mesh),
+    ],
 )
 def test_losses_do_not_depend_on_where_weights_live(encoder_rate, mesh):
     losses, network, last = curve(examples(), [encoder_rate, *MESHES[mesh].split()], devices=8)

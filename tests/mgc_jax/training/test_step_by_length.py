@@ -47,7 +47,7 @@ def test_training_is_the_same_streamed_and_from_the_devices_memory(long, tmp_pat
     np.testing.assert_allclose(losses(tmp_path / "device"), losses(tmp_path / "stream"), rtol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "flatten"])
+@pytest.mark.parametrize("pooling", ["mean", pytest.param("flatten", marks=pytest.mark.rare)])
 def test_cutting_changes_no_score(long, pooling):
     settings, folder = long
     overrides = [item.removeprefix("--config.") for item in settings]

@@ -271,7 +271,7 @@ def test_a_port_in_use(run: Path, capsys):
 
 @pytest.fixture(scope="module")
 def long_song(tmp_path_factory) -> Path:
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 22_050 * 300)
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 22_050 * 900)
     file = tmp_path_factory.mktemp("songs") / "long.flac"
     soundfile.write(file, noise, 22_050)
     return file
@@ -347,6 +347,7 @@ def test_a_closed_queue_refuses_those_who_wait(run: Path, song: Path, monkeypatc
     assert not songs.busy
 
 
+@pytest.mark.rare
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 def test_ipv6(run: Path, page: Page):  # noqa: F811
     served = Served(run, "--host", "::1")
@@ -365,6 +366,7 @@ def test_all_addresses_are_told_by_names_that_can_be_opened(run: Path, page: Pag
     assert served.end(signal.SIGTERM)[0] == 143
 
 
+@pytest.mark.rare
 def test_a_proxy_is_not_asked_for_the_own_page(run: Path, page: Page, monkeypatch):  # noqa: F811
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody listens
