@@ -59,9 +59,9 @@ class GenreVocabulary:
         return len(self.names)
 
     @property
-    def density(self) -> float:
-        """The share of all labels, tracks times genres, that are 1."""
-        return float(self.counts.sum() / max(1, self.num_tracks * self.size))
+    def prevalence(self) -> np.ndarray:
+        """The share (G,) of training tracks that have each genre, never 0 or 1: Laplace's (count + 1) / (N + 2)."""
+        return (self.counts + 1) / (self.num_tracks + 2)
 
     def encode(self, genres: Iterable[str]) -> np.ndarray:
         """Multi-hot labels (G,) uint8 of one track; aliases are followed and unknown genres ignored."""

@@ -15,12 +15,12 @@ from data_pipeline.lyrics import encoder_digest
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.files import can_write
 from mgc_jax.config import ComputeConfig, recipes
-from mgc_jax.evaluation import metrics
 from mgc_jax.evaluation.evaluate import measure, score
 from mgc_jax.evaluation.results import Evaluation
 from mgc_jax.evaluation.rival import rival
 from mgc_jax.evaluation.scored import Scored, StoredScores
 from mgc_jax.evaluation.steps import genre_graph
+from mgc_jax.evaluation.thresholds import calibrate_thresholds
 from mgc_jax.explain.explainer import explain, occlusion_of
 from mgc_jax.explain.explanation import Explanation
 from mgc_jax.explain.occlusion import Occlusion
@@ -123,7 +123,7 @@ class Model(Predictor):
         keep, data = processes.is_first() and self.keeps_evaluations, self._fitting(data)
         scored = self._score(data, "validation", split)
         validation = scored["validation"]
-        thresholds = metrics.calibrate_thresholds(validation.scores, validation.labels, density=data.vocabulary.density)
+        thresholds = calibrate_thresholds(validation.scores, validation.labels, prevalence=data.vocabulary.prevalence)
         step = int(self.state.step)
         reason = "the first process alone fits it."  # while the others wait for it
         linear = rival(data, split, self.folder.path if keep else None) if processes.is_first() else reason

@@ -20,6 +20,7 @@ from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.sources import oracle, world
 from data_pipeline.sources.generated import MARKER
 from mgc_jax.evaluation import metrics
+from mgc_jax.evaluation.thresholds import calibrate_thresholds
 
 OBSERVERS = {
     "hears and reads": {"hears": True, "reads": True},
@@ -69,8 +70,8 @@ def ceiling(corpus: Path, data: PreparedData) -> dict[str, dict[str, float]]:
     rows = {}
     for name, senses in OBSERVERS.items():
         scores = {s: np.stack([oracle.chances(plans[i], **senses)[genres] for i in ids[s]]) for s in ids}
-        thresholds = metrics.calibrate_thresholds(
-            scores["validation"], labels["validation"], density=data.vocabulary.density
+        thresholds = calibrate_thresholds(
+            scores["validation"], labels["validation"], prevalence=data.vocabulary.prevalence
         )
         rows[name] = metrics.evaluate_scores(scores["test"], labels["test"], thresholds)
     return rows

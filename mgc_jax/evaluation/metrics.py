@@ -29,7 +29,7 @@ def evaluate_scores(scores: np.ndarray, labels: np.ndarray, thresholds: Threshol
     A genre is predicted where its score reaches its threshold (one number, or (G,)). Raises ValueError for shapes
     that differ, no tracks, or scores that are not finite.
     """
-    scores, truth = _checked(scores, labels)
+    scores, truth = checked(scores, labels)
     predicted = predict(scores, thresholds)
     some = truth.any(axis=0)
     both = some & ~truth.all(axis=0)
@@ -81,56 +81,12 @@ def evaluate_sets(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]
     }
 
 
-def calibrate_thresholds(scores: np.ndarray, labels: np.ndarray, *, density: float, weight: float = 10.0) -> np.ndarray:
-    """Thresholds (G,) from the scores and labels (N, G) of the validation split, which may be small.
-
-    Each genre's own threshold maximises its F1; candidates are midpoints between neighbouring distinct scores (and just
-    under the lowest). It is drawn towards a common one, which as large a share of all scores reaches as the share
-    ``density`` of labels that are 1 among the training tracks: with n positives it counts n / (n + ``weight``) in
-    log-odds, so that a handful of tracks does not decide.
-
-    >>> scores, labels = np.array([[0.1], [0.3], [0.5]]), np.array([[0], [1], [1]])
-    >>> calibrate_thresholds(scores, labels, density=0.5, weight=0).tolist()
-    [0.2]
-    >>> calibrate_thresholds(scores, labels, density=0.5).round(3).tolist()  # the common one is 0.3
-    [0.281]
-    """
-    scores, truth = _checked(scores, labels)
-    positives = truth.sum(axis=0)
-    common = float(np.quantile(scores, 1.0 - density))
-    thresholds = np.full(len(positives), common)
-    for genre in np.flatnonzero(positives):
-        own = _best_threshold(scores[:, genre], truth[:, genre])
-        share = positives[genre] / (positives[genre] + weight)
-        mean = share * _log_odds(own) + (1.0 - share) * _log_odds(common)
-        thresholds[genre] = 1.0 / (1.0 + np.exp(-mean)) if weight else own
-    return thresholds
-
-
-def _log_odds(share: float) -> float:
-    share = min(max(share, 1e-6), 1.0 - 1e-6)
-    return float(np.log(share / (1.0 - share)))
-
-
-def _best_threshold(scores: np.ndarray, truth: np.ndarray) -> float:
-    """The F1-maximising threshold of scores (K,) for truth (K,), in which something is true."""
-    order = np.argsort(-scores, kind="stable")
-    ranked, hits = scores[order], np.cumsum(truth[order])
-    # Cutting after place i predicts i + 1 items; ties cannot be cut apart.
-    cut = np.append(ranked[:-1] > ranked[1:], True)
-    f1 = np.where(cut, 2.0 * hits / (np.arange(1, len(ranked) + 1) + truth.sum()), -1.0)
-    best = int(np.argmax(f1))
-    below = ranked[best + 1] if best + 1 < len(ranked) else min(0.0, ranked[best])
-    middle = (ranked[best] + below) / 2
-    return float(middle if middle > below else ranked[best])  # neighbours one rounding step apart
-
-
 def per_genre(scores: np.ndarray, labels: np.ndarray, thresholds: Thresholds = 0.5) -> list[dict[str, Any]]:
     """One dict per genre: index, support, precision, recall, f1, average_precision and roc_auc.
 
     Precision of a genre never predicted is 0; whatever needs a positive (or, for roc_auc, a negative) is NaN.
     """
-    scores, truth = _checked(scores, labels)
+    scores, truth = checked(scores, labels)
     predicted = predict(scores, thresholds)
     hits, support, num_predicted = (truth & predicted).sum(axis=0), truth.sum(axis=0), predicted.sum(axis=0)
     precision, recall = _ratio(hits, num_predicted, 0.0), _ratio(hits, support, float("nan"))
@@ -162,7 +118,7 @@ def trivial_predictors(train_counts: np.ndarray, num_train: int, labels: np.ndar
     """
     truth = np.asarray(labels).astype(bool)
     frequency = np.asarray(train_counts, dtype=np.float64) / max(int(num_train), 1)
-    scores, truth = _checked(np.broadcast_to(frequency, truth.shape), truth)
+    scores, truth = checked(np.broadcast_to(frequency, truth.shape), truth)
     some = truth.any(axis=0)
     order = np.argsort(-frequency, kind="stable")
     # Jaccard and F1 of the top k for all k at once: overlaps are cumulative sums over the ranked genres.
@@ -192,7 +148,8 @@ def _macro(metric: Any, truth: np.ndarray, given: np.ndarray, *, needs: np.ndarr
     return float(np.mean([metric(truth[:, g], given[:, g], **more) for g in range(truth.shape[1])]))
 
 
-def _checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``scores`` (N, G) as float64 and ``labels`` (N, G) as bool; raises ValueError as :func:`evaluate_scores` does."""
     scores, truth = np.asarray(scores, dtype=np.float64), np.asarray(labels).astype(bool)
     if scores.shape != truth.shape or scores.ndim != 2 or not len(scores):
         raise ValueError(f"scores {scores.shape} and labels {truth.shape} must be the same (N, G) with N > 0")

@@ -17,10 +17,10 @@ from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax import api
 from mgc_jax.config import Config, recipes
 from mgc_jax.evaluation.evaluate import measure
-from mgc_jax.evaluation.metrics import calibrate_thresholds
 from mgc_jax.evaluation.results import Evaluation
 from mgc_jax.evaluation.rival import rival
 from mgc_jax.evaluation.scored import Scored
+from mgc_jax.evaluation.thresholds import calibrate_thresholds
 from mgc_jax.paper.sweeps import SWEEPS, Row, Sweep
 from mgc_jax.runs.data_set import as_prepared
 from mgc_jax.runs.workdir import Workdir
@@ -156,7 +156,7 @@ def _mean_of(run: Run, data: PreparedData, split: str) -> Evaluation:
     validation, scored = (Scored.mean([model.score(data, name) for model in models]) for name in ("validation", split))
     evaluation = measure(
         scored,
-        calibrate_thresholds(validation.scores, validation.labels, density=data.vocabulary.density),
+        calibrate_thresholds(validation.scores, validation.labels, prevalence=data.vocabulary.prevalence),
         data,
         split,
         step=None,

@@ -1,32 +1,22 @@
-import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, hamming_loss, jaccard_score, roc_auc_score
 
 from mgc_jax.evaluation.metrics import (
     argmax_fallback,
-    calibrate_thresholds,
     evaluate_scores,
     evaluate_sets,
     per_genre,
     predict,
     trivial_predictors,
 )
+from tests.support.scored import scored
 
 KEYS = set(
     "jaccard f1_example f1_micro f1_macro exact_match hamming_loss map_macro map_micro roc_auc_macro lrap "
     "coverage_error num_tracks num_genres_evaluated".split()
 )
-
-
-@st.composite
-def scored(draw):
-    n, g = draw(st.integers(1, 13)), draw(st.integers(1, 7))
-    labels = draw(hnp.arrays(np.uint8, (n, g), elements=st.integers(0, 1)))
-    scores = draw(hnp.arrays(np.float64, (n, g), elements=st.sampled_from(np.linspace(0, 1, 11).tolist())))
-    return scores, labels
 
 
 def test_hand_example():
@@ -88,57 +78,6 @@ def test_macro_averages_leave_out_genres_without_positives(case):
     assert [row["support"] for row in rows] == labels.sum(0).tolist()
     assert mean([rows[g]["average_precision"] for g in some]) == pytest.approx(got["map_macro"], nan_ok=True)
     assert mean([rows[g]["roc_auc"] for g in both]) == pytest.approx(got["roc_auc_macro"], nan_ok=True)
-
-
-@settings(max_examples=60, deadline=None)
-@given(scored())
-def test_calibrated_thresholds_are_the_best_there_are(case):
-    scores, labels = case
-    thresholds = calibrate_thresholds(scores, labels, density=0.5, weight=0)
-    assert thresholds.shape == (labels.shape[1],)
-    predicted = predict(scores, thresholds)
-    for g in np.flatnonzero(labels.any(0)):
-        got = f1_score(labels[:, g], predicted[:, g], zero_division=0)
-        best = max(f1_score(labels[:, g], scores[:, g] >= t, zero_division=0) for t in scores[:, g])
-        assert got == pytest.approx(best)
-
-
-def test_thin_genres_are_drawn_towards_a_common_threshold():
-    rng = np.random.default_rng(0)
-    labels = (rng.random((1001, 3)) < [0.5, 0.01, 0.0]).astype(np.uint8)
-    assert 5 < labels[:, 1].sum() < 20
-    scores = np.clip(labels * 0.3 + rng.random((1001, 3)) * 0.5, 0, 1)
-    own = calibrate_thresholds(scores, labels, density=0.2, weight=0)
-    often, seldom, never = calibrate_thresholds(scores, labels, density=0.2)
-    assert (scores >= never).mean() == pytest.approx(0.2, abs=1e-3)  # the common one
-    assert abs(often - own[0]) < 0.01
-    assert min(own[1], never) < seldom < max(own[1], never)
-    assert abs(seldom - own[1]) > 0.02
-
-
-def test_thresholds_of_a_few_tracks_do_not_follow_chance():
-    gains = []
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        chances = np.linspace(0.6, 0.03, 40)
-        labels = (rng.random((230, 40)) < chances).astype(np.uint8)
-        noise = rng.normal(scale=0.5, size=labels.shape)
-        scores = 1 / (1 + np.exp(-np.log(chances / (1 - chances)) - noise - 0.5 * labels))
-        few, others = slice(30), slice(30, None)
-        f1 = {}
-        for weight in (0, 10):
-            thresholds = calibrate_thresholds(scores[few], labels[few], density=chances.mean(), weight=weight)
-            f1[weight] = evaluate_sets(scores[others] >= thresholds, labels[others])["f1_example"]
-        constant = trivial_predictors(np.round(chances * 200).astype(int), 200, labels[others])["best_constant"]
-        assert f1[10] > constant["f1_example"]
-        gains.append(f1[10] - f1[0])
-    assert min(gains) > 0.01, gains
-
-
-def test_neighbouring_scores_are_cut_between():
-    scores = np.array([[np.nextafter(0.5, 1)], [0.5]])
-    (threshold,) = calibrate_thresholds(scores, np.array([[1], [0]]), density=0.5, weight=0)
-    assert predict(scores, threshold).tolist() == [[True], [False]]
 
 
 def test_argmax_fallback_fills_only_empty_tracks():
