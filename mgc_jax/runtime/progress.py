@@ -38,23 +38,25 @@ class Progress:
         )
         self._label, self._total, self._unit = label, total, unit
         self._done = self._initial = initial
+        self._note = ""
         self._start = self._printed = time.monotonic()
 
-    def update(self, count: int, note: str = "") -> None:
-        """Advance by ``count``; ``note`` stands at the end of the line."""
+    def update(self, count: int, note: str | None = None) -> None:
+        """Advance by ``count``; ``note`` stands at the end of the line until there is another one."""
         self._done += count
+        self._note = self._note if note is None else note
         if not self.shown:
             return
         if self._bar is not None:
-            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.set_postfix_str(self._note, refresh=False)
             self._bar.update(count)
-        elif (now := time.monotonic()) - self._printed >= PLAIN_SECONDS or self._done >= self._total:
+        elif (now := time.monotonic()) - self._printed >= PLAIN_SECONDS or (count and self._done >= self._total):
             self._printed = now
             elapsed = max(now - self._start, 1e-9)
             rate = (self._done - self._initial) / elapsed
             left = tqdm.format_interval(max(self._total - self._done, 0) / rate) if rate else "?"
             speed = f", {rate:.1f}/s, {left} left" if rate else ""
-            tail = f", {note}" if note else ""
+            tail = f", {self._note}" if self._note else ""
             line = f"{self._label}: {self._done}/{self._total} {self._unit}{speed}{tail}"
             print(line, file=sys.stderr, flush=True)
 

@@ -141,6 +141,8 @@ class _Loop:
         self.latest, self.best, self.log, self.progress = latest, best, log, progress
         self.train_step, self.evaluation_step = train_step, make_evaluation_step(network)
         self.pending: list[tuple[int, steps.Metrics]] = []
+        self.bar: Progress | None = None
+        self.finished = 0
         self.since = (time.monotonic(), 0)
         self.batches = feed.Timed(iter(()))
         self.steps_per_epoch = data.split_sizes["train"] // config.train.batch_size
@@ -170,16 +172,17 @@ class _Loop:
 
     def steps(self, train_step: Any, state: TrainState, start: int, total: int) -> TrainState:
         t = self.config.train
-        bar = Progress("train", total * t.batch_size, "tracks", initial=start * t.batch_size)
-        self.since = (time.monotonic(), start)
-        note, stop = "", False
+        self.bar = Progress("train", total * t.batch_size, "tracks", initial=start * t.batch_size)
+        self.since, self.finished = (time.monotonic(), start), start
+        stop = False
         for step, batch in enumerate(self.batches, start + 1):
             state, step_metrics = train_step(state, self.network.frozen, batch)
             self.pending.append((step, step_metrics))
+            self.count_finished()
             stop, evaluate = self.stop.due(), self.evaluation_due(step, total)
             if step % t.log_every_steps == 0 or evaluate:
                 # All but the step just dispatched: the host never waits for the device here.
-                note = self.flush(keep=0 if evaluate else 1) or note
+                self.flush(keep=0 if evaluate else 1)
             if evaluate and not stop:
                 stop = not self.evaluate(state, step)
             if evaluate or stop or step % t.checkpoint_every_steps == 0:
@@ -188,10 +191,9 @@ class _Loop:
                 self.latest.save(state, step, dict(self.progress))
             if step == self.progress["best_step"]:
                 self.keep_best(state, step)
-            bar.update(t.batch_size, note)
             if stop or self.progress["stopped"]:
                 break
-        bar.close()
+        self.bar.close()
         if stop:
             raise self.stop.obeyed(f"training stopped after step {step}, which is in a checkpoint")
         if self.progress["stopped"]:
@@ -227,17 +229,32 @@ class _Loop:
         program = memory.compile_step(self.train_step, state, frozen, first.with_length(longest), mesh.shape["data"])
         return StepByLength(self.train_step, longest, program), batches
 
-    def flush(self, keep: int) -> str:
-        """Log the steps whose metrics are due; returns the progress bar's note.
+    def count_finished(self) -> None:
+        """Move the bar to the last step that the devices have done: they are dispatched long before."""
+        losses: list[tuple[int, Any]] = [(step, step_metrics["loss"]) for step, step_metrics in self.pending[:-1]]
+        self.count(max((step for step, loss in losses if loss.is_ready()), default=self.finished))
+
+    def count(self, step: int, note: str | None = None) -> None:
+        """Move the bar to this step, which is finished."""
+        assert self.bar is not None
+        self.bar.update(max(step - self.finished, 0) * self.config.train.batch_size, note)
+        self.finished = max(step, self.finished)
+
+    def flush(self, keep: int) -> None:
+        """Log the steps whose metrics are due, and wait for them.
 
         Raises:
             InputError: a loss is not finite; names the step and its batch.
         """
         due = self.pending[: len(self.pending) - keep]
         if not due:
-            return ""
+            return
         self.pending = self.pending[len(due) :]
-        values = jax.device_get([m for _, m in due])
+        values = []
+        for step, step_metrics in due:
+            values.append(jax.device_get(step_metrics))
+            if step < due[-1][0]:
+                self.count(step)
         for (step, _), value in zip(due, values, strict=True):
             if not (math.isfinite(value["loss"]) and math.isfinite(value["gradient_norm"])):
                 raise InputError(self._not_finite(step))
@@ -256,7 +273,7 @@ class _Loop:
                 "train/data_wait": waited / seconds,
             },
         )
-        return f"loss {mean['loss']:.4f}"
+        self.count(last, f"loss {mean['loss']:.4f}")
 
     def _not_finite(self, step: int) -> str:
         rows = self.data.training_order(**feed.batches_of(self.config)).indices(step - 1)

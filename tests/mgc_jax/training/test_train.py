@@ -14,9 +14,10 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from data_pipeline.reading.prepared_data import PreparedData, example_fields
 from data_pipeline.reading.records import Records
 from mgc_jax.cli import main
+from mgc_jax.config import recipes
 from mgc_jax.network.state import ModelState
 from mgc_jax.runs import checkpoint
-from mgc_jax.training import optimisers
+from mgc_jax.training import loop, optimisers
 from tests.support.recipe import CONFIG, TINY
 from tests.support.training import command, lines, newest, parameters
 
@@ -46,6 +47,28 @@ def test_a_finished_run_leaves_its_files_and_is_not_trained_again(run: Path, dat
     assert main([*arguments, "--data", str(data), "--workdir", str(run)]) == 0
     assert "resuming after step" in capsys.readouterr().out
     assert lines(run) == before
+
+
+def test_the_bar_counts_steps_that_are_finished(data: Path, tmp_path: Path, capsys):
+    class Bar:
+        done = 0
+
+        def update(self, count: int, note: str | None = None) -> None:
+            self.done += count
+
+    class Loss:
+        def __init__(self, ready: bool):
+            self.is_ready = lambda: ready
+
+    running = object.__new__(loop._Loop)
+    running.config, running.finished, running.bar = recipes.load(CONFIG, ["train.batch_size=8"]), 3, Bar()
+    running.pending = [(step, {"loss": Loss(step <= 5)}) for step in (4, 5, 6, 7)]
+    running.count_finished()
+    running.count_finished()
+    assert running.bar.done == 2 * 8
+    assert main(command(data, tmp_path, "--config.train.epochs=1")) == 0
+    (last,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train: 40/40 tracks")]
+    assert "loss" in last
 
 
 def test_the_newest_checkpoint_damaged_the_one_before_it_is_taken(data: Path, tmp_path: Path, capsys):
