@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data_pipeline.errors import InputError
 from data_pipeline.schema import Corpus, Rejected, Track, safe_id
+from data_pipeline.sources import genre_lists
 
 INFORMATION, GENRES, LANGUAGE = "id_information.csv", "id_genres.csv", "id_lang.csv"
 NO_LYRICS_LANGUAGES = frozenset({"INTRUMENTAL", "INSTRUMENTAL"})
@@ -27,11 +28,12 @@ def is_instrumental(language: str | None) -> bool:
     return language is not None and language.strip().upper() in NO_LYRICS_LANGUAGES
 
 
-def read(root: Path) -> Corpus:
+def read(root: Path, genre_separator: str = "") -> Corpus:
     """Read the corpus under ``root`` (or its nested ``music4all/`` folders); tracks come in the order of their ids.
 
-    Nothing is decoded. A bad row becomes a Rejected line; a missing folder, table or column, or a table that is
-    not UTF-8, raises :class:`InputError`.
+    Nothing is decoded. A comma separates genres unless ``genre_separator`` says otherwise. A bad row becomes a Rejected
+    line; a missing folder, table or column, a column that is there twice, or a table that is not UTF-8, raises
+    :class:`InputError`.
     """
     root = _find_root(Path(root))
     information = _read_table(root / INFORMATION, ("id", "artist", "song"))
@@ -47,10 +49,10 @@ def read(root: Path) -> Corpus:
     rejected = information.rejected + genres.rejected
     refused = genres.short | information.short
     tracks = []
+    column = genre_lists.read_column([row["genres"] for row in genres.rows.values()], genre_separator or ",")
+    genres_of = dict(zip(genres.rows, column.genres, strict=True))
     for id_ in sorted(information.rows.keys() | genres.rows.keys()):
-        names = tuple(
-            dict.fromkeys(g.strip() for g in genres.rows.get(id_, {}).get("genres", "").split(",") if g.strip())
-        )
+        names = genres_of.get(id_, genre_lists.NO_GENRES)
         audio = f"{id_}.mp3"
         reason = None
         if not safe_id(id_):
@@ -59,12 +61,12 @@ def read(root: Path) -> Corpus:
             continue
         elif id_ not in information.rows:
             reason = f"not listed in {INFORMATION}"
-        elif not names:
-            reason = f"no genres in {GENRES}"
+        elif isinstance(names, str):
+            reason = f"{names} in {GENRES}" if names == genre_lists.NO_GENRES else names
         elif audio not in audio_names:
             reason = "no audio file"
-        if reason:
-            rejected.append(Rejected(id_, str(root / "audios" / audio), reason))
+        if reason or isinstance(names, str):
+            rejected.append(Rejected(id_, str(root / "audios" / audio), str(reason)))
             continue
         language = languages.get(id_, {}).get("lang", "").strip() or None
         has_lyrics = f"{id_}.txt" in lyrics_names and not is_instrumental(language)
@@ -82,7 +84,8 @@ def read(root: Path) -> Corpus:
         )
     generated = (root / GENERATED).is_file()
     source = "a generated corpus" if generated else "a corpus in Music4All's layout"
-    return Corpus(tuple(tracks), tuple(rejected), source)
+    changed = {"genres that only say that there is none": column.missing} if column.missing else {}
+    return Corpus(tuple(tracks), tuple(rejected), source, changed)
 
 
 def _find_root(root: Path) -> Path:
@@ -130,6 +133,8 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> _Table:
             if name not in header:
                 found = ", ".join(header) or "nothing"
                 raise InputError(f"{path} has no column {name!r} (TAB-separated header found: {found}).")
+            if header.count(name) > 1:
+                raise InputError(f"{path} has {header.count(name)} columns {name!r}; keep one of them.")
         positions = {name: header.index(name) for name in columns}
         for row in reader:
             if not any(row):

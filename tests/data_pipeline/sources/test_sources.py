@@ -173,18 +173,18 @@ def test_music4all_missing_folders(tmp_path: Path) -> None:
 CSV = (
     "Audio,genres,title,lyrics,stray\n"
     'a.mp3,"rock, pop","Hello, ""world""","line one\nline two",1\n'
-    "disc 1/c.wav,jazz;bebop|cool,,,2\n"
+    'disc 1/c.wav,"jazz,bebop, cool",,,2\n'
 )
 TSV = (
     "audio\tgenres\ttitle\tlyrics\n"
     'a.mp3\trock,pop\t"Hello, ""world"""\t"line one\nline two"\n'
-    "disc 1/c.wav\tjazz;bebop|cool\t\t\n"
+    "disc 1/c.wav\tjazz,bebop,cool\t\t\n"
 )
 JSONL = "\n".join(
     json.dumps(row)
     for row in (
         {"audio": "a.mp3", "genres": ["rock", "pop"], "title": 'Hello, "world"', "lyrics": "line one\nline two"},
-        {"audio": "disc 1/c.wav", "genres": "jazz;bebop|cool", "extra": {"a": 1}},
+        {"audio": "disc 1/c.wav", "genres": "jazz,bebop,cool", "extra": {"a": 1}},
     )
 )
 
@@ -195,9 +195,9 @@ def test_manifest_formats(tmp_path: Path, suffix: str, text: str, encoding: str)
     corpus = manifest.read(write_manifest(tmp_path / f"m{suffix}", text, encoding=encoding))
     assert not corpus.rejected
     first, second = corpus.tracks
-    assert (first.id, first.genres, first.title) == ("a", ("rock", "pop"), 'Hello, "world"')
+    assert (first.id, first.genres, first.title) == ("a.mp3", ("rock", "pop"), 'Hello, "world"')
     assert first.lyrics_text == "line one\nline two"
-    assert (second.id, second.genres) == ("disc 1__c", ("jazz", "bebop", "cool"))
+    assert (second.id, second.genres) == ("disc 1__c.wav", ("jazz", "bebop", "cool"))
     assert second.audio == tmp_path / "disc 1" / "c.wav"
     assert (second.lyrics_text, second.lyrics_file, second.title) == (None, None, None)
 
@@ -247,7 +247,7 @@ def test_manifest_bad_json_lines(tmp_path: Path) -> None:
         '{"audio": 5}',
     )
     corpus = manifest.read(write_manifest(tmp_path / "m.jsonl", "\n".join(lines)))
-    assert [track.id for track in corpus.tracks] == ["a"]
+    assert [track.id for track in corpus.tracks] == ["a.mp3"]
     assert [row.split()[0] for row in reasons(corpus)] == [f"m.jsonl:{line}" for line in (2, 3, 4, 5)]
     assert "not valid JSON" in corpus.rejected[0].reason
 
