@@ -162,7 +162,7 @@ def _required_text(row: dict[str, Any], name: str) -> str:
     text = _text(row.get(name))
     if text is None:
         raise _Unusable(f"{name} is not a text")
-    return "" if text.strip().lower() in _ABSENT else text
+    return "" if name != "id" and text.strip().lower() in _ABSENT else text
 
 
 def _optional_text(row: dict[str, Any], name: str, changed: Counter[str]) -> str | None:

@@ -25,6 +25,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from data_pipeline.prepare.genre_report import genre_lines
     from data_pipeline.prepare.options import PrepareOptions
     from data_pipeline.prepare.pipeline import prepare
     from data_pipeline.sources import read_corpus
@@ -50,6 +51,8 @@ def _run(options: argparse.Namespace) -> None:
     print(f"{splits} tracks with {len(report['genres'])} genres in {options.out}")
     if left_out := report["tracks_read"] - report["tracks_kept"]:
         print(f"{left_out} tracks were left out; {options.out}/quarantine.tsv says why")
+    for line in (*report["notes"], *genre_lines(report)):
+        print(line)
 
 
 def _beam(pipeline_options: str) -> Executor:
