@@ -164,7 +164,7 @@ class GenreCounts:
 
 
 def count_genres(label_lists: Iterable[Iterable[str]], aliases: Mapping[str, str] | None = None) -> GenreCounts:
-    """The genres under one name each: its most frequent spelling, or what ``aliases`` lead to.
+    """The genres under one name each: its most frequent spelling (of two, the shorter), or what ``aliases`` lead to.
 
     >>> found = count_genres([["R & B"], ["R&amp;B", "pop"], ["r&b"], ["nan"]])
     >>> dict(found.tracks), dict(found.spellings["r&b"])
@@ -177,7 +177,7 @@ def count_genres(label_lists: Iterable[Iterable[str]], aliases: Mapping[str, str
         written.setdefault(key(spelling), Counter())[spelling] += 1
     leads = _leads(written, {key(alias): key(name) for alias, name in aliases.items()})
     tracks = Counter(genre for spellings in lists for genre in {leads[key(spelling)] for spelling in spellings})
-    names = {genre: min(written[genre], key=lambda text: (-written[genre][text], text)) for genre in tracks}
+    names = {genre: min(written[genre], key=lambda text: (-written[genre][text], len(text), text)) for genre in tracks}
     spellings: dict[str, Counter[str]] = {name: Counter() for name in names.values()}
     for genre, counted in written.items():
         if leads[genre] in names:

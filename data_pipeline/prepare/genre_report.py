@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -49,5 +50,5 @@ def genre_lines(report: Mapping[str, Any]) -> list[str]:
     if len(pairs) > _SHOWN:
         lines.append(f"  ... {len(pairs) - _SHOWN} more pairs in near_duplicates of report.json")
     if aliases := report["suggested_aliases"]:
-        lines.append(f"to merge them: {shlex.quote(f'--config.data.aliases={dict(aliases)!r}')}")
+        lines.append(f"to merge them: --config.data.aliases={shlex.quote(json.dumps(aliases, ensure_ascii=False))}")
     return lines

@@ -64,6 +64,10 @@ _ESCAPE = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U(000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4})|(.))", re.DOTALL
 )
 _SHORT = {"n": "\n", "t": "\t", "r": "\r"}
+_QUOTES = {"double": '"', "single": "'"}
+_MAY_BE_WHOLE = re.compile(r"[\"'&/(]|\band\b", re.IGNORECASE)
+_SERIES = re.compile(r"[,，、،]\s*&")  # of a name such as "Blues, Roots, & Acoustic"
+_LAST_OF_A_SERIES = re.compile(r"^(?:&|and\b)\s*", re.IGNORECASE)
 
 
 class GenreColumn(NamedTuple):
@@ -123,14 +127,15 @@ def _found(texts: Iterable[str]) -> str:
     splits more cells that hold none of them."""
     counts: Counter[str] = Counter()
     for text in texts:
-        strong = [name for name in _STRONG if len(_fields(text, name)) > 1]
+        strong = [name for name in _STRONG if _splits(text, name)]
         counts.update(strong)
         if strong:
             continue
-        parts, sides = _fields(text, _COMMA), _fields(text, _SLASH)
-        if len(sides) > 1 and all(side.whole or len(_fields(side.name, _COMMA)) == 1 for side in sides):
+        if _splits(text, _SLASH) and not any(
+            _splits(side.name, _COMMA) for side in _fields(text, _SLASH) if not side.whole
+        ):
             counts[_SLASH] += 1
-        elif len(parts) > 1 and not any(part.name.startswith("&") for part in parts):  # "Blues, Roots, & Acoustic"
+        elif _splits(text, _COMMA) and not _SERIES.search(text):
             counts[_COMMA] += 1
     best = max(_STRONG, key=lambda name: counts[name])
     if counts[best] and counts[best] >= counts[_COMMA]:
@@ -144,52 +149,63 @@ def _otherwise(
     """The names that hold another separator: with their parts where all of these are genres of other cells, and those
     that stay whole."""
     others = [name for name in (*_STRONG, _COMMA) if name != found]
+    names = dict.fromkeys(field for parts in fields.values() for field in parts)
+    known = {key(field.name) for field in names if field.whole}
     split: dict[str, tuple[str, ...]] = {}
-    known = set()
-    for field in (field for parts in fields.values() for field in parts):
-        pieces = [field.name]
-        for other in () if field.whole else others:
-            pieces = [piece.name for part in pieces for piece in _fields(part, other)]
+    for name in (field.name for field in names if not field.whole):
+        pieces = [name]
+        for other in others:
+            if _end(other).search(name):
+                pieces = [piece.name for part in pieces for piece in _fields(part, other)]
         if len(pieces) > 1:
-            split[field.name] = tuple(piece for piece in pieces if piece)
+            split[name] = () if _SERIES.search(name) else tuple(piece for piece in pieces if piece)
         else:
-            known.add(key(field.name))
-    also = {name: parts for name, parts in split.items() if all(key(part) in known for part in parts)}
+            known.add(key(name))
+    also = {name: parts for name, parts in split.items() if parts and all(key(part) in known for part in parts)}
     return also, tuple(name for name in split if name not in also)
+
+
+def _splits(text: str, separator: str) -> bool:
+    return _end(separator).search(text) is not None and len(_fields(text, separator)) > 1
 
 
 def _fields(text: str, separator: str) -> list[_Field]:
     """The parts of a text; those in quotation marks, and names that are known to hold a separator, are whole."""
+    if not _MAY_BE_WHOLE.search(text):
+        return [_Field(name.strip(), False) for name in _end(separator).split(text)]
     fields: list[_Field] = []
     position, more = 0, True
     while more:
         match = _field(separator).match(text, position)
         assert match is not None
-        quoted = next((match[name].replace(sign * 2, sign) for name, sign in _QUOTES if match[name] is not None), None)
-        name = (match["known"] or match["bare"] or "") if quoted is None else quoted
-        if quoted is None and fields and separator == _COMMA:
-            name = re.sub(r"^(?:&|and\b)\s*", "", name, flags=re.IGNORECASE)  # of "rock, pop, & jazz"
-        fields.append(_Field(name.strip().strip("\0"), quoted is not None or match["known"] is not None))
+        name, whole = match["bare"], False
+        if name is None:
+            quoted = {sign: match[kind] for kind, sign in _QUOTES.items() if match[kind] is not None}
+            name, whole = match["known"], True
+            for sign, text_in_quotes in quoted.items():
+                name = text_in_quotes.replace(sign * 2, sign)
+        elif fields and separator == _COMMA:
+            name = _LAST_OF_A_SERIES.sub("", name)
+        fields.append(_Field(name.strip(), whole))
         position, more = match.end(), bool(match["end"])
     return fields
 
 
-_QUOTES = (("double", '"'), ("single", "'"))
+@functools.lru_cache(maxsize=64)
+def _end(separator: str) -> re.Pattern[str]:
+    """The pattern of what ends a field."""
+    if separator in _SEPARATORS or not separator:
+        return re.compile(_SEPARATORS.get(separator, "(?!)"))
+    sign = re.escape(separator.strip() or separator)
+    # " - " is not the hyphen of "post-rock".
+    return re.compile(rf"(?<=\s){sign}(?=\s)" if separator != separator.strip() != "" else sign)
 
 
 @functools.lru_cache(maxsize=64)
 def _field(separator: str) -> re.Pattern[str]:
-    """The pattern of a field and of what ends it."""
-    end = _SEPARATORS.get(separator)
-    if end is None:
-        end = re.escape(separator.strip() or separator) if separator else "(?!)"
-        if separator != separator.strip() != "":
-            end = rf"(?<=\s){end}(?=\s)"  # " - " is not the hyphen of "post-rock"
-    kinds = (
-        r'"(?P<double>(?:[^"]|"")*)"',
-        r"'(?P<single>(?:[^']|'')*)'",
-        f"(?P<known>{_WHOLE_PATTERN})",
-    )
+    """The pattern of a field and its end."""
+    end = _end(separator).pattern
+    kinds = r'"(?P<double>(?:[^"]|"")*)"', r"'(?P<single>(?:[^']|'')*)'", f"(?P<known>{_WHOLE_PATTERN})"
     return re.compile(
         rf"\s*(?:(?:{'|'.join(kinds)})\s*(?={end}|\Z)|(?P<bare>.*?))(?P<end>{end}|\Z)", re.DOTALL | re.IGNORECASE
     )

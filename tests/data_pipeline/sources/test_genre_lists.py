@@ -126,11 +126,17 @@ def test_what_is_no_text_is_refused(value):
 
 
 def test_a_column_with_bars_keeps_its_commas():
-    cells = ["Blues, Roots & Acoustic", "Rock|Pop", "Country", "Blues, Roots & Acoustic|Folk"]
+    cells = ["Blues, Roots, & Acoustic", "Rock|Pop", "Country", "Blues, Roots, & Acoustic|Folk"]
     column = read_column(cells)
     assert column.separator == "|"
     assert column.genres == [(cells[0],), ("Rock", "Pop"), ("Country",), (cells[0], "Folk")]
     assert column.whole == (cells[0],)
+
+
+def test_a_series_with_an_ampersand_is_no_list_of_the_genres_in_it():
+    cells = ["Blues, Roots, & Acoustic", "Rock|Blues", "Roots|Acoustic", "Acoustic"]
+    assert read_column(cells).genres[0] == (cells[0],)
+    assert read_column(cells[:1]).genres == [(cells[0],)]
 
 
 def test_one_odd_cell_does_not_turn_a_column_of_commas():
