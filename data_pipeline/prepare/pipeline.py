@@ -289,6 +289,6 @@ def _write_tracks(path: Path, chosen: Selection, tokens: Mapping[str, Sequence[n
     for name in SPLITS:
         for i, item in enumerate(chosen.members[name]):
             track = item.track
-            columns = (name, i, track.id, track.artist or "", track.title or "", str(track.audio))
-            rows.append((*columns, len(tokens[name][i])))
+            said = (" ".join((text or "").split()) for text in (track.artist, track.title))
+            rows.append((name, i, track.id, *said, str(track.audio), len(tokens[name][i])))
     write_tsv(path, ["split", "index", "id", "artist", "title", "audio", "tokens"], rows)

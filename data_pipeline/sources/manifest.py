@@ -68,10 +68,10 @@ def read(path: Path, genre_separator: str = "") -> Corpus:
                 raise _Unusable(row)
             id_ = _name(row) or id_
             track, identity = _track(row, next(genres), files, changed)
-            if track.id in tracks:
-                raise _Unusable(f"the id {track.id!r} is taken by an earlier row")
             if identity in audio_files:
                 raise _Unusable("an earlier row has the same audio file")
+            if track.id in tracks:
+                raise _Unusable(f"the id {track.id!r} is taken by an earlier row")
         except (_Unusable, PathError) as error:
             if table.undecoded is not None and str(error).startswith(_NO_FILE):
                 raise tables.not_utf8(path, table.undecoded) from None
