@@ -7,6 +7,8 @@ import dataclasses
 import html
 import io
 import os
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
 from data_pipeline.errors import InputError
@@ -53,7 +55,7 @@ def read(root: Path, genre_separator: str = "") -> Corpus:
     genres_of = dict(zip(genres.rows, column.genres, strict=True))
     for id_ in sorted(information.rows.keys() | genres.rows.keys()):
         names = genres_of.get(id_, genre_lists.NO_GENRES)
-        audio = f"{id_}.mp3"
+        audio = _named(f"{id_}.mp3", audio_names) or f"{id_}.mp3"
         reason = None
         if not safe_id(id_):
             reason = "the id cannot be a file name"
@@ -69,14 +71,14 @@ def read(root: Path, genre_separator: str = "") -> Corpus:
             rejected.append(Rejected(id_, str(root / "audios" / audio), str(reason)))
             continue
         language = languages.get(id_, {}).get("lang", "").strip() or None
-        has_lyrics = f"{id_}.txt" in lyrics_names and not is_instrumental(language)
+        words = None if is_instrumental(language) else _named(f"{id_}.txt", lyrics_names)
         row = information.rows[id_]
         tracks.append(
             Track(
                 id=id_,
                 audio=root / "audios" / audio,
                 genres=names,
-                lyrics_file=root / "lyrics" / f"{id_}.txt" if has_lyrics else None,
+                lyrics_file=root / "lyrics" / words if words else None,
                 artist=html.unescape(row["artist"]).strip() or None,
                 title=html.unescape(row["song"]).strip() or None,
                 language=language,
@@ -99,13 +101,20 @@ def _find_root(root: Path) -> Path:
     raise InputError(f"{root} {what} {INFORMATION}; give the folder in which Music4All was unpacked.")
 
 
-def _listing(folder: Path, *, required: bool) -> frozenset[str]:
+def _listing(folder: Path, *, required: bool) -> Mapping[str, str]:
+    """The names of the files in a folder, by themselves and by their normalised forms."""
     if not folder.is_dir():
         if required:
             raise InputError(f"{folder} is missing; Music4All keeps its MP3 files there.")
-        return frozenset()
+        return {}
     with os.scandir(folder) as entries:
-        return frozenset(entry.name for entry in entries if entry.is_file())
+        names = sorted(entry.name for entry in entries if entry.is_file())
+    return {unicodedata.normalize("NFC", name): name for name in names} | {name: name for name in names}
+
+
+def _named(name: str, names: Mapping[str, str]) -> str | None:
+    """The file that is called ``name``, in whatever Unicode form."""
+    return names.get(name) or names.get(unicodedata.normalize("NFC", name))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,21 @@ def test_music4all_without_languages(tmp_path: Path) -> None:
     assert {track.language for track in music4all.read(root).tracks} == {None}
 
 
+@pytest.mark.parametrize(("on_disk", "in_tables"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_music4all_in_another_unicode_form(tmp_path: Path, on_disk: str, in_tables: str) -> None:
+    root = write_music4all(tmp_path / "m")
+    for folder, name in (("audios", "canção.mp3"), ("lyrics", "canção.txt")):
+        (root / folder / unicodedata.normalize(on_disk, name)).write_text("x")
+    id_ = unicodedata.normalize(in_tables, "canção")
+    append(root / "id_information.csv", f"{id_}\tSomebody\tSong\tX")
+    append(root / "id_genres.csv", f"{id_}\trock")
+    track = music4all.read(root).tracks[-1]
+    assert track.id == id_
+    assert track.audio.is_file()
+    assert track.lyrics_file is not None
+    assert track.lyrics_file.is_file()
+
+
 def test_music4all_rejects_rows(tmp_path: Path) -> None:
     root = write_music4all(tmp_path / "m")
     for id_, genres in (("../../etc", "rock"), ("noaudio", "rock"), ("nogenres", " ,"), ("notable", None)):
@@ -146,6 +162,7 @@ def test_music4all_rejects_rows(tmp_path: Path) -> None:
         ("id_genres.csv", b"id,genres\nx,rock\n", "no column"),
         ("id_information.csv", "id\tartist\tsong\n".encode("utf-16"), "UTF-8"),
         ("id_information.csv", b"", "no column"),
+        ("id_genres.csv", b"id\tgenres\tgenres\nx\trock\tpop\n", "has 2 columns 'genres'"),
         ("id_genres.csv", b"id\tgenres\nx\t" + b"r" * 200_000, "not a TAB-separated table"),
     ],
 )
