@@ -37,6 +37,8 @@ def genre_report(tracks: Sequence[Track], wanted: DataConfig) -> dict[str, Any]:
 
 def genre_lines(report: Mapping[str, Any]) -> list[str]:
     """The same in a few lines for a terminal."""
+    if not report["vocabulary"]:
+        return []
     named = [f"{entry['genre']} ({entry['tracks']})" for entry in report["vocabulary"]]
     left = len(named) - 2 * _SHOWN
     shown = named if left <= 1 else [*named[:_SHOWN], f"... {left} more ...", *named[-_SHOWN:]]
@@ -48,7 +50,7 @@ def genre_lines(report: Mapping[str, Any]) -> list[str]:
         sides = (f"{name} ({tracks})" for name, tracks in zip(pair["genres"], pair["tracks"], strict=True))
         lines.append(f"  {' and '.join(sides)}: {pair['why']}")
     if len(pairs) > _SHOWN:
-        lines.append(f"  ... {len(pairs) - _SHOWN} more pairs in near_duplicates of report.json")
+        lines.append(f"  ... {len(pairs) - _SHOWN} more pairs; near_duplicates in the JSON has them")
     if aliases := report["suggested_aliases"]:
         lines.append(f"to merge them: --config.data.aliases={shlex.quote(json.dumps(aliases, ensure_ascii=False))}")
     return lines
