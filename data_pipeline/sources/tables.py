@@ -172,7 +172,7 @@ def _text_rows(path: Path, text: str, wanted: Wanted) -> tuple[list[Row], Mappin
         own = told[1] if told else "\t" if path.suffix.lower() == ".tsv" else ","
         dialect = _dialect(lines[offset:], own, wanted)
         reader = dialect.reader(itertools.islice(lines, offset, None))
-        header = next(reader, [])
+        header: list[str] = next(reader, [])
         columns = _checked(path, header, wanted)
         names = [_column(name) for name in header]
         while (start := offset + reader.line_num) < len(lines):
@@ -201,7 +201,7 @@ def _text_rows(path: Path, text: str, wanted: Wanted) -> tuple[list[Row], Mappin
 
 def _dialect(lines: Sequence[str], own: str, wanted: Wanted) -> _Dialect:
     """The delimiter under which the header has what is required; else the one that gives the most columns."""
-    headers = {}
+    headers = dict[str, list[str]]()
     for delimiter in dict.fromkeys((own, ",", ";", "\t", "|")):
         headers[delimiter] = next(csv.reader(lines, delimiter=delimiter), [])
         if set(wanted.required) <= {_column(name) for name in headers[delimiter]}:
