@@ -17,6 +17,7 @@ from data_pipeline.prepare.decode import Outcome, decode_apart
 from data_pipeline.prepare.genre_report import genre_lines, genre_report
 from data_pipeline.prepare.options import PrepareOptions
 from data_pipeline.schema import Corpus, Rejected, Track
+from data_pipeline.storage.files import escaped
 
 SAMPLE = 24
 """Files that are decoded."""
@@ -103,7 +104,7 @@ def lines(findings: Mapping[str, Any]) -> list[str]:
         said += _reason_lines(tried["left_out"])
     if copies := findings["copies"]:
         said.append(f"{sum(map(len, copies)) - len(copies)} files are copies of others, byte by byte:")
-        said += [f"  {' = '.join(group[:_EXAMPLES])}" for group in copies[:_EXAMPLES]]
+        said += [f"  {' = '.join(map(escaped, group[:_EXAMPLES]))}" for group in copies[:_EXAMPLES]]
     lyrics = findings["lyrics"]
     said.append(
         f"lyrics: {lyrics['files']} files, {lyrics['texts']} texts; languages: {_listed(findings['languages'])}"
@@ -196,7 +197,7 @@ def _reasons(rows: Iterable[Rejected]) -> list[dict[str, Any]]:
 
 
 def _reason_lines(reasons: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [f"  {entry['tracks']}: {entry['reason']} ({', '.join(entry['files'])})" for entry in reasons]
+    return [f"  {entry['tracks']}: {entry['reason']} ({', '.join(map(escaped, entry['files']))})" for entry in reasons]
 
 
 def _counted(values: Iterable[str]) -> dict[str, int]:

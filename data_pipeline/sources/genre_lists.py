@@ -59,6 +59,7 @@ _CALL = re.compile(
     r"(?:(?:np|numpy|pd)\.)?(?:array|list|tuple|set|frozenset|Index)\s*\((.*?)(?:,\s*(?:dtype|name|shape)\s*=.*)?\)",
     re.DOTALL,
 )
+_QUOTED_LIST = re.compile(r"""(["'])\[.*\]\1""", re.DOTALL)
 _OPENED = re.compile(r"""[\[({]\s*['"]""")
 _ESCAPE = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U(000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4})|(.))", re.DOTALL
@@ -66,8 +67,8 @@ _ESCAPE = re.compile(
 _SHORT = {"n": "\n", "t": "\t", "r": "\r"}
 _QUOTES = {"double": '"', "single": "'"}
 _MAY_BE_WHOLE = re.compile(r"[\"'&/(]|\band\b", re.IGNORECASE)
-_SERIES = re.compile(r"[,，、،]\s*&")  # of a name such as "Blues, Roots, & Acoustic"
-_LAST_OF_A_SERIES = re.compile(r"^(?:&|and\b)\s*", re.IGNORECASE)
+_LEADING = {_COMMA: re.compile(r"^(?:&|and\b)\s*", re.IGNORECASE), "\n": re.compile(r"^[-*•]\s+")}
+"""What parts begin with that is none of the name: of "rock, pop, & jazz", and of a list with a bullet a line."""
 
 
 class GenreColumn(NamedTuple):
@@ -109,7 +110,7 @@ def read_column(cells: Sequence[Any], separator: str = "") -> GenreColumn:
     read = [_cell(value) for value in cells]
     texts = dict.fromkeys(cell.text for cell in read if cell.text)
     found = separator or _found(texts)
-    fields = {text: _fields(text, found) for text in texts}
+    fields = {text: _without_leading(_fields(text, found), found) for text in texts}
     also, whole = ({}, ()) if separator else _otherwise(fields, found)
     genres, missing = list[tuple[str, ...] | str](), 0
     for cell in read:
@@ -119,6 +120,8 @@ def read_column(cells: Sequence[Any], separator: str = "") -> GenreColumn:
         named = dict.fromkeys(name for name in names if not is_missing(name))
         missing += sum(bool(name) for name in names) - sum(name in named for name in names)
         genres.append(cell.reason or tuple(named) or NO_GENRES)
+    listed = dict.fromkeys(name for cell in read for name in cell.listed)
+    whole += tuple(name for name in listed if any(_splits(name, sign) for sign in "|;"))
     return GenreColumn(genres, found, missing, tuple(also), whole)
 
 
@@ -135,7 +138,7 @@ def _found(texts: Iterable[str]) -> str:
             _splits(side.name, _COMMA) for side in _fields(text, _SLASH) if not side.whole
         ):
             counts[_SLASH] += 1
-        elif _splits(text, _COMMA) and not _SERIES.search(text):
+        elif _splits(text, _COMMA) and not _is_series(_fields(text, _COMMA)):
             counts[_COMMA] += 1
     best = max(_STRONG, key=lambda name: counts[name])
     if counts[best] and counts[best] >= counts[_COMMA]:
@@ -153,12 +156,12 @@ def _otherwise(
     known = {key(field.name) for field in names if field.whole}
     split: dict[str, tuple[str, ...]] = {}
     for name in (field.name for field in names if not field.whole):
-        pieces = [name]
+        pieces = [_Field(name, False)]
         for other in others:
             if _end(other).search(name):
-                pieces = [piece.name for part in pieces for piece in _fields(part, other)]
+                pieces = [piece for part in pieces for piece in ([part] if part.whole else _fields(part.name, other))]
         if len(pieces) > 1:
-            split[name] = () if _SERIES.search(name) else tuple(piece for piece in pieces if piece)
+            split[name] = () if _is_series(pieces) else tuple(piece.name for piece in pieces if piece.name)
         else:
             known.add(key(name))
     also = {name: parts for name, parts in split.items() if parts and all(key(part) in known for part in parts)}
@@ -167,6 +170,22 @@ def _otherwise(
 
 def _splits(text: str, separator: str) -> bool:
     return _end(separator).search(text) is not None and len(_fields(text, separator)) > 1
+
+
+def _is_series(fields: Sequence[_Field]) -> bool:
+    """Whether they are a name such as "Blues, Roots, & Acoustic"."""
+    return any(field.name.startswith("&") and not field.whole for field in fields)
+
+
+def _without_leading(fields: Sequence[_Field], separator: str) -> list[_Field]:
+    sign = _LEADING.get(separator)
+    if sign is None or len(fields) == 1:
+        return list(fields)
+    first = separator == _COMMA  # nothing stands before the first of a series
+    return [
+        field if field.whole or (first and i == 0) else _Field(sign.sub("", field.name), False)
+        for i, field in enumerate(fields)
+    ]
 
 
 def _fields(text: str, separator: str) -> list[_Field]:
@@ -184,8 +203,6 @@ def _fields(text: str, separator: str) -> list[_Field]:
             name, whole = match["known"], True
             for sign, text_in_quotes in quoted.items():
                 name = text_in_quotes.replace(sign * 2, sign)
-        elif fields and separator == _COMMA:
-            name = _LAST_OF_A_SERIES.sub("", name)
         fields.append(_Field(name.strip(), whole))
         position, more = match.end(), bool(match["end"])
     return fields
@@ -221,7 +238,7 @@ def _cell(value: Any) -> _Cell:
     if len(value) > _LONGEST:
         return _Cell(reason="genres are longer than 16 384 characters")
     text = resolve_entities(value).strip()
-    items = _notation(text)
+    items = _notation(text[1:-1] if _QUOTED_LIST.fullmatch(text) else text)
     return _Cell(text) if items is None else _listed(items)
 
 

@@ -87,7 +87,12 @@ def write_tsv(path: Path, header: list[str], rows: Sequence[Sequence[Any]]) -> N
     """
     with written_whole(path) as file:
         for row in (header, *rows):
-            file.write(("\t".join(_SPECIAL.sub(_escaped, str(cell)) for cell in row) + "\n").encode())
+            file.write(("\t".join(escaped(str(cell)) for cell in row) + "\n").encode())
+
+
+def escaped(text: str) -> str:
+    """A name in one line of printable text, as :func:`write_tsv` writes it."""
+    return _SPECIAL.sub(_escape, text)
 
 
 def read_tsv(path: Path, errors: str = "strict") -> Iterator[list[str]]:
@@ -99,7 +104,7 @@ def read_tsv(path: Path, errors: str = "strict") -> Iterator[list[str]]:
     """
     with path.open(encoding="utf-8", errors=errors, newline="\n") as file:
         for line in file:
-            yield [_ESCAPES.sub(_unescaped, cell) for cell in line.removesuffix("\n").split("\t")]
+            yield [_ESCAPES.sub(_unescape, cell) for cell in line.removesuffix("\n").split("\t")]
 
 
 _SPECIAL = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -108,7 +113,7 @@ _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\"}
 _LONG = {short[1]: sign for sign, short in _SHORT.items()}
 
 
-def _escaped(match: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     sign = match[0]
     if sign in _SHORT:
         return _SHORT[sign]
@@ -116,7 +121,7 @@ def _escaped(match: re.Match[str]) -> str:
     return "?" if half_a_pair else "".join(f"\\x{byte:02x}" for byte in sign.encode("utf-8", "surrogateescape"))
 
 
-def _unescaped(match: re.Match[str]) -> str:
+def _unescape(match: re.Match[str]) -> str:
     if match[2]:
         return _LONG[match[2]]
     return bytes.fromhex(match[1].replace("\\x", "")).decode("utf-8", "surrogateescape")

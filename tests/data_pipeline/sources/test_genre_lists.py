@@ -106,6 +106,7 @@ CELLS = {
     "rock, pop, & jazz, rock": ("rock", "pop", "jazz"),
     "rock,": ("rock",),
     "Hip-Hop/Rap": ("Hip-Hop/Rap",),
+    "\"['rock', 'pop']\"": ("rock", "pop"),
 }
 
 
@@ -131,6 +132,23 @@ def test_a_column_with_bars_keeps_its_commas():
     assert column.separator == "|"
     assert column.genres == [(cells[0],), ("Rock", "Pop"), ("Country",), (cells[0], "Folk")]
     assert column.whole == (cells[0],)
+
+
+def test_a_known_name_among_others_hides_no_comma():
+    column = read_column(["Folk, World, & Country", "Country", "Folk, World, & Country, Rock"])
+    assert column.genres == [("Folk, World, & Country",), ("Country",), ("Folk, World, & Country", "Rock")]
+    column = read_column(["Folk, World, & Country;Rock", "Folk, World, & Country, Rock", "Pop;Rock"])
+    assert column.genres[1] == ("Folk, World, & Country", "Rock")
+
+
+def test_a_list_of_lines_with_bullets():
+    assert read_column(["- rock\n- post-rock", "pop\n* rock"]).genres == [("rock", "post-rock"), ("pop", "rock")]
+
+
+def test_an_item_of_a_list_that_holds_a_separator_is_told():
+    column = read_column([["rock;pop"], ["jazz", "Blues, Roots & Acoustic"]])
+    assert column.genres == [("rock;pop",), ("jazz", "Blues, Roots & Acoustic")]
+    assert column.whole == ("rock;pop",)
 
 
 def test_a_series_with_an_ampersand_is_no_list_of_the_genres_in_it():
