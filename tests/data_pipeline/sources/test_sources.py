@@ -57,7 +57,7 @@ def generated_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["music4all", "manifest", "generated"])
+@pytest.fixture(params=["music4all", "manifest", "semicolons", "array", "generated"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if request.param == "generated":
         return request.getfixturevalue("generated_folder")
@@ -65,6 +65,12 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         root = write_music4all(tmp_path / "corpus")
         append(root / "id_genres.csv", "nobody\trock")
         return root
+    if request.param == "semicolons":
+        text = "Audio ;GENRES;lyrics\r\nb.flac;['rock', nan];la\r\n a.mp3;R&amp;B, pop;\r\nmissing.mp3;pop;\r\n"
+        return write_manifest(tmp_path / "m.csv", text, encoding="utf-16")
+    if request.param == "array":
+        rows = [{"audio": "b.flac", "genres": ["rock", None]}, {"audio": "./a.mp3", "genres": "R & B|pop"}, 5]
+        return write_manifest(tmp_path / "m.json", json.dumps(rows))
     text = 'audio,genres,lyrics\nb.flac,rock,la la\na.mp3,"pop,rock",\nmissing.mp3,pop,\n'
     return write_manifest(tmp_path / "m.csv", text)
 
