@@ -85,6 +85,23 @@ class GenreColumn(NamedTuple):
     also: tuple[str, ...]
     whole: tuple[str, ...]
 
+    def changes(self) -> dict[str, int]:
+        """What was not taken as it is written, counted."""
+        counts = {
+            "genres that only say that there is none": self.missing,
+            "cells of genres that were split at another separator": len(self.also),
+        }
+        return {what: count for what, count in counts.items() if count}
+
+    def notes(self) -> list[str]:
+        """Sentences about what may be meant otherwise."""
+        if not self.whole:
+            return []
+        count, one = len(self.whole), len(self.whole) == 1
+        hold = "genre holds a separator and stays" if one else "genres hold a separator and stay"
+        column = f"this column's is {self.separator!r}" if self.separator else "this column has none"
+        return [f"{count} {hold} whole, such as {self.whole[0]!r:.80}: {column}; data.genre_separator says otherwise."]
+
 
 class _Cell(NamedTuple):
     """A text that is to be split, or a list's items, or the reason why there is neither."""
@@ -120,8 +137,9 @@ def read_column(cells: Sequence[Any], separator: str = "") -> GenreColumn:
         named = dict.fromkeys(name for name in names if not is_missing(name))
         missing += sum(bool(name) for name in names) - sum(name in named for name in names)
         genres.append(cell.reason or tuple(named) or NO_GENRES)
-    listed = dict.fromkeys(name for cell in read for name in cell.listed)
-    whole += tuple(name for name in listed if any(_splits(name, sign) for sign in "|;"))
+    said = [name for cell in read for name in cell.listed]  # to be whole, by a list or by the given separator
+    said += [field.name for parts in fields.values() for field in parts if separator and not field.whole]
+    whole += tuple(name for name in dict.fromkeys(said) if any(_splits(name, sign) for sign in "|;"))
     return GenreColumn(genres, found, missing, tuple(also), whole)
 
 

@@ -56,7 +56,7 @@ def read(path: Path, genre_separator: str = "") -> Corpus:
     column = genre_lists.read_column(cells, genre_separator)
     genres = iter(column.genres)
     files = Files(path.parent)
-    changed = Counter(_changes(column))
+    changed = Counter(column.changes())
     tracks: dict[str, Track] = {}
     audio_files: set[Hashable] = set()
     rejected = []
@@ -79,8 +79,7 @@ def read(path: Path, genre_separator: str = "") -> Corpus:
         else:
             tracks[track.id] = track
             audio_files.add(identity)
-    notes = (*tables.unread(table, COLUMNS), *_notes(column))
-    changed = +changed
+    notes = (*tables.unread(table, COLUMNS), *column.notes())
     return Corpus(tuple(tracks[id_] for id_ in sorted(tracks)), tuple(rejected), "a manifest", dict(changed), notes)
 
 
@@ -89,25 +88,6 @@ class _Unusable(InputError):
 
 
 _NO_FILE = ("no audio file", "no lyrics file")
-
-
-def _changes(column: genre_lists.GenreColumn) -> dict[str, int]:
-    return {
-        "genres that only say that there is none": column.missing,
-        "cells of genres that were split at another separator": len(column.also),
-    }
-
-
-def _notes(column: genre_lists.GenreColumn) -> list[str]:
-    if not column.whole:
-        return []
-    one = len(column.whole) == 1
-    return [
-        f"{len(column.whole)} {'genre holds' if one else 'genres hold'} a comma or another separator and "
-        f"{'stays' if one else 'stay'} whole, such as {column.whole[0]!r:.80}: "
-        + (f"{column.separator!r} separates this column" if column.separator else "nothing else separates")
-        + "; data.genre_separator says otherwise."
-    ]
 
 
 def _name(row: dict[str, Any]) -> str:

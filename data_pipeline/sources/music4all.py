@@ -86,8 +86,7 @@ def read(root: Path, genre_separator: str = "") -> Corpus:
         )
     generated = (root / GENERATED).is_file()
     source = "a generated corpus" if generated else "a corpus in Music4All's layout"
-    changed = {"genres that only say that there is none": column.missing} if column.missing else {}
-    return Corpus(tuple(tracks), tuple(rejected), source, changed)
+    return Corpus(tuple(tracks), tuple(rejected), source, column.changes(), tuple(column.notes()))
 
 
 def _find_root(root: Path) -> Path:

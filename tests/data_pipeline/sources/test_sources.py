@@ -119,6 +119,17 @@ def test_music4all_without_languages(tmp_path: Path) -> None:
     assert {track.language for track in music4all.read(root).tracks} == {None}
 
 
+def test_music4all_with_another_separator_is_told(tmp_path: Path) -> None:
+    root = write_music4all(tmp_path / "m")
+    (root / "id_genres.csv").write_text(f"id\tgenres\n{ID_A}\tR&amp;B;['folk']\n{ID_B}\tpop;nan\n{ID_C}\t['rock']\n")
+    corpus = music4all.read(root)
+    assert [track.genres for track in corpus.tracks] == [("R&B;['folk']",), ("pop;nan",), ("rock",)]
+    assert "this column's is ','; data.genre_separator says otherwise" in corpus.notes[0]
+    corpus = music4all.read(root, ";")
+    assert [track.genres for track in corpus.tracks] == [("R&B", "['folk']"), ("pop",), ("rock",)]
+    assert (corpus.notes, corpus.changed) == ((), {"genres that only say that there is none": 1})
+
+
 @pytest.mark.parametrize(("on_disk", "in_tables"), [("NFC", "NFD"), ("NFD", "NFC")])
 def test_music4all_in_another_unicode_form(tmp_path: Path, on_disk: str, in_tables: str) -> None:
     root = write_music4all(tmp_path / "m")

@@ -180,5 +180,5 @@ def test_columns_that_are_not_read_are_told(tmp_path):
 def test_genres_that_hold_another_separator_are_told(tmp_path):
     corpus = read(tmp_path, "m.csv", 'audio,genres\na.mp3,rock|pop\nb.mp3,"soul, polka"\n')
     (note,) = corpus.notes
-    assert "1 genre holds a comma or another separator and stays whole, such as 'soul, polka': '|' separates" in note
+    assert "1 genre holds a separator and stays whole, such as 'soul, polka': this column's is '|'" in note
     assert manifest.read(tmp_path / "m.csv", "|").notes == ()
