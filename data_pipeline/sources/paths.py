@@ -58,9 +58,8 @@ class Files:
 
     def _on_disk(self, path: str) -> str | None:
         """The path with each part in the spelling of the disk; None where there is none."""
-        drive, root, rest = os.path.splitroot(path) if hasattr(os.path, "splitroot") else ("", os.sep, path.lstrip("/"))
-        found = drive + root
-        for part in rest.split(os.sep):
+        found = Path(path).anchor
+        for part in Path(path).parts[1:]:
             exact = os.path.join(found, part)
             if not os.path.lexists(exact):
                 names = self._listing(found).get(_comparable(part), [])
