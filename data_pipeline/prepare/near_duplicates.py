@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 _AND = re.compile(r"\s*(?:&|\+)\s*|(?<=\w)(?:\s*'n'?\s*|\s+n'\s*)(?=\w)|\s+(?:and|und|y|e|et|n)\s+")
-_SHORTEST_TYPO = 5
-"""Letters of words in which one of them may be a mistake: punk and funk, bass and brass are none."""
+_SHORTEST_TYPO = 4
+"""Letters of a word in which one of them may be a mistake."""
+_SHORTEST_SUGGESTED = 5
+"""Letters of a name that is suggested to be one: bass and brass are asked about, and no more."""
 _RARER = 3
 """How much rarer a spelling must be for it to be suggested as a mistake."""
 
@@ -52,7 +54,8 @@ def suggested_aliases(pairs: Iterable[NearDuplicate]) -> dict[str, str]:
     """
     aliases: dict[str, str] = {}
     for (name, other), (often, rarely), why in pairs:
-        if other not in aliases and (why != "one letter apart" or rarely * _RARER <= often):
+        sure = min(len(name), len(other)) >= _SHORTEST_SUGGESTED and rarely * _RARER <= often
+        if other not in aliases and (sure or why != "one letter apart"):
             aliases[other] = aliases.get(name, name)
     return aliases
 
