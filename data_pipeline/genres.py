@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,23 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.errors import InputError
+from data_pipeline.genre_names import is_missing, key, normalise, spaced
 from data_pipeline.storage.json_file import read_json, write_json
 
 _FORMAT = 1
-
-
-def normalise(genre: str) -> str:
-    """A genre's comparable spelling: HTML entities resolved, lower case, single spaces.
-
-    >>> normalise(" Drum &amp;  Bass")
-    'drum & bass'
-    """
-    return " ".join(html.unescape(genre).lower().split())
-
-
-def spaced(genre: str) -> str:
-    """The spelling of Music4All-Onion, which writes "-" and "&" as a space: ``r&b`` -> ``r b``."""
-    return " ".join(normalise(genre).replace("-", " ").replace("&", " ").split())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,8 +36,8 @@ class GenreVocabulary:
         lookup: dict[str, int] = {}
         for name, i in index.items():
             lookup.setdefault(spaced(name), i)
-        lookup |= {alias: index[name] for alias, name in self.aliases.items()}
-        object.__setattr__(self, "_lookup", lookup | index)
+        lookup |= {key(alias): index[name] for alias, name in self.aliases.items()}
+        object.__setattr__(self, "_lookup", lookup | {key(name): i for name, i in index.items()})
 
     @property
     def size(self) -> int:
@@ -68,7 +54,7 @@ class GenreVocabulary:
         labels = np.zeros(self.size, np.uint8)
         lookup: dict[str, int] = self._lookup  # type: ignore[attr-defined]
         for genre in genres:
-            index = lookup.get(normalise(genre))
+            index = lookup.get(key(genre))
             if index is not None:
                 labels[index] = 1
         return labels
@@ -148,30 +134,76 @@ def make_vocabulary(
     >>> vocabulary.encode(["Pop", "polka"]).tolist()
     [0, 0, 1]
     """
-    explicit = {normalise(alias): normalise(name) for alias, name in (aliases or {}).items()}
-    seen = {normalise(genre) for genres in label_lists for genre in genres} - {""}
-    seen = {explicit.get(genre, genre) for genre in seen}
-    # "r b" means "r&b" where the corpus (or an alias) knows the punctuated spelling.
-    rules = {spaced(name): name for name in sorted(seen) if spaced(name) != name}
-    rules = {alias: name for alias, name in rules.items() if alias}
-    merged = rules | {alias: rules.get(name, name) for alias, name in explicit.items()}
-    counts: Counter[str] = Counter()
-    for genres in label_lists:
-        spellings = {normalise(genre) for genre in genres} - {""}
-        counts.update({merged.get(genre, genre) for genre in spellings})
-    frequent = [name for name, count in counts.items() if count >= max(1, min_tracks)]
-    frequent.sort(key=lambda name: (-counts[name], name))
+    found = count_genres(label_lists, aliases)
+    frequent = [name for name, count in found.tracks.items() if count >= max(1, min_tracks)]
     if max_genres > 0:
         frequent = frequent[:max_genres]
     if not frequent:
-        most = max(counts.values(), default=0)
+        most = max(found.tracks.values(), default=0)
         raise InputError(
             f"No genre has at least {min_tracks} tracks (the most frequent one has {most}); lower the minimum."
         )
-    used = {alias: name for alias, name in merged.items() if name in set(frequent) and alias not in set(frequent)}
+    kept = set(frequent)
+    used = {alias: name for alias, name in found.aliases.items() if name in kept}
     size = len(frequent)
     empty = GenreVocabulary(tuple(frequent), used, np.zeros(size, np.int64), np.zeros((size, size), np.int64), 0)
     return empty.with_statistics(label_lists)
+
+
+@dataclasses.dataclass(frozen=True)
+class GenreCounts:
+    """All genres of a corpus.
+
+    ``tracks``: on how many tracks each is, in descending order, then by name. ``spellings``: how it is written there,
+    and on how many tracks so. ``aliases``: keys of spellings that are not its own, by which it is known too.
+    """
+
+    tracks: Mapping[str, int]
+    spellings: Mapping[str, Mapping[str, int]]
+    aliases: Mapping[str, str]
+
+
+def count_genres(label_lists: Iterable[Iterable[str]], aliases: Mapping[str, str] | None = None) -> GenreCounts:
+    """The genres under one name each: its most frequent spelling (of two, the shorter), or what ``aliases`` lead to.
+
+    >>> found = count_genres([["R & B"], ["R&amp;B", "pop"], ["r&b"], ["nan"]])
+    >>> dict(found.tracks), dict(found.spellings["r&b"])
+    ({'r&b': 3, 'pop': 1}, {'r&b': 2, 'r & b': 1})
+    """
+    lists = [{normalise(genre) for genre in genres if not is_missing(genre)} for genres in label_lists]
+    aliases = {normalise(alias): normalise(name) for alias, name in (aliases or {}).items()}
+    written: dict[str, Counter[str]] = {key(name): Counter({name: 0}) for name in aliases.values()}
+    for spelling in (spelling for spellings in lists for spelling in spellings):
+        written.setdefault(key(spelling), Counter())[spelling] += 1
+    leads = _leads(written, {key(alias): key(name) for alias, name in aliases.items()})
+    tracks = Counter(genre for spellings in lists for genre in {leads[key(spelling)] for spelling in spellings})
+    names = {genre: min(written[genre], key=lambda text: (-written[genre][text], len(text), text)) for genre in tracks}
+    spellings: dict[str, Counter[str]] = {name: Counter() for name in names.values()}
+    for genre, counted in written.items():
+        if leads[genre] in names:
+            spellings[names[leads[genre]]] += counted
+    return GenreCounts(
+        {names[genre]: tracks[genre] for genre in sorted(tracks, key=lambda genre: (-tracks[genre], names[genre]))},
+        {name: dict(of.most_common()) for name, of in spellings.items()},
+        {genre: names[lead] for genre, lead in leads.items() if genre != lead and lead in names},
+    )
+
+
+def _leads(written: Mapping[str, Counter[str]], aliases: Mapping[str, str]) -> dict[str, str]:
+    """The key of the genre that each key stands for: by the aliases, and "r b" for "r&b" where that is written too."""
+
+    def followed(genre: str) -> str:
+        passed = {genre}
+        while (genre := aliases.get(genre, genre)) not in passed:
+            passed.add(genre)
+        return genre
+
+    leads = {genre: followed(genre) for genre in (*written, *aliases)}
+    punctuated: dict[str, str] = {}
+    for genre in sorted(set(leads.values()), key=lambda genre: (-written[genre].total(), genre)):
+        if spaced(genre) != genre:
+            punctuated.setdefault(spaced(genre), genre)
+    return punctuated | {genre: punctuated.get(lead, lead) for genre, lead in leads.items()}
 
 
 def _checked(content: dict) -> GenreVocabulary:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -78,14 +79,21 @@ class Corpus:
     """What a source found: usable rows in a stable order, and the rows that it had to leave out.
 
     ``source`` names the kind of corpus, for reports; whoever reads figures must know when nobody made the music.
+    ``changed`` counts what was not taken as it is written, by kind; ``notes`` are sentences about what may be meant
+    otherwise.
     """
 
     tracks: tuple[Track, ...]
     rejected: tuple[Rejected, ...] = ()
     source: str = ""
+    changed: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def safe_id(text: str) -> bool:
-    """Whether ``text`` can be a track's id: printable, no longer than a path, and as a file name inside its folder."""
-    named = text not in (".", "..") and not set(text) & {"/", "\\", os.sep}
-    return named and text.isprintable() and 0 < len(text.encode()) <= _LONGEST_ID
+    """Whether ``text`` can be a track's id: no longer than a path, and as a file name inside its folder."""
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return text not in (".", "..") and not set(text) & {"/", "\\", "\0", os.sep} and 0 < length <= _LONGEST_ID

@@ -37,7 +37,7 @@ PLAIN = ["audio.input=spectrogram", "audio.sample_rate=22050", "lyrics.input=tok
 def prepared(source: Path, out: Path, config: Config) -> PreparedData:
     """The data set of these settings, made where it is not there."""
     prepare(
-        read_corpus(source),
+        read_corpus(source, config.data.genre_separator),
         out,
         PrepareOptions(config.data, config.audio, config.lyrics),
         encode=build.lyrics_encoder(config) if config.lyrics.input == "features" else None,

@@ -89,6 +89,7 @@ PRINTS = {
 ON_A_GPU = ("python scripts/measure_first_block.py --out measured",)
 # What other tests run as commands, small: with a browser, a hub, other processes, Beam, PyTorch, the TPU's compiler.
 ELSEWHERE = {
+    "check": "tests/mgc_jax/cli/test_check.py",
     "benchmark": "tests/mgc_jax/benchmark/test_benchmark.py",
     "compile": "tests/mgc_jax/benchmark/test_topology.py",
     "prepare --beam": "tests/data_pipeline/prepare/test_beam.py",

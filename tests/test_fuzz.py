@@ -113,6 +113,9 @@ TEXTS = st.one_of(
             ),
             *(
                 "__import__('os').abort()",
+                "['rock', 'po",
+                "['rock' 'pop'] | R&amp;amp;B;",
+                "file:///a%00%E9",
                 "${HOME}",
                 "<script>",
                 "=1+1",
@@ -233,6 +236,7 @@ JSONL = {"audio": "audios/one.mp3", "genres": ["rock"], "id": "one", "lyrics_fil
         ("csv", lines(CSV, 8, ",")),
         ("tsv", lines(CSV.replace(",", "\t"), 8, "\t")),
         ("jsonl", st.lists(json_files(JSONL), min_size=1, max_size=3).map(b"\n".join)),
+        ("json", json_files([JSONL, JSONL | {"audio": "audios/two.mp3", "genres": "['rock', nan]", "id": 5}])),
     ],
 )
 @fuzz(120)

@@ -126,9 +126,7 @@ def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: boo
     the latter marks it as done."""
     sounds: list[np.ndarray] = []
     outcomes = []
-    decoded = (
-        _decode_apart(chunk.tracks, options) if apart else (decode_track(track, options) for track in chunk.tracks)
-    )
+    decoded = decode_apart(chunk.tracks, options) if apart else (decode_track(track, options) for track in chunk.tracks)
     for outcome, sound in decoded:
         if sound is not None:
             outcome = dataclasses.replace(outcome, row=len(sounds))
@@ -145,7 +143,7 @@ def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: boo
         text.writelines(json.dumps(dataclasses.asdict(outcome)) + "\n" for outcome in outcomes)
 
 
-def _decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[tuple[Outcome, np.ndarray | None]]:
+def decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[tuple[Outcome, np.ndarray | None]]:
     """Decodes one track at a time in another process, so that a process that ends names its track."""
     rest = list(tracks)
     while rest:

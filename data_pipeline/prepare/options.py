@@ -29,6 +29,8 @@ class DataConfig:
     """Genres with fewer tracks leave the vocabulary."""
     max_genres: Annotated[int, {"ge": 0}] = 0
     """Keep at most so many genres, the most frequent ones; 0 is no limit."""
+    genre_separator: str = ""
+    """What stands between the genres of a cell, such as `;`; empty finds it out over the whole column."""
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Other spellings of genres: `{"hiphop": "hip hop"}`."""
     split: SplitKind = "random"

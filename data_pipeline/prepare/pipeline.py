@@ -6,12 +6,13 @@ The folder it leaves: ``dataset.json`` (written last: the mark of completeness),
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ from data_pipeline.storage.files import final_name, sha256, write_tsv
 from data_pipeline.storage.json_file import parse_json, write_json
 
 _SHARDS = "shards"
-_FILES = ("dataset.json", "genres.json", "report.json", "quarantine.tsv", "tracks.tsv", "work", _SHARDS)
+_LOCK = "lock"
+_FILES = (_LOCK, "dataset.json", "genres.json", "report.json", "quarantine.tsv", "tracks.tsv", "work", _SHARDS)
 
 
 def prepare(
@@ -105,11 +107,29 @@ def _prepare(
         raise ValueError(f"lyrics.input {options.lyrics.input!r} and encode do not fit each other")
     if (audio_encoding is None) != (options.audio.input == "spectrogram"):
         raise ValueError(f"audio.input {options.audio.input!r} and audio_encoding do not fit each other")
-    started = time.monotonic()
     digest = _digest(corpus, options)
     complete = _claim(out, digest)
     if complete is not None:
         return complete
+    with _alone(out):
+        complete = _claim(out, digest)  # of another process that ended meanwhile
+        report = complete or _make(corpus, out, options, digest, encode, audio_encoding, executor, progress)
+        with contextlib.suppress(OSError):  # whoever opened it already will find a complete data set
+            (out / _LOCK).unlink()
+        return report
+
+
+def _make(
+    corpus: Corpus,
+    out: Path,
+    options: PrepareOptions,
+    digest: str,
+    encode: Encode | None,
+    audio_encoding: AudioEncoding | None,
+    executor: Executor | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    started = time.monotonic()
     for rest in out.glob("*.partial"):  # of a run that was killed
         rest.unlink(missing_ok=True)
     encoder = lyrics.locate_encoder(options.lyrics.encoder)
@@ -180,6 +200,25 @@ def _prepare(
     write_json(out / "dataset.json", meta)
     shutil.rmtree(out / "work", ignore_errors=True)
     return report
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Holds the folder; the operating system lets go of it when this process ends, in whatever way."""
+    import filelock
+
+    lock = filelock.FileLock(out / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise InputError(f"{out} is being prepared by another process; wait for it, or give another --out.") from None
+    except (NotImplementedError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        print(f"{out} cannot be locked ({reason}): see to it that nobody else prepares into it")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _claim(out: Path, digest: str) -> dict[str, Any] | None:
@@ -289,6 +328,6 @@ def _write_tracks(path: Path, chosen: Selection, tokens: Mapping[str, Sequence[n
     for name in SPLITS:
         for i, item in enumerate(chosen.members[name]):
             track = item.track
-            columns = (name, i, track.id, track.artist or "", track.title or "", str(track.audio))
-            rows.append((*columns, len(tokens[name][i])))
+            said = (" ".join((text or "").split()) for text in (track.artist, track.title))
+            rows.append((name, i, track.id, *said, str(track.audio), len(tokens[name][i])))
     write_tsv(path, ["split", "index", "id", "artist", "title", "audio", "tokens"], rows)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.prepare.genre_report import genre_report
 from data_pipeline.prepare.options import PrepareOptions
 from data_pipeline.prepare.selection import Selection, kind
 from data_pipeline.schema import SPLITS, Corpus
@@ -29,6 +30,8 @@ def counts(
         "split_kind": options.data.split,
         "rejected": dict(Counter(kind(r.reason) for r in selection.quarantine).most_common()),
         "filtered": dict(Counter(r.reason for r in selection.filtered).most_common()),
+        "changed": dict(corpus.changed),
+        "notes": list(corpus.notes),
         "labels": {
             "genres": vocabulary.size,
             "cardinality": round(float(per_track.mean()), 4),
@@ -46,4 +49,5 @@ def counts(
             {"genre": genre} | {name: int(labels[name][:, g].sum()) for name in SPLITS}
             for g, genre in enumerate(vocabulary.names)
         ],
+        **genre_report(corpus.tracks, options.data),
     }

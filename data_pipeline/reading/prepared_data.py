@@ -24,7 +24,7 @@ from data_pipeline.reading import order
 from data_pipeline.reading.records import Records
 from data_pipeline.schema import AUDIO, BATCH_KEYS, LYRICS, SPLITS, Batch
 from data_pipeline.storage.bucket import Bucket, is_address
-from data_pipeline.storage.files import sha256, stays_inside
+from data_pipeline.storage.files import read_tsv, sha256, stays_inside
 from data_pipeline.storage.json_file import read_json
 
 FORMAT = 1
@@ -169,8 +169,7 @@ class PreparedData:
         """The rows of ``tracks.tsv`` of one split, by example index."""
         num_examples = self._num_examples(split)
         try:
-            with (self.path / "tracks.tsv").open(encoding="utf-8", newline="\n") as file:  # fields have no line breaks
-                header, *lines = (line.rstrip("\n").split("\t") for line in file)
+            header, *lines = read_tsv(self.path / "tracks.tsv")
             rows = [row for line in lines if (row := dict(zip(header, line, strict=True)))["split"] == split]
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{self.path / 'tracks.tsv'} cannot be read: {error}; prepare it again.") from error

@@ -1,214 +1,168 @@
-"""Your own catalogue: one CSV, TSV or JSONL file that names audio files, genres and, where there are any, lyrics.
+"""Your own catalogue: one CSV, TSV, JSON or JSON Lines file that names audio files, genres and, where there are any,
+lyrics.
 
 Columns (or JSON keys): ``audio`` and ``genres`` are required; ``lyrics`` (the text itself), ``lyrics_file``,
-``artist``, ``title``, ``language`` and ``id`` are optional, others are ignored. Genres are separated by ``,``, ``;``
-or ``|`` (in JSONL also a list). Relative paths start at the manifest's folder. Where a row has both ``lyrics`` and
-``lyrics_file``, the text itself is taken. Without an ``id`` the audio path is the id, with ``__`` for ``/``.
+``artist``, ``title``, ``language`` and ``id`` are optional, others are ignored. How genres are written is told in
+:mod:`data_pipeline.sources.genre_lists`, how paths in :mod:`data_pipeline.sources.paths`. Relative paths start at the
+manifest's folder. Where a row has both ``lyrics`` and ``lyrics_file``, the text itself is taken. Without an ``id`` the
+audio path is the id, with ``__`` for ``/``.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import difflib
-import io
-import itertools
-import json
-import os
-import re
+import math
+from collections import Counter
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 from data_pipeline.errors import InputError
 from data_pipeline.schema import Corpus, Rejected, Track, safe_id
+from data_pipeline.sources import genre_lists, tables
 from data_pipeline.sources.music4all import is_instrumental
+from data_pipeline.sources.paths import Files, Found, PathError, id_of
 
-SUFFIXES = (".csv", ".tsv", ".jsonl")
-REQUIRED = ("audio", "genres")
+COLUMNS = tables.Wanted(
+    required={
+        "audio": """file path filename file_name filepath file_path audio_file audio_path audio_filename location track
+            track_path song mp3 wav uri url""".split(),
+        "genres": "genre style styles tag tags label labels category categories class classes".split(),
+    },
+    optional={
+        "lyrics": "lyric lyrics_text text words".split(),
+        "lyrics_file": "lyric_file lyrics_path lyric_path lyrics_filename".split(),
+        "artist": "artists artist_name performer band singer".split(),
+        "title": "song_title track_title track_name song_name name".split(),
+        "language": "lang languages language_code".split(),
+        "id": "track_id song_id ids".split(),
+    },
+    paths=("audio", "lyrics_file"),
+)
+"""What is read, and what others call it: for the sentence about a column that is missing or not read."""
+_ABSENT = frozenset("nan none null n/a #n/a <na> nat \\n".split())
+"""How pandas and databases write that a cell is empty."""
 
-_MAX_FIELD = 1 << 24
 
-_Row = tuple[int, dict[str, Any] | str]
-"""Line number, and the row's fields or the reason why it has none."""
-
-
-def read(path: Path) -> Corpus:
+def read(path: Path, genre_separator: str = "") -> Corpus:
     """Read the manifest at ``path``; tracks come in the order of their ids.
 
-    A bad row becomes a Rejected line with its line number. Raises :class:`InputError` where the file is missing,
-    has another suffix, is neither UTF-8 nor UTF-16 with a byte order mark, or lacks a required column.
+    ``genre_separator`` is found out where it is empty. A bad row becomes a Rejected line with its line number. Raises
+    :class:`InputError` where the file is missing, has another suffix, is neither UTF-8 nor UTF-16, or lacks a
+    required column or has one twice.
     """
     path = Path(path)
-    text = _decode(path)
-    rows = _json_rows(path, text) if path.suffix.lower() == ".jsonl" else _table_rows(path, text)
+    table = tables.read_table(path, COLUMNS)
+    cells = [row.cells.get("genres") for row in table.rows if isinstance(row.cells, dict)]
+    column = genre_lists.read_column(cells, genre_separator)
+    genres = iter(column.genres)
+    files = Files(path.parent)
+    changed = Counter(column.changes())
     tracks: dict[str, Track] = {}
-    audio_files: set[Path] = set()
+    audio_files: set[Hashable] = set()
     rejected = []
-    for line, row in rows:
-        track = row if isinstance(row, str) else _track(row, path.parent)
-        if isinstance(track, Track):
+    for number, row in table.rows:
+        where = f"{path.name}:{number}" if table.unit == "line" else f"{path.name}[{number}]"
+        id_ = f"{table.unit} {number}"
+        try:
+            if isinstance(row, str):
+                raise _Unusable(row)
+            id_ = _name(row) or id_
+            track, identity = _track(row, next(genres), files, changed)
+            if identity in audio_files:
+                raise _Unusable("an earlier row has the same audio file")
             if track.id in tracks:
-                track = f"the id {track.id!r} is taken by an earlier row"
-            elif track.audio in audio_files:
-                track = "an earlier row has the same audio file"
-        if isinstance(track, str):
-            id_ = f"line {line}" if isinstance(row, str) else str(row.get("id") or row.get("audio") or f"line {line}")
-            rejected.append(Rejected(id_, f"{path.name}:{line}", track))
+                raise _Unusable(f"the id {track.id!r} is taken by an earlier row")
+        except (_Unusable, PathError) as error:
+            if table.undecoded is not None and str(error).startswith(_NO_FILE):
+                raise tables.not_utf8(path, table.undecoded) from None
+            rejected.append(Rejected(id_, where, str(error)))
         else:
             tracks[track.id] = track
-            audio_files.add(track.audio)
-    return Corpus(tuple(tracks[id_] for id_ in sorted(tracks)), tuple(rejected), "a manifest")
+            audio_files.add(identity)
+    notes = (*tables.unread(table, COLUMNS), *column.notes())
+    return Corpus(tuple(tracks[id_] for id_ in sorted(tracks)), tuple(rejected), "a manifest", dict(changed), notes)
 
 
-def _decode(path: Path) -> str:
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path} is no manifest; its name must end in {', '.join(SUFFIXES)}.")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return data.decode("utf-16" if utf16 else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        # Latin-1 would decode anything and spoil every accented genre in silence.
-        raise InputError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
+class _Unusable(InputError):
+    """Why a row has no track."""
 
 
-def _require(path: Path, columns: list[str]) -> None:
-    for name in REQUIRED:
-        if name not in columns:
-            near = difflib.get_close_matches(name, columns, n=1, cutoff=0.0)
-            hint = f"the nearest column found is {near[0]!r}" if near else "it has no columns"
-            raise InputError(f"{path} has no column {name!r}; {hint}.")
+_NO_FILE = ("no audio file", "no lyrics file")
 
 
-def _table_rows(path: Path, text: str) -> list[_Row]:
-    """The rows under the header; a quotation mark that is never closed costs its own row, not those after it."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    lines = list(io.StringIO(text, newline=""))
-    rows: list[_Row] = []
-    limit = csv.field_size_limit(_MAX_FIELD)  # of the whole process; the default is shorter than some lyrics
-    try:
-        reader, offset = csv.reader(lines, delimiter=delimiter), 0
-        header = [name.strip().lower() for name in next(reader, [])]
-        _require(path, [name for name in header if name])
-        while (start := offset + reader.line_num) < len(lines):
-            try:
-                row: list[str] | None = next(reader)
-            except csv.Error:  # a field without end
-                row = None
-            end = offset + reader.line_num
-            if row is None or _swallows(lines, start, end, row, len(header), delimiter):
-                rows.append((start + 1, "a quotation mark is not closed"))
-                offset = start + 1
-                reader = csv.reader(itertools.islice(lines, offset, None), delimiter=delimiter)
-            elif not any(field.strip() for field in row):
-                continue
-            elif len(row) != len(header):
-                rows.append((end, f"{len(row)} columns instead of {len(header)}; quote fields that hold a separator"))
-            else:
-                rows.append((end, dict(zip(header, row, strict=True))))
-    except csv.Error as error:
-        raise InputError(f"{path} is no table (line {reader.line_num}: {error}).") from None
-    finally:
-        csv.field_size_limit(limit)
-    return rows
+def _name(row: dict[str, Any]) -> str:
+    """What a row is called that has no track."""
+    return next((str(value).strip() for value in (row.get("id"), row.get("audio")) if _text(value)), "")
 
 
-def _swallows(lines: list[str], start: int, end: int, row: list[str], num_columns: int, delimiter: str) -> bool:
-    """Whether the row of several lines start .. end - 1 took whole rows into a field that nobody closed."""
-    if end - start == 1:
-        return False
-    if len(row) == num_columns:
-        try:
-            if end < len(lines):
-                return False
-            for _ in csv.reader(lines[start:end], delimiter=delimiter, strict=True):
-                pass
-            return False
-        except csv.Error as error:
-            if "unexpected end" not in str(error):
-                return False
-    return any(len(next(csv.reader([line], delimiter=delimiter))) == num_columns for line in lines[start + 1 : end])
-
-
-def _json_rows(path: Path, text: str) -> list[_Row]:
-    rows: list[_Row] = []
-    keys: dict[str, None] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            rows.append((number, "not valid JSON"))
-            continue
-        if not isinstance(value, dict):
-            rows.append((number, "not a JSON object"))
-            continue
-        if "\\ud" in line.lower() and not _encodable(value):
-            rows.append((number, "half of a surrogate pair is not text"))
-            continue
-        row = {str(key).strip().lower(): field for key, field in value.items()}
-        keys.update(dict.fromkeys(row))
-        rows.append((number, row))
-    # A key may be absent from a row, but one that no row has is a mistake in the whole file.
-    if keys or not rows:
-        _require(path, list(keys))
-    return rows
-
-
-def _encodable(value: Any) -> bool:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _track(row: dict[str, Any], folder: Path) -> Track | str:
-    """The row's track, or the reason why it has none."""
-    fields = {}
-    for name in ("audio", "lyrics", "lyrics_file", "artist", "title", "language", "id"):
-        value = row.get(name)
-        if value is not None and not isinstance(value, str | int):
-            return f"{name} is not a text"
-        fields[name] = "" if value is None else str(value).strip()
-    genres = _genres(row.get("genres"))
-    if not fields["audio"]:
-        return "no audio"
+def _track(
+    row: dict[str, Any], genres: tuple[str, ...] | str, files: Files, changed: Counter[str]
+) -> tuple[Track, Hashable]:
+    """The row's track, and what its audio file is the same by; raises _Unusable or PathError with the reason."""
+    fields = {name: _required_text(row, name) for name in ("audio", "lyrics_file", "id")}
+    texts = {name: _optional_text(row, name, changed) for name in ("artist", "title", "language")}
+    lyrics = row.get("lyrics")
+    if isinstance(lyrics, list) and all(isinstance(line, str) for line in lyrics):
+        lyrics = "\n".join(lyrics)
+    words = _required_text({"lyrics": lyrics}, "lyrics").strip()
+    if not fields["audio"].strip():
+        raise _Unusable("no audio")
     if isinstance(genres, str):
-        return genres
-    try:
-        audio = Path(os.path.abspath(folder / fields["audio"]))
-        if not audio.is_file():
-            return "no audio file"
-        relative = Path(os.path.relpath(audio, os.path.abspath(folder)))
-        lyrics_file = Path(os.path.abspath(folder / fields["lyrics_file"])) if fields["lyrics_file"] else None
-        if lyrics_file is not None and not lyrics_file.is_file():
-            return f"no lyrics file {fields['lyrics_file']}"
-    except (ValueError, OSError):  # a NUL byte or an endless name
-        return "a path that no file can have"
-    id_ = fields["id"] or relative.with_suffix("").as_posix().replace("/", "__")
-    if not safe_id(id_):
-        return "the id cannot be a file name"
-    language = fields["language"] or None
-    sung = not is_instrumental(language)
-    return Track(
-        id=id_,
-        audio=audio,
-        genres=genres,
-        lyrics_file=lyrics_file if sung and not fields["lyrics"] else None,
-        lyrics_text=fields["lyrics"] or None if sung else None,
-        artist=fields["artist"] or None,
-        title=fields["title"] or None,
-        language=language,
+        raise _Unusable(genres)
+    audio = _found(files, fields["audio"], "audio", changed)
+    sung = not is_instrumental(texts["language"])
+    lyrics_file = (
+        _found(files, fields["lyrics_file"], "lyrics", changed).path if fields["lyrics_file"].strip() else None
     )
+    id_ = fields["id"].strip() or id_of(audio.path, files.folder)
+    if not safe_id(id_):
+        raise _Unusable("the id cannot be a file name")
+    track = Track(
+        id=id_,
+        audio=audio.path,
+        genres=genres,
+        lyrics_file=lyrics_file if sung and not words else None,
+        lyrics_text=words or None if sung else None,
+        **texts,
+    )
+    return track, audio.identity
 
 
-def _genres(value: Any) -> tuple[str, ...] | str:
-    names = value if isinstance(value, list) else re.split(r"[,;|]", value) if isinstance(value, str) else []
-    if not all(isinstance(name, str) for name in names):
-        return "genres hold something that is not a text"
-    return tuple(dict.fromkeys(name.strip() for name in names if name.strip())) or "no genres"
+def _found(files: Files, written: str, what: str, changed: Counter[str]) -> Found:
+    found = files.find(written)
+    if found is None:
+        raise _Unusable("no audio file" if what == "audio" else f"no lyrics file {written.strip()}")
+    if not found.as_written:
+        changed[f"paths of {what} that the disk spells otherwise"] += 1
+    return found
+
+
+def _required_text(row: dict[str, Any], name: str) -> str:
+    """The cell as it is, empty where it only says that it is; raises _Unusable where it is no text."""
+    text = _text(row.get(name))
+    if text is None:
+        raise _Unusable(f"{name} is not a text")
+    return "" if name != "id" and text.strip().lower() in _ABSENT else text
+
+
+def _optional_text(row: dict[str, Any], name: str, changed: Counter[str]) -> str | None:
+    """The cell without blanks around it; None where it is empty, or where nothing can be made of it."""
+    value = row.get(name)
+    if isinstance(value, list) and name != "language" and all(isinstance(part, str) for part in value):
+        value = "; ".join(part.strip() for part in value if part.strip())
+    text = _text(value)
+    if text is None:
+        changed[f"{name}s that are no text, left out"] += 1
+        return None
+    text = text.strip()
+    absent = text.lower() in _ABSENT and name != "title"  # songs are called None, too
+    return None if absent else text or None
+
+
+def _text(value: Any) -> str | None:
+    """A text or a number as a text, empty for nothing and for NaN; None for anything else."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, str | int | float) else None

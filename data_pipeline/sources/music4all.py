@@ -7,10 +7,13 @@ import dataclasses
 import html
 import io
 import os
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
 from data_pipeline.errors import InputError
 from data_pipeline.schema import Corpus, Rejected, Track, safe_id
+from data_pipeline.sources import genre_lists
 
 INFORMATION, GENRES, LANGUAGE = "id_information.csv", "id_genres.csv", "id_lang.csv"
 NO_LYRICS_LANGUAGES = frozenset({"INTRUMENTAL", "INSTRUMENTAL"})
@@ -27,11 +30,12 @@ def is_instrumental(language: str | None) -> bool:
     return language is not None and language.strip().upper() in NO_LYRICS_LANGUAGES
 
 
-def read(root: Path) -> Corpus:
+def read(root: Path, genre_separator: str = "") -> Corpus:
     """Read the corpus under ``root`` (or its nested ``music4all/`` folders); tracks come in the order of their ids.
 
-    Nothing is decoded. A bad row becomes a Rejected line; a missing folder, table or column, or a table that is
-    not UTF-8, raises :class:`InputError`.
+    Nothing is decoded. A comma separates genres unless ``genre_separator`` says otherwise. A bad row becomes a Rejected
+    line; a missing folder, table or column, a column that is there twice, or a table that is not UTF-8, raises
+    :class:`InputError`.
     """
     root = _find_root(Path(root))
     information = _read_table(root / INFORMATION, ("id", "artist", "song"))
@@ -47,11 +51,11 @@ def read(root: Path) -> Corpus:
     rejected = information.rejected + genres.rejected
     refused = genres.short | information.short
     tracks = []
+    column = genre_lists.read_column([row["genres"] for row in genres.rows.values()], genre_separator or ",")
+    genres_of = dict(zip(genres.rows, column.genres, strict=True))
     for id_ in sorted(information.rows.keys() | genres.rows.keys()):
-        names = tuple(
-            dict.fromkeys(g.strip() for g in genres.rows.get(id_, {}).get("genres", "").split(",") if g.strip())
-        )
-        audio = f"{id_}.mp3"
+        names = genres_of.get(id_, genre_lists.NO_GENRES)
+        audio = _named(f"{id_}.mp3", audio_names) or f"{id_}.mp3"
         reason = None
         if not safe_id(id_):
             reason = "the id cannot be a file name"
@@ -59,22 +63,22 @@ def read(root: Path) -> Corpus:
             continue
         elif id_ not in information.rows:
             reason = f"not listed in {INFORMATION}"
-        elif not names:
-            reason = f"no genres in {GENRES}"
+        elif isinstance(names, str):
+            reason = f"{names} in {GENRES}" if names == genre_lists.NO_GENRES else names
         elif audio not in audio_names:
             reason = "no audio file"
-        if reason:
-            rejected.append(Rejected(id_, str(root / "audios" / audio), reason))
+        if reason or isinstance(names, str):
+            rejected.append(Rejected(id_, str(root / "audios" / audio), str(reason)))
             continue
         language = languages.get(id_, {}).get("lang", "").strip() or None
-        has_lyrics = f"{id_}.txt" in lyrics_names and not is_instrumental(language)
+        words = None if is_instrumental(language) else _named(f"{id_}.txt", lyrics_names)
         row = information.rows[id_]
         tracks.append(
             Track(
                 id=id_,
                 audio=root / "audios" / audio,
                 genres=names,
-                lyrics_file=root / "lyrics" / f"{id_}.txt" if has_lyrics else None,
+                lyrics_file=root / "lyrics" / words if words else None,
                 artist=html.unescape(row["artist"]).strip() or None,
                 title=html.unescape(row["song"]).strip() or None,
                 language=language,
@@ -82,7 +86,7 @@ def read(root: Path) -> Corpus:
         )
     generated = (root / GENERATED).is_file()
     source = "a generated corpus" if generated else "a corpus in Music4All's layout"
-    return Corpus(tuple(tracks), tuple(rejected), source)
+    return Corpus(tuple(tracks), tuple(rejected), source, column.changes(), tuple(column.notes()))
 
 
 def _find_root(root: Path) -> Path:
@@ -96,13 +100,20 @@ def _find_root(root: Path) -> Path:
     raise InputError(f"{root} {what} {INFORMATION}; give the folder in which Music4All was unpacked.")
 
 
-def _listing(folder: Path, *, required: bool) -> frozenset[str]:
+def _listing(folder: Path, *, required: bool) -> Mapping[str, str]:
+    """The names of the files in a folder, by themselves and by their normalised forms."""
     if not folder.is_dir():
         if required:
             raise InputError(f"{folder} is missing; Music4All keeps its MP3 files there.")
-        return frozenset()
+        return {}
     with os.scandir(folder) as entries:
-        return frozenset(entry.name for entry in entries if entry.is_file())
+        names = sorted(entry.name for entry in entries if entry.is_file())
+    return {unicodedata.normalize("NFC", name): name for name in names} | {name: name for name in names}
+
+
+def _named(name: str, names: Mapping[str, str]) -> str | None:
+    """The file that is called ``name``, in whatever Unicode form."""
+    return names.get(name) or names.get(unicodedata.normalize("NFC", name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +141,8 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> _Table:
             if name not in header:
                 found = ", ".join(header) or "nothing"
                 raise InputError(f"{path} has no column {name!r} (TAB-separated header found: {found}).")
+            if header.count(name) > 1:
+                raise InputError(f"{path} has {header.count(name)} columns {name!r}; keep one of them.")
         positions = {name: header.index(name) for name in columns}
         for row in reader:
             if not any(row):

@@ -25,7 +25,7 @@ def stays_inside(name: Any) -> bool:
     """Whether ``name``, which comes from outside, is that of a file within the folder that it is looked for in."""
     return (
         isinstance(name, str)
-        and name.isprintable()
+        and not re.search(r"[\x00-\x1f\x7f]", name)
         and not (os.path.isabs(name) or "\\" in name or ".." in PurePosixPath(name).parts)
     )
 
@@ -79,9 +79,49 @@ def can_write(folder: Path) -> bool:
 
 
 def write_tsv(path: Path, header: list[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Tab-separated lines; control characters inside a field become spaces. Raises InputError as
-    :func:`written_whole` does."""
+    """Tab-separated lines that :func:`read_tsv` reads, whatever the cells hold; raises InputError as
+    :func:`written_whole` does.
+
+    As PostgreSQL's COPY has it, ``\\t``, ``\\n``, ``\\r`` and ``\\\\`` stand for a tab, line ends and a backslash, and
+    ``\\xHH`` for a byte: of other control characters and line ends, and of a file's name that is not UTF-8.
+    """
     with written_whole(path) as file:
         for row in (header, *rows):
-            cells = ("".join(c if c.isprintable() else " " for c in str(cell)) for cell in row)
-            file.write(("\t".join(cells) + "\n").encode())
+            file.write(("\t".join(escaped(str(cell)) for cell in row) + "\n").encode())
+
+
+def escaped(text: str) -> str:
+    """A name in one line of printable text, as :func:`write_tsv` writes it."""
+    return _SPECIAL.sub(_escape, text)
+
+
+def read_tsv(path: Path, errors: str = "strict") -> Iterator[list[str]]:
+    """The cells of each line that :func:`write_tsv` wrote, the header's first.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is not UTF-8, and ``errors``, as for ``open``, does not say what to do then.
+    """
+    with path.open(encoding="utf-8", errors=errors, newline="\n") as file:
+        for line in file:
+            yield [_ESCAPES.sub(_unescape, cell) for cell in line.removesuffix("\n").split("\t")]
+
+
+_SPECIAL = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_ESCAPES = re.compile(r"((?:\\x[0-9a-f]{2})+)|\\([tnr\\])")
+_SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\"}
+_LONG = {short[1]: sign for sign, short in _SHORT.items()}
+
+
+def _escape(match: re.Match[str]) -> str:
+    sign = match[0]
+    if sign in _SHORT:
+        return _SHORT[sign]
+    half_a_pair = "\ud800" <= sign <= "\udc7f" or sign > "\udcff"  # is no byte of a name, and no text
+    return "?" if half_a_pair else "".join(f"\\x{byte:02x}" for byte in sign.encode("utf-8", "surrogateescape"))
+
+
+def _unescape(match: re.Match[str]) -> str:
+    if match[2]:
+        return _LONG[match[2]]
+    return bytes.fromhex(match[1].replace("\\x", "")).decode("utf-8", "surrogateescape")

@@ -38,9 +38,12 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 
 def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
-    """Write :func:`json_text` whole or not at all; raises InputError where the place cannot be written."""
+    """Write :func:`json_text` whole or not at all; raises InputError where the place cannot be written.
+
+    A byte of a file's name that is not UTF-8 becomes ``\\udcHH``, as Python's own JSON has it.
+    """
     with written_whole(path) as file:
-        file.write((json_text(value, indent) + "\n").encode())
+        file.write((json_text(value, indent) + "\n").encode(errors="backslashreplace"))
 
 
 def _finite(value: Any) -> Any:

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 class Command:
     """``mgc-jax name``: its lines in the help, its arguments, and what it does with them.
 
-    ``run`` raises InputError for a person's mistake. It imports what is heavy or optional itself, so that the help is
-    quick and no extra need be there. A command that is ``on_devices`` keeps the programs that it compiles for the next.
+    ``run`` raises InputError for a person's mistake, and may return an exit code. It imports what is heavy or optional
+    itself, so that the help is quick and no extra need be there. A command that is ``on_devices`` keeps the programs
+    that it compiles for the next.
     """
 
     name: str
     help: str
     example: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], None]
+    run: Callable[[argparse.Namespace], int | None]
     on_devices: bool = False
 
     def add_to(self, commands: argparse._SubParsersAction) -> None:

@@ -13,6 +13,7 @@ from typing import NoReturn
 from data_pipeline.errors import InputError
 from mgc_jax.cli import (
     benchmark,
+    check,
     compile,
     corpus,
     evaluate,
@@ -30,6 +31,7 @@ from mgc_jax.runtime.signals import Stopped
 
 COMMANDS = (  # in the order of the help
     corpus.COMMAND,
+    check.COMMAND,
     prepare.COMMAND,
     train.COMMAND,
     evaluate.COMMAND,
@@ -63,7 +65,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when done, 2 for a person's mistake, 130 when interrupted, 143 when terminated."""
+    """Run one command; 0 or its own exit code when done, 2 for a person's mistake, 130 when interrupted, 143 when
+    terminated."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal has no letters for costs that name only
         sys.stdout.reconfigure(errors="backslashreplace")  # as it is on standard error from the start
     arguments, overrides = _take_overrides(list(sys.argv[1:] if argv is None else argv))
@@ -107,7 +110,7 @@ def _carry_out(options: argparse.Namespace) -> int:
             from mgc_jax.runtime import compilation_cache
 
             compilation_cache.keep()
-        options.run(options)
+        return options.run(options) or 0
     except InputError as error:
         return _refuse(str(error))
     except Stopped as stopped:
@@ -127,7 +130,6 @@ def _carry_out(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("mgc-jax: interrupted; run the same command again to continue.", file=sys.stderr)
         return 130
-    return 0
 
 
 def _refuse(sentence: str) -> int:

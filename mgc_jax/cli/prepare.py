@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
-    source = "a folder in Music4All's layout, or a manifest (.csv, .tsv, .jsonl)"
+    source = "a folder in Music4All's layout, or a manifest (.csv, .tsv, .json, .jsonl)"
     parser.add_argument("--source", type=local, required=True, metavar="DIR_OR_MANIFEST", help=source)
     out = "a folder, or an address like gs://bucket/folder"
     parser.add_argument("--out", type=place, required=True, metavar="DIR", help=out)
@@ -25,6 +25,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from data_pipeline.prepare.genre_report import genre_lines
     from data_pipeline.prepare.options import PrepareOptions
     from data_pipeline.prepare.pipeline import prepare
     from data_pipeline.sources import read_corpus
@@ -38,7 +39,7 @@ def _run(options: argparse.Namespace) -> None:
     audio_encoding = build.audio_encoding(settings) if build.hears_features(settings) else None
     with Counter("tracks", upload="files") as counter:
         report = prepare(
-            read_corpus(options.source),
+            read_corpus(options.source, settings.data.genre_separator),
             options.out,
             PrepareOptions(settings.data, settings.audio, settings.lyrics, options.workers),
             encode=encode,
@@ -50,6 +51,8 @@ def _run(options: argparse.Namespace) -> None:
     print(f"{splits} tracks with {len(report['genres'])} genres in {options.out}")
     if left_out := report["tracks_read"] - report["tracks_kept"]:
         print(f"{left_out} tracks were left out; {options.out}/quarantine.tsv says why")
+    for line in (*report["notes"], *genre_lines(report)):
+        print(line)
 
 
 def _beam(pipeline_options: str) -> Executor:

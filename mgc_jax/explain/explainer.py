@@ -13,7 +13,7 @@ import numpy as np
 
 from data_pipeline.audio import AudioSpec, log_mel, mel_frequencies
 from data_pipeline.errors import InputError
-from data_pipeline.genres import normalise
+from data_pipeline.genre_names import key
 from data_pipeline.lyric_words import Words, find_words
 from data_pipeline.schema import AUDIO
 from mgc_jax.explain.explanation import Attention, Explanation, Spectrogram
@@ -130,13 +130,13 @@ def _indices(genres: Sequence[str], names: Sequence[str]) -> list[int]:
         genres = [genres]
     if not genres:
         raise InputError("There is no genre to explain: name some, or leave them out for the predicted ones.")
+    known = [key(name) for name in names]
     indices = []
     for genre in genres:
-        name = normalise(genre)
-        if name not in names:
-            nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+        if key(genre) not in known:
+            nearest = difflib.get_close_matches(genre.lower(), names, n=1, cutoff=0.0)
             raise InputError(f"The model knows no genre {genre!r}; did you mean {nearest[0]}?")
-        indices.append(names.index(name))
+        indices.append(known.index(key(genre)))
     return list(dict.fromkeys(indices))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from data_pipeline.prepare.selection import kind
+from data_pipeline.storage.files import read_tsv
 from data_pipeline.storage.json_file import number, read_json, whole
 from mgc_jax.report.inputs import Gaps, Inputs
 
@@ -36,8 +37,7 @@ def losses(inputs: Inputs, gaps: Gaps) -> dict[str, Any] | None:
         gaps.add("data", f"report.json of the data set cannot be used ({reason}).")
         return None
     try:
-        with (inputs.data.path / "quarantine.tsv").open(encoding="utf-8", errors="replace", newline="\n") as file:
-            lines = [line.rstrip("\n").split("\t") for line in file][1:]
+        lines = list(read_tsv(inputs.data.path / "quarantine.tsv", errors="replace"))[1:]
     except OSError as error:
         gaps.add("data", f"quarantine.tsv of the data set cannot be read ({error.strerror or error}).")
         lines = []

@@ -58,7 +58,7 @@ def write(
     gaps = Gaps()
     with written_whole(out) as file:  # opened before the work, for a place that cannot be written
         inputs = gather(Workdir(folder), split, data, gaps)
-        page = render(inputs, gaps, players=players).encode()
+        page = render(inputs, gaps, players=players).encode(errors="backslashreplace")  # a file name
         file.write(page)
     return len(page), gaps.sentences()
 

@@ -1,7 +1,10 @@
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 
+import filelock
 import numpy as np
 import pytest
 
@@ -210,6 +213,21 @@ def test_a_complete_data_set_is_left_alone(corpus, prepared):
         prepare(corpus, out, music.options(split_seed=6))
     with pytest.raises(InputError, match="another corpus"):
         prepare(Corpus(corpus.tracks[1:]), out, music.OPTIONS)
+
+
+def test_two_do_not_prepare_into_one_folder(corpus, prepared, tmp_path):
+    held = f"held = filelock.FileLock({str(tmp_path / 'lock')!r}); held.acquire()"
+    code = f"import filelock; {held}; print('held', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="is being prepared by another process"):
+            prepare(corpus, tmp_path, music.OPTIONS)
+        other.kill()  # what was killed holds nothing
+    small = Corpus(corpus.tracks[:14])
+    prepare(small, tmp_path, music.options(min_genre_tracks=1))
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in prepared[0].iterdir()}
+    with filelock.FileLock(prepared[0] / "lock"):  # a complete data set is read by anybody
+        prepare(corpus, prepared[0], music.OPTIONS)
 
 
 def test_a_folder_of_someone_elses_is_left_alone(corpus, tmp_path):

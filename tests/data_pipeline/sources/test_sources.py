@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def generated_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["music4all", "manifest", "generated"])
+@pytest.fixture(params=["music4all", "manifest", "semicolons", "array", "generated"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if request.param == "generated":
         return request.getfixturevalue("generated_folder")
@@ -64,6 +65,12 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         root = write_music4all(tmp_path / "corpus")
         append(root / "id_genres.csv", "nobody\trock")
         return root
+    if request.param == "semicolons":
+        text = "Audio ;GENRES;lyrics\r\nb.flac;['rock', nan];la\r\n a.mp3;R&amp;B, pop;\r\nmissing.mp3;pop;\r\n"
+        return write_manifest(tmp_path / "m.csv", text, encoding="utf-16")
+    if request.param == "array":
+        rows = [{"audio": "b.flac", "genres": ["rock", None]}, {"audio": "./a.mp3", "genres": "R & B|pop"}, 5]
+        return write_manifest(tmp_path / "m.json", json.dumps(rows))
     text = 'audio,genres,lyrics\nb.flac,rock,la la\na.mp3,"pop,rock",\nmissing.mp3,pop,\n'
     return write_manifest(tmp_path / "m.csv", text)
 
@@ -112,6 +119,32 @@ def test_music4all_without_languages(tmp_path: Path) -> None:
     assert {track.language for track in music4all.read(root).tracks} == {None}
 
 
+def test_music4all_with_another_separator_is_told(tmp_path: Path) -> None:
+    root = write_music4all(tmp_path / "m")
+    (root / "id_genres.csv").write_text(f"id\tgenres\n{ID_A}\tR&amp;B;['folk']\n{ID_B}\tpop;nan\n{ID_C}\t['rock']\n")
+    corpus = music4all.read(root)
+    assert [track.genres for track in corpus.tracks] == [("R&B;['folk']",), ("pop;nan",), ("rock",)]
+    assert "this column's is ','; data.genre_separator says otherwise" in corpus.notes[0]
+    corpus = music4all.read(root, ";")
+    assert [track.genres for track in corpus.tracks] == [("R&B", "['folk']"), ("pop",), ("rock",)]
+    assert (corpus.notes, corpus.changed) == ((), {"genres that only say that there is none": 1})
+
+
+@pytest.mark.parametrize(("on_disk", "in_tables"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_music4all_in_another_unicode_form(tmp_path: Path, on_disk: str, in_tables: str) -> None:
+    root = write_music4all(tmp_path / "m")
+    for folder, name in (("audios", "canção.mp3"), ("lyrics", "canção.txt")):
+        (root / folder / unicodedata.normalize(on_disk, name)).write_text("x")
+    id_ = unicodedata.normalize(in_tables, "canção")
+    append(root / "id_information.csv", f"{id_}\tSomebody\tSong\tX")
+    append(root / "id_genres.csv", f"{id_}\trock")
+    track = music4all.read(root).tracks[-1]
+    assert track.id == id_
+    assert track.audio.is_file()
+    assert track.lyrics_file is not None
+    assert track.lyrics_file.is_file()
+
+
 def test_music4all_rejects_rows(tmp_path: Path) -> None:
     root = write_music4all(tmp_path / "m")
     for id_, genres in (("../../etc", "rock"), ("noaudio", "rock"), ("nogenres", " ,"), ("notable", None)):
@@ -146,6 +179,7 @@ def test_music4all_rejects_rows(tmp_path: Path) -> None:
         ("id_genres.csv", b"id,genres\nx,rock\n", "no column"),
         ("id_information.csv", "id\tartist\tsong\n".encode("utf-16"), "UTF-8"),
         ("id_information.csv", b"", "no column"),
+        ("id_genres.csv", b"id\tgenres\tgenres\nx\trock\tpop\n", "has 2 columns 'genres'"),
         ("id_genres.csv", b"id\tgenres\nx\t" + b"r" * 200_000, "not a TAB-separated table"),
     ],
 )
@@ -173,18 +207,18 @@ def test_music4all_missing_folders(tmp_path: Path) -> None:
 CSV = (
     "Audio,genres,title,lyrics,stray\n"
     'a.mp3,"rock, pop","Hello, ""world""","line one\nline two",1\n'
-    "disc 1/c.wav,jazz;bebop|cool,,,2\n"
+    'disc 1/c.wav,"jazz,bebop, cool",,,2\n'
 )
 TSV = (
     "audio\tgenres\ttitle\tlyrics\n"
     'a.mp3\trock,pop\t"Hello, ""world"""\t"line one\nline two"\n'
-    "disc 1/c.wav\tjazz;bebop|cool\t\t\n"
+    "disc 1/c.wav\tjazz,bebop,cool\t\t\n"
 )
 JSONL = "\n".join(
     json.dumps(row)
     for row in (
         {"audio": "a.mp3", "genres": ["rock", "pop"], "title": 'Hello, "world"', "lyrics": "line one\nline two"},
-        {"audio": "disc 1/c.wav", "genres": "jazz;bebop|cool", "extra": {"a": 1}},
+        {"audio": "disc 1/c.wav", "genres": "jazz,bebop,cool", "extra": {"a": 1}},
     )
 )
 
@@ -195,9 +229,9 @@ def test_manifest_formats(tmp_path: Path, suffix: str, text: str, encoding: str)
     corpus = manifest.read(write_manifest(tmp_path / f"m{suffix}", text, encoding=encoding))
     assert not corpus.rejected
     first, second = corpus.tracks
-    assert (first.id, first.genres, first.title) == ("a", ("rock", "pop"), 'Hello, "world"')
+    assert (first.id, first.genres, first.title) == ("a.mp3", ("rock", "pop"), 'Hello, "world"')
     assert first.lyrics_text == "line one\nline two"
-    assert (second.id, second.genres) == ("disc 1__c", ("jazz", "bebop", "cool"))
+    assert (second.id, second.genres) == ("disc 1__c.wav", ("jazz", "bebop", "cool"))
     assert second.audio == tmp_path / "disc 1" / "c.wav"
     assert (second.lyrics_text, second.lyrics_file, second.title) == (None, None, None)
 
@@ -247,7 +281,7 @@ def test_manifest_bad_json_lines(tmp_path: Path) -> None:
         '{"audio": 5}',
     )
     corpus = manifest.read(write_manifest(tmp_path / "m.jsonl", "\n".join(lines)))
-    assert [track.id for track in corpus.tracks] == ["a"]
+    assert [track.id for track in corpus.tracks] == ["a.mp3"]
     assert [row.split()[0] for row in reasons(corpus)] == [f"m.jsonl:{line}" for line in (2, 3, 4, 5)]
     assert "not valid JSON" in corpus.rejected[0].reason
 

@@ -8,10 +8,20 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_pipeline import genres
 from data_pipeline.errors import InputError
-from data_pipeline.storage.files import can_write, final_name, replacing, write_tsv, written_whole
+from data_pipeline.storage.files import (
+    can_write,
+    final_name,
+    read_tsv,
+    replacing,
+    stays_inside,
+    write_tsv,
+    written_whole,
+)
 from data_pipeline.storage.json_file import json_text, read_json, write_json
 
 
@@ -40,7 +50,7 @@ def test_what_did_not_end_well_leaves_the_old_file_and_nothing_else(tmp_path: Pa
 def test_a_table_is_not_cut_by_a_row_that_cannot_be_written(tmp_path: Path):
     path = tmp_path / "tracks.tsv"
     write_tsv(path, ["id"], [["a\tb"]])
-    assert path.read_text() == "id\na b\n"
+    assert path.read_text() == "id\na\\tb\n"
 
     class Unwritable:
         def __str__(self) -> str:
@@ -48,7 +58,40 @@ def test_a_table_is_not_cut_by_a_row_that_cannot_be_written(tmp_path: Path):
 
     with pytest.raises(ValueError):  # noqa: PT011
         write_tsv(path, ["id"], [["c"], [Unwritable()]])
-    assert path.read_text() == "id\na b\n"
+    assert path.read_text() == "id\na\\tb\n"
+
+
+NAMES = st.binary(min_size=1, max_size=20).map(os.fsdecode) | st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(rows=st.lists(st.lists(NAMES, min_size=1, max_size=4), max_size=4))
+def test_a_table_holds_any_name(tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]):
+    path = tmp_path_factory.getbasetemp() / "any.tsv"
+    write_tsv(path, ["é\n"], rows)
+    assert list(read_tsv(path)) == [["é\n"], *rows]
+    assert len(path.read_text("utf-8").splitlines()) == 1 + len(rows)
+
+
+def test_a_table_escapes_as_copy_does(tmp_path: Path):
+    path = tmp_path / "a.tsv"
+    write_tsv(path, ["a"], [["tab\tline\nreturn\rback\\slash", "nul\0", os.fsdecode(b"\xe9.mp3"), "\u2028", "\ud800"]])
+    cells = path.read_text("utf-8").splitlines()[1].split("\t")
+    assert cells == [r"tab\tline\nreturn\rback\\slash", r"nul\x00", r"\xe9.mp3", r"\xe2\x80\xa8", "?"]
+
+
+def test_a_name_that_is_no_text_is_kept_in_json(tmp_path: Path):
+    write_json(tmp_path / "a.json", {"audio": os.fsdecode(b"\xe9.mp3")})
+    assert os.fsencode(json.loads((tmp_path / "a.json").read_text("utf-8"))["audio"]) == b"\xe9.mp3"
+
+
+@pytest.mark.parametrize("name", ["a/b", "\u3000\xa0\xad.mp3", "👨\u200d👩.mp3", "é", os.fsdecode(b"\xe9")])
+def test_any_name_within_a_folder_stays_inside(name: str):
+    assert stays_inside(name)
+
+
+@pytest.mark.parametrize("name", ["/a", "..", "a/../../b", "a\\b", "a\0", "a\n", None])
+def test_other_names_do_not(name: str | None):
+    assert not stays_inside(name)
 
 
 def test_a_vocabulary_is_written_whole(tmp_path: Path, monkeypatch):
