@@ -92,6 +92,7 @@ ELSEWHERE = {
     "compile": "tests/mgc_jax/benchmark/test_topology.py",
     "prepare --beam": "tests/data_pipeline/prepare/test_beam.py",
     "serve": "tests/mgc_jax/web/test_web.py",
+    "predict --genres": "tests/mgc_jax/inference/test_zero_shot.py",
     "push": "tests/mgc_jax/runs/test_hub.py",
     "train --coordinator": "tests/mgc_jax/training/test_hosts.py",
     "train --processes": "tests/mgc_jax/training/test_hosts.py",

@@ -195,7 +195,7 @@ def _licence(subject: Subject) -> str:
         known = features.encoder
         heard = (
             f" The audio encoder in `audio_encoder/` is {plain(known.name)} ({plain(known.source)}); its licence is "
-            f"{plain(known.licence)}{', which forbids commercial use' * ('-NC' in known.licence.upper())}."
+            f"{plain(known.licence)}{', which forbids commercial use' if known.licence_warning else ''}."
         )
     return f"{own} {encoder}; {its}.{heard} The rights in the music and in the lyrics stay with their owners."
 

@@ -44,6 +44,13 @@ class AudioEncoder:
     apply: Callable[[Any, Array], Array]
     """(weights, windows (N, P) float32 with full scale at 1) -> tokens (N, K, H) float32; traced by JAX."""
 
+    @property
+    def licence_warning(self) -> str:
+        """A sentence where the licence forbids commercial use; nothing where it does not."""
+        if "-NC" not in self.licence.upper():
+            return ""
+        return f"The weights of {self.name} are {self.licence}: not for commercial use, nor is what they taught."
+
     def starts(self, num_samples: int) -> np.ndarray:
         """Where the windows (W,) of a clip begin, in samples of the clip with its ``lead``.
 

@@ -115,7 +115,9 @@ def test_what_a_program_added_has_no_files(monkeypatch: pytest.MonkeyPatch, tmp_
 )
 def test_the_licence_is_what_the_card_names(folder: Path, card: str, licence: str):
     (folder / "README.md").write_bytes(card.encode())
-    assert audio_encoder(str(folder)).licence == licence
+    encoder = audio_encoder(str(folder))
+    assert encoder.licence == licence
+    assert encoder.licence_warning.endswith("not for commercial use, nor is what they taught.") == ("-NC" in licence)
 
 
 def test_weights_in_half_precision_are_read(folder: Path):
