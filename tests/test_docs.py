@@ -74,6 +74,7 @@ SCRIPTS = {
     "python scripts/measure_ceiling.py --corpus demo/corpus --data demo/artist": [],
     "python scripts/measure_lyrics.py my_music/songs.csv": ["--settings", "16", "24/12"],
     "python scripts/measure_catalogue.py my_music/songs.csv --out measured": ["--splits", "1", *SMALL],
+    "python scripts/audio_storage.py": [],
     "python scripts/measure_accelerator.py --out measured": [
         *["--runs", "rematerialised", "--", "--size", "demo", "--config.train.batch_size=8", *SMALL_STEP],
     ],
@@ -83,6 +84,7 @@ PRINTS = {
     "scripts/measure_ceiling.py": "| reads only ",
     "scripts/measure_lyrics.py": "24/12 C=0.1",
     "scripts/measure_catalogue.py": "| manifest:small |",
+    "scripts/audio_storage.py": "| musicnn | 10 x 1706, float16 | 34 | 3.7 |",
     "scripts/measure_accelerator.py": "| features | mgc-jax, stream |",
 }
 ON_A_GPU = ("python scripts/measure_first_block.py --out measured",)

@@ -44,6 +44,12 @@ def hears_features(config: Config) -> bool:
     return config.audio.input == "features"
 
 
+def audio_shape(config: Config) -> tuple[int, int] | None:
+    """(S, H) of the frozen audio encoder's outputs, where the model hears these; raises InputError as
+    :func:`audio_features` does."""
+    return audio_features(config.audio).shape if hears_features(config) else None
+
+
 def audio_encoding(config: Config) -> AudioEncoding:
     """What ``prepare`` stores of the sound where ``audio.input`` is ``features``; raises InputError as
     :func:`audio_features` does."""
@@ -162,6 +168,7 @@ def classifier(
     *,
     bert_config: BertConfig,
     prior_logits: jax.Array,
+    audio_shape: tuple[int, int] | None,
     adjacency: jax.Array | None = None,
     node_features: jax.Array | None = None,
     rngs: nnx.Rngs,
@@ -171,6 +178,7 @@ def classifier(
     Args:
         bert_config: of the frozen lyrics encoder; a rival takes no more from it than the size of its vocabulary.
         prior_logits: (G,), the training log-odds of each genre.
+        audio_shape: as :func:`audio_shape` has it.
         adjacency: (G, G), as propagated by the genre graph; a rival has none.
         node_features: (G, H), the encoder's embedding of each genre's name; a rival has none.
 
@@ -193,7 +201,7 @@ def classifier(
             return Pandeya(config.model, vocab_size=bert_config.vocab_size, **common)
         return GenreClassifier(
             config.model,
-            audio_features=audio_features(config.audio).shape if hears_features(config) else None,
+            audio_features=audio_shape,
             max_tokens=config.lyrics.max_tokens,
             bert=random_bert(bert_config, config, kernel=kernel, rngs=rngs),
             lyrics_features=bert_config.hidden_size,

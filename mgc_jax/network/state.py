@@ -70,25 +70,39 @@ def initialise(config: Config, vocabulary: GenreVocabulary, encoder: Path, mesh:
     """
     bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
     graph = build.graph_constants(config, vocabulary, bert, encoder) if bert else ()
-    network, init = _define(config, vocabulary.size, _bert_config(encoder, bert), bert, mesh)
+    network, init = _define(config, vocabulary.size, _bert_config(encoder, bert), bert, mesh, build.audio_shape(config))
     return network, init(_weights(bert, nnx.Param), build.prior_logits(vocabulary), *graph)
 
 
-def untrained(config: Config, num_genres: int, bert_config: BertConfig, mesh: Mesh) -> tuple[Network, ModelState]:
-    """Like :func:`initialise` without any file: the lyrics encoder is random, and no two genres are related."""
+def untrained(
+    config: Config,
+    num_genres: int,
+    bert_config: BertConfig,
+    mesh: Mesh,
+    audio_shape: tuple[int, int] | None = None,
+) -> tuple[Network, ModelState]:
+    """Like :func:`initialise` without any file: the lyrics encoder is random, and no two genres are related.
+
+    Args:
+        audio_shape: (S, H) of the audio encoder's outputs, where the model hears these.
+    """
     bert = build.random_bert(bert_config, config, rngs=nnx.Rngs(0)) if build.uses_bert(config) else None
-    network, init = _define(config, num_genres, bert_config, bert, mesh)
+    network, init = _define(config, num_genres, bert_config, bert, mesh, audio_shape)
     names = np.random.default_rng(0).normal(size=(num_genres, bert_config.hidden_size)).astype(np.float32)
     graph = (np.eye(num_genres, dtype=np.float32), names) if bert else ()
     return network, init(_weights(bert, nnx.Param), np.zeros(num_genres, np.float32), *graph)
 
 
 def untrained_shapes(
-    config: Config, num_genres: int, bert_config: BertConfig, mesh: Mesh
+    config: Config,
+    num_genres: int,
+    bert_config: BertConfig,
+    mesh: Mesh,
+    audio_shape: tuple[int, int] | None = None,
 ) -> tuple[Network, ModelState]:
     """Like :func:`untrained` with shapes and shardings only, the lyrics encoder's too: for absent devices."""
     bert = nnx.eval_shape(lambda: build.random_bert(bert_config, config, rngs=nnx.Rngs(0)))
-    network, init = _define(config, num_genres, bert_config, bert, mesh, place=shapes_on)
+    network, init = _define(config, num_genres, bert_config, bert, mesh, audio_shape, place=shapes_on)
     shapes = jax.eval_shape(init, _weights(bert, nnx.Param), *_shapes(num_genres, bert))
     return network, shapes_on(shapes, network.state_shardings)
 
@@ -96,7 +110,7 @@ def untrained_shapes(
 def abstract(config: Config, num_genres: int, encoder: Path, mesh: Mesh) -> tuple[Network, ModelState]:
     """Like :func:`initialise`, but with shapes and shardings only: the target that weights are restored into."""
     bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
-    network, init = _define(config, num_genres, _bert_config(encoder, bert), bert, mesh)
+    network, init = _define(config, num_genres, _bert_config(encoder, bert), bert, mesh, build.audio_shape(config))
     shapes = jax.eval_shape(init, _weights(bert, nnx.Param), *_shapes(num_genres, bert))
     return network, shapes_on(shapes, network.state_shardings)
 
@@ -129,6 +143,7 @@ def _define(
     bert_config: BertConfig,
     bert: Bert | None,
     mesh: Mesh,
+    audio_shape: tuple[int, int] | None,
     place: Callable[[Any, Any], Any] = jax.device_put,
 ) -> tuple[Network, Any]:
     def split(prior: jax.Array, adjacency: Any = None, features: Any = None) -> tuple[Any, ...]:
@@ -136,6 +151,7 @@ def _define(
             config,
             bert_config=bert_config,
             prior_logits=prior,
+            audio_shape=audio_shape,
             adjacency=adjacency,
             node_features=features,
             rngs=nnx.Rngs(config.train.seed),
