@@ -47,9 +47,9 @@ _MAGIC = {
 
 Recording = Path | bytes
 """A file of music, or what one holds."""
-AudioInput = Literal["spectrogram", "features"]
-"""Whether the model hears spectrograms, or what a frozen encoder made of the waveform when the data set was
-prepared."""
+AudioInput = Literal["spectrogram", "features", "filterbank"]
+"""Whether the model hears spectrograms, what a frozen encoder made of the waveform when the data set was prepared, or
+what that encoder's front end made of it."""
 
 
 class AudioError(InputError):
@@ -75,10 +75,11 @@ class AudioSpec:
     seconds: Annotated[float, {"ge": _MIN_SECONDS, "le": 3600.0}] = 30.0
     """Length of one clip."""
     input: AudioInput = "spectrogram"
-    """`spectrogram` is heard by the model's own CNN; `features` stores a frozen encoder's outputs with the data set."""
+    """`spectrogram` is heard by the model's own CNN; `features` stores a frozen encoder's outputs with the data set;
+    `filterbank` stores what an AST's front end makes of the waveform, and the encoder runs in every step."""
     encoder: str = "musicnn"
-    """The pretrained audio encoder of `audio.input=features`: `musicnn`, a folder, or a name on the Hugging Face
-    hub. It hears the waveform at `audio.sample_rate`, which must be its own."""
+    """The pretrained audio encoder of `audio.input=features` and `filterbank`: `musicnn`, a folder, or a name on the
+    Hugging Face hub. It hears the waveform at `audio.sample_rate`, which must be its own."""
 
     def __post_init__(self) -> None:
         check(self, "audio.")

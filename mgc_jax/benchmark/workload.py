@@ -125,6 +125,8 @@ def make(
         raise InputError(
             f"The benchmark is for the paper's own model, not model.architecture={settings.model.architecture}."
         )
+    if settings.audio.input == "filterbank":
+        raise InputError("The benchmark is for spectrograms and stored features, not audio.input=filterbank.")
     encoder = ENCODERS.get(settings.lyrics.encoder)
     if encoder is None:
         raise InputError(f"lyrics.encoder must be {' or '.join(ENCODERS)} here, not {settings.lyrics.encoder}.")
@@ -140,7 +142,7 @@ def _audio_encoder(settings: Config) -> AudioWindows:
 
 def audio_shape(settings: Config) -> tuple[int, int] | None:
     """(S, H) of the audio encoder's outputs, where the settings want these; raises InputError as :func:`make` does."""
-    return shape(_audio_encoder(settings), settings.audio) if build.hears_features(settings) else None
+    return shape(_audio_encoder(settings), settings.audio) if build.has_audio_encoder(settings) else None
 
 
 def _examples(settings: Config, encoder: BertConfig, num_genres: int, batches: int) -> Batch:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from data_pipeline.schema import AUDIO, LYRICS_INPUTS
+from data_pipeline.schema import LYRICS_INPUTS
 from mgc_jax.benchmark.sizes import SIZES
 
 PICTURES = (".png", ".pdf", ".svg")
@@ -97,7 +97,7 @@ def add_workload(parser: argparse.ArgumentParser, size: str) -> None:
     """``--size`` (by default ``size``), ``--audio`` and ``--lyrics``, which say what training steps are looked at."""
     parser.add_argument("--size", choices=SIZES, default=size, metavar="SIZE", help=", ".join(SIZES))
     text = "which rows: the CNN on spectrograms, or stored outputs of an audio encoder (default: as the settings say)"
-    parser.add_argument("--audio", choices=AUDIO, nargs="+", default=(None,), help=text)
+    parser.add_argument("--audio", choices=("spectrogram", "features"), nargs="+", default=(None,), help=text)
     text = "which rows (default: both)"
     parser.add_argument("--lyrics", choices=LYRICS_INPUTS, nargs="+", default=LYRICS_INPUTS, help=text)
 

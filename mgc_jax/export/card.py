@@ -127,7 +127,8 @@ def _settings(subject: Subject) -> str:
     parameters = model.parameters
     features = model.features
     mels = "" if features else f", {config.audio.n_mels} mel bands"
-    hearing = f"{plain(features.encoder.name)}, frozen" if features else config.model.audio_preset
+    state = "trained" if config.train.audio_encoder_rate else "frozen"
+    hearing = f"{plain(features.encoder.name)}, {state}" if features else config.model.audio_preset
     rows = [
         ["architecture", config.model.architecture],
         ["parameters", f"{parameters['trainable']:,} learned, {parameters['frozen']:,} frozen"],

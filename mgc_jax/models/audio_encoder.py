@@ -63,14 +63,38 @@ class AudioWindows:
         return numpy.stack([led[:, start : start + self.window] for start in self.starts(clips.shape[1])], axis=1)
 
     def token_times(self, num_samples: int) -> np.ndarray:
-        """From when to when in the clip, in s, each token (S, 2) was heard; where windows overlap, until the next one
-        begins."""
+        """From when to when in the clip, in s, each token (S, 2) was heard.
+
+        A window's last token ends where the next window begins, where that is within it. Where windows overlap by more,
+        the same time is heard twice.
+        """
         edges = np.linspace(0, self.window, self.tokens + 1)
         first = self.starts(num_samples)[:, None] - self.lead + edges[:-1]
         behind = self.starts(num_samples)[:, None] - self.lead + edges[1:]
         times = np.stack([first.ravel(), behind.ravel()], axis=1) / self.rate
-        times[:-1, 1] = np.minimum(times[:-1, 1], times[1:, 0])
+        follows = times[1:, 0] > times[:-1, 0]
+        times[:-1, 1] = np.where(follows, np.minimum(times[:-1, 1], times[1:, 0]), times[:-1, 1])
         return np.clip(times, 0.0, num_samples / self.rate)
+
+
+@dataclasses.dataclass(frozen=True)
+class SpectrogramNetwork:
+    """An encoder's network as a module (N, T, M) -> (N, K, H), and the front end before it."""
+
+    front_end: Callable[[Array], Array]
+    """(N, P) -> (N, T, M) float32, as the network hears it; traced by JAX."""
+    frames: int
+    """T."""
+    bands: int
+    """M."""
+    tokens: int
+    """K."""
+    width: int
+    """H."""
+    pretrained: Callable[..., Any]
+    """The module with the published weights, by ``frozen``, ``dtype`` and ``param_dtype``."""
+    random: Callable[..., Any]
+    """The same with random weights, by ``rngs`` too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +111,8 @@ class AudioEncoder(AudioWindows):
     """What ``apply`` takes them as."""
     apply: Callable[[Any, Array], Array]
     """(weights, windows (N, P) float32 with full scale at 1) -> tokens (N, K, H) float32; traced by JAX."""
+    network: SpectrogramNetwork | None = None
+    """Its network apart from its front end, where the training step can hold it."""
 
     @property
     def licence_warning(self) -> str:
@@ -94,6 +120,24 @@ class AudioEncoder(AudioWindows):
         if "-NC" not in self.licence.upper():
             return ""
         return f"The weights of {self.name} are {self.licence}: not for commercial use, nor is what they taught."
+
+    def front_end(self) -> AudioEncoder:
+        """What hears for a :attr:`network` that runs in the training step: its T frames for tokens, M bands wide.
+
+        Raises:
+            ValueError: there is no such network.
+        """
+        network = self.network
+        if network is None:
+            raise ValueError(f"{self.name} has no network that hears a filterbank; an AST or a MAEST has")
+        front_end = network.front_end
+        return dataclasses.replace(
+            self,
+            tokens=network.frames,
+            width=network.bands,
+            weights=(),
+            apply=lambda weights, windows: front_end(windows),
+        )
 
     def hear(self, weights: Any, clips: Array) -> Array:
         """The tokens (N, S, H) of clips (N, num_samples) float32; traced by JAX."""

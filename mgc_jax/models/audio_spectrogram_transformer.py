@@ -29,7 +29,7 @@ from flax import nnx
 from jax.typing import ArrayLike, DTypeLike
 
 from mgc_jax.models.attention import attention
-from mgc_jax.models.audio_encoder import AudioEncoder
+from mgc_jax.models.audio_encoder import AudioEncoder, SpectrogramNetwork
 from mgc_jax.models.bert import ACTIVATIONS, freeze
 from mgc_jax.models.mel_spectrogram import frames, means_over_time, mel_power
 from mgc_jax.models.pretrained import (
@@ -350,6 +350,15 @@ def encoder(published: Published, bank: MelBank) -> AudioEncoder:
     ears = front_end(config, published.preprocessor, bank)
     tokens = max(1, round(ears.window / ears.rate))
     weights, network = as_function(load(published, tokens))
+    in_step = SpectrogramNetwork(
+        front_end=ears.spectrogram,
+        frames=config.max_length,
+        bands=config.num_mel_bins,
+        tokens=tokens,
+        width=config.hidden_size,
+        pretrained=functools.partial(load, published, tokens),
+        random=functools.partial(AudioSpectrogramTransformer, config, tokens),
+    )
     return AudioEncoder(
         name=published.name,
         rate=ears.rate,
@@ -363,4 +372,5 @@ def encoder(published: Published, bank: MelBank) -> AudioEncoder:
         digest=published.digest,
         weights=weights,
         apply=lambda weights, windows: network(weights, ears.spectrogram(windows)),
+        network=in_step,
     )

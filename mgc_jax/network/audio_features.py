@@ -78,9 +78,14 @@ class AudioFeatures:
 
 @functools.lru_cache(maxsize=4)
 def audio_features(spec: AudioSpec) -> AudioFeatures:
-    """The encoder that the settings name, for their clips; kept, with its compiled program.
+    """The encoder that the settings name, or its front end for ``audio.input=filterbank``, for their clips; kept, with
+    its compiled program.
 
     Raises:
         InputError: it is not to be had, or does not fit the clips.
     """
-    return AudioFeatures(audio_encoder(spec.encoder), spec)
+    encoder = audio_encoder(spec.encoder)
+    try:
+        return AudioFeatures(encoder.front_end() if spec.input == "filterbank" else encoder, spec)
+    except ValueError as error:
+        raise InputError(f"audio.input=filterbank does not suit the audio encoder: {error}.") from None

@@ -48,6 +48,8 @@ def classifier(
     m = config.model
     if m.architecture != "ru":
         raise InputError(f"model.architecture {m.architecture} has no PyTorch twin; only the paper's own model has.")
+    if config.audio.input == "filterbank":
+        raise InputError("audio.input=filterbank has no PyTorch twin; spectrograms and stored features have.")
     return GenreClassifier(
         m,
         lyrics_encoder=bert,
