@@ -98,7 +98,8 @@ class ComputeConfig:
     """How the audio CNN's first block is computed; `auto` is Triton kernels on NVIDIA GPUs where they work, which never
     write its convolution's output, else the convolution."""
     rematerialise: bool = False
-    """Compute the audio CNN's blocks again in the backward pass: larger batches fit, and a step takes longer."""
+    """Compute the audio CNN's blocks, or the layers of an audio encoder that is trained, again in the backward pass:
+    larger batches fit, and a step takes longer."""
     fsdp: bool = False
     """Shard parameters and optimiser state over the data-parallel devices too."""
     model_parallel: Annotated[int, {"gt": 0}] = 1

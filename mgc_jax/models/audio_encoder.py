@@ -92,7 +92,7 @@ class SpectrogramNetwork:
     width: int
     """H."""
     pretrained: Callable[..., Any]
-    """The module with the published weights, by ``frozen``, ``dtype`` and ``param_dtype``."""
+    """The module with the published weights, by ``frozen``, ``dtype``, ``param_dtype`` and ``rematerialise``."""
     random: Callable[..., Any]
     """The same with random weights, by ``rngs`` too."""
 

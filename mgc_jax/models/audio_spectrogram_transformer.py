@@ -218,7 +218,8 @@ class AudioSpectrogramTransformer(nnx.Module):
 
     ``frozen`` turns the weights into :class:`mgc_jax.models.bert.Frozen` and stops the gradient at the output;
     otherwise they are ``nnx.Param`` and can be trained on spectrograms as they are stored. Without :func:`load` they
-    are random. ``kernel`` is :func:`mgc_jax.models.attention.attention`'s.
+    are random. ``kernel`` is :func:`mgc_jax.models.attention.attention`'s. ``rematerialise`` keeps of each layer only
+    its input for the backward pass.
     """
 
     def __init__(
@@ -230,9 +231,11 @@ class AudioSpectrogramTransformer(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         param_dtype: DTypeLike = jnp.float32,
         kernel: str = "xla",
+        rematerialise: bool = False,
         rngs: nnx.Rngs,
     ):
         self.config = config
+        self.rematerialise = rematerialise
         self.tokens = tokens
         self.frozen = frozen
         self.projection = nnx.Conv(
@@ -271,8 +274,13 @@ class AudioSpectrogramTransformer(nnx.Module):
         extra = jnp.broadcast_to(extra, (x.shape[0], *extra.shape[1:]))
         x = jnp.concatenate([extra, x], axis=1) + self.positions[...].astype(x.dtype)
         for layer in self.layers:
-            x = layer(x)
+            x = _forgetful(layer, x) if self.rematerialise else layer(x)
         return self.norm(x)
+
+
+@nnx.remat
+def _forgetful(layer: AstLayer, x: jax.Array) -> jax.Array:
+    return layer(x)
 
 
 def _layer_norm(config: AstConfig, dtype: DTypeLike, param_dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.LayerNorm:
@@ -327,6 +335,7 @@ def load(
     dtype: DTypeLike = jnp.float32,
     param_dtype: DTypeLike = jnp.float32,
     kernel: str = "xla",
+    rematerialise: bool = False,
 ) -> AudioSpectrogramTransformer:
     """The network with the published weights, to be used as it is or trained.
 
@@ -335,7 +344,13 @@ def load(
     """
     expect(published.config, {"model_type": MODEL_TYPE, "qkv_bias": True})
     config = settings(AstConfig, published.config)
-    kinds: dict[str, Any] = {"frozen": frozen, "dtype": dtype, "param_dtype": param_dtype, "kernel": kernel}
+    kinds: dict[str, Any] = {
+        "frozen": frozen,
+        "dtype": dtype,
+        "param_dtype": param_dtype,
+        "kernel": kernel,
+        "rematerialise": rematerialise,
+    }
     network: AudioSpectrogramTransformer = nnx.eval_shape(
         lambda: AudioSpectrogramTransformer(config, tokens, rngs=nnx.Rngs(0), **kinds)
     )

@@ -153,7 +153,7 @@ def _encoder_kind(config: Config) -> dict[str, Any]:
 
 
 def _audio_encoder_kind(config: Config) -> dict[str, Any]:
-    return _kind(config, config.train.audio_encoder_rate)
+    return {**_kind(config, config.train.audio_encoder_rate), "rematerialise": config.compute.rematerialise}
 
 
 def _kind(config: Config, rate: float) -> dict[str, Any]:
