@@ -47,9 +47,9 @@ _MAGIC = {
 
 Recording = Path | bytes
 """A file of music, or what one holds."""
-AudioInput = Literal["spectrogram", "features"]
-"""Whether the model hears spectrograms, or what a frozen encoder made of the waveform when the data set was
-prepared."""
+AudioInput = Literal["spectrogram", "features", "filterbank"]
+"""Whether the model hears spectrograms, what a frozen encoder made of the waveform when the data set was prepared, or
+what that encoder's front end made of it."""
 
 
 class AudioError(InputError):
@@ -75,10 +75,11 @@ class AudioSpec:
     seconds: Annotated[float, {"ge": _MIN_SECONDS, "le": 3600.0}] = 30.0
     """Length of one clip."""
     input: AudioInput = "spectrogram"
-    """`spectrogram` is heard by the model's own CNN; `features` stores a frozen encoder's outputs with the data set."""
+    """`spectrogram` is heard by the model's own CNN; `features` stores a frozen encoder's outputs with the data set;
+    `filterbank` stores what an AST's front end makes of the waveform, and the encoder runs in every step."""
     encoder: str = "musicnn"
-    """The pretrained audio encoder of `audio.input=features`: `musicnn`, a folder, or a name on the Hugging Face
-    hub. It hears the waveform at `audio.sample_rate`, which must be its own."""
+    """The pretrained audio encoder of `audio.input=features` and `filterbank`: `musicnn`, a folder, or a name on the
+    Hugging Face hub. It hears the waveform at `audio.sample_rate`, which must be its own."""
 
     def __post_init__(self) -> None:
         check(self, "audio.")
@@ -110,11 +111,12 @@ def load_clip(source: Recording, spec: AudioSpec) -> np.ndarray:
     return _fit(samples, rate, spec)
 
 
-def windows(source: Recording, spec: AudioSpec) -> Iterator[tuple[float, np.ndarray]]:
+def windows(source: Recording, spec: AudioSpec, *, repeat: bool = False) -> Iterator[tuple[float, np.ndarray]]:
     """Consecutive windows (start in s, samples (num_samples,) float32) of a file of any length.
 
-    A file shorter than one window gives one zero-padded window; the last window of a longer one ends with the file,
-    unless less than 1 s is left. Silent windows are skipped. Raises AudioError as ``load_clip`` does.
+    A file shorter than one window gives one window, zero-padded, before which its sound may be repeated as often as it
+    fits; the last window of a longer one ends with the file, unless less than 1 s is left. Silent windows are skipped.
+    Raises AudioError as ``load_clip`` does.
     """
     with _open(source) as file:
         rate, length = file.samplerate, math.ceil(spec.seconds * file.samplerate)
@@ -129,7 +131,7 @@ def windows(source: Recording, spec: AudioSpec) -> Iterator[tuple[float, np.ndar
             window = np.concatenate([previous, block])[-length:] if len(block) < length else block
             if np.abs(window).max() >= _SILENCE:
                 sounding = True
-                yield (start + len(block) - len(window)) / rate, _fit(window, rate, spec)
+                yield (start + len(block) - len(window)) / rate, _fit(window, rate, spec, repeat)
             if len(block) < length:
                 break
             previous, start = block, start + length
@@ -287,11 +289,14 @@ def _check_finite(samples: np.ndarray) -> None:
         raise AudioError("samples far over full scale")
 
 
-def _fit(samples: np.ndarray, rate: int, spec: AudioSpec) -> np.ndarray:
-    """Mono samples at ``spec.sample_rate``, cut or zero-padded to one clip: (num_samples,) float32."""
+def _fit(samples: np.ndarray, rate: int, spec: AudioSpec, repeat: bool = False) -> np.ndarray:
+    """Mono samples at ``spec.sample_rate``, cut or zero-padded to one clip, before which they may ``repeat``:
+    (num_samples,) float32."""
     if rate != spec.sample_rate:
         import soxr
 
         samples = soxr.resample(samples, rate, spec.sample_rate, quality="HQ")
     samples = samples[: spec.num_samples].astype(np.float32, copy=False)
+    if repeat:
+        samples = np.tile(samples, spec.num_samples // len(samples))
     return np.pad(samples, (0, spec.num_samples - len(samples)))

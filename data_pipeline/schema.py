@@ -1,6 +1,7 @@
 """One track, one example and one batch: the seam between raw music, the shards and the model.
 
-Axis letters: B batch, T frames, M mel bands, S audio tokens, L lyric tokens, H an encoder's width, G genres.
+Axis letters: B batch, T frames, M mel bands, W windows of a clip, S audio tokens, L lyric tokens, H an encoder's width,
+G genres.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ Batch = dict[str, np.ndarray]
 """A batch, by name (all leading axes are the host's share of the global batch):
 
 - ``spectrogram`` (B, T, M) uint8: log-mel, 0 = 80 dB under the clip's maximum, 255 = the maximum; or
-- ``audio_features`` (B, S, H) float16: the frozen audio encoder's outputs, where these were stored.
+- ``audio_features`` (B, S, H) float16: the frozen audio encoder's outputs, where these were stored; or
+- ``filterbank`` (B, W T, M) float16: what the encoder's front end makes of W windows, one behind the other.
 - ``tokens`` (B, L) int32: word-piece ids, padded with 0 to ``max_tokens``, or to what the batch needs.
 - ``lyrics_features`` (B, L, H) float16: the frozen lyrics encoder's outputs, where they were stored.
 - ``num_tokens`` (B,) int32: real tokens in the row; 0 means a track without lyrics.
@@ -28,7 +30,7 @@ Batch = dict[str, np.ndarray]
 
 BATCH_KEYS = ("tokens", "num_tokens", "labels", "index", "weight")
 """What every batch has; the sound is beside it, under one of the names of ``AUDIO``."""
-AUDIO = {"spectrogram": "spectrogram", "features": "audio_features"}
+AUDIO = {"spectrogram": "spectrogram", "features": "audio_features", "filterbank": "filterbank"}
 """``audio.input`` -> the name of the sound in a batch."""
 LYRICS = ("tokens", "lyrics_features")
 """What of a batch has the axis L."""

@@ -36,9 +36,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from data_pipeline.errors import InputError
 from mgc_jax.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
@@ -52,22 +54,32 @@ __all__ = ["__version__", "draw", "load"]
 @overload
 def load(place: Literal["musicnn"]) -> Tagger: ...  # type: ignore[overload-overlap]
 @overload
+def load(place: str | Path, *, genres: str | Sequence[str]) -> Tagger: ...
+@overload
 def load(place: str | Path, *, dtype: str | None = None) -> Model: ...
-def load(place: str | Path, *, dtype: str | None = None) -> Model | Tagger:
+def load(place: str | Path, *, dtype: str | None = None, genres: str | Sequence[str] | None = None) -> Model | Tagger:
     """Load a trained run for prediction and evaluation: its workdir, an exported model's folder, or the address of
     either, such as ``gs://bucket/run`` or ``hf://user/name``, of which a copy is kept in the user's cache.
 
-    "musicnn" is a built-in model, which names genres and does no more, unless a folder of this name holds a run.
+    "musicnn" is a built-in model, which names genres and does no more, unless a folder of this name holds a run. A
+    CLAP, a folder or a name on the Hugging Face hub such as ``laion/larger_clap_general``, does the same with the
+    ``genres`` that it is given.
 
     Args:
         place: the folder, the address or the name.
-        dtype: what to compute in, where it is not what the run's ``compute.dtype`` says; not for a built-in model.
+        dtype: what to compute in, where it is not what the run's ``compute.dtype`` says; only for a run.
+        genres: for a CLAP: two names or more, or one text in which commas separate them.
 
     Raises:
-        InputError: the place holds no run, or its files cannot be read; a built-in model's weights are not installed.
+        InputError: the place holds no run, or its files cannot be read; a built-in model's weights are not installed;
+            the ``genres`` are none that a CLAP can be asked about.
     """
     from mgc_jax import api
 
+    if genres is not None:
+        if dtype is not None:
+            raise InputError("dtype is for runs: a CLAP computes in float32.")
+        return api.zero_shot(place, genres)
     if dtype is None and (tagger := api.built_in(place)):
         return tagger
     return api.load(place, dtype=dtype)

@@ -27,6 +27,7 @@ from mgc_jax.explain.occlusion import Occlusion
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.inference.recording import Audio
 from mgc_jax.inference.tagger import Tagger, built_in
+from mgc_jax.inference.zero_shot import zero_shot
 from mgc_jax.network import build
 from mgc_jax.network.state import ModelState, abstract
 from mgc_jax.runs import addresses, checkpoint, weights_file
@@ -34,7 +35,7 @@ from mgc_jax.runs.data_set import trained_on
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import processes, sharding
 
-__all__ = ["Model", "Tagger", "built_in", "load"]
+__all__ = ["Model", "Tagger", "built_in", "load", "zero_shot"]
 
 
 def load(place: str | Path, progress: Callable[[int, int], None] | None = None, *, dtype: str | None = None) -> Model:

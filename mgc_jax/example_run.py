@@ -64,6 +64,6 @@ def _prepare(run: ExampleRun, config: Config, tracks: int, seconds: float) -> No
             run.data,
             options,
             encode=build.lyrics_encoder(config),
-            audio_encoding=build.audio_encoding(config) if build.hears_features(config) else None,
+            audio_encoding=build.audio_encoding(config) if build.has_audio_encoder(config) else None,
             progress=counter,
         )

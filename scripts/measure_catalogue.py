@@ -41,7 +41,7 @@ def prepared(source: Path, out: Path, config: Config) -> PreparedData:
         out,
         PrepareOptions(config.data, config.audio, config.lyrics),
         encode=build.lyrics_encoder(config) if config.lyrics.input == "features" else None,
-        audio_encoding=build.audio_encoding(config) if build.hears_features(config) else None,
+        audio_encoding=build.audio_encoding(config) if build.has_audio_encoder(config) else None,
     )
     return PreparedData(out)
 

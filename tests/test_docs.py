@@ -75,6 +75,7 @@ SCRIPTS = {
     "python scripts/measure_ceiling.py --corpus demo/corpus --data demo/artist": [],
     "python scripts/measure_lyrics.py my_music/songs.csv": ["--settings", "16", "24/12"],
     "python scripts/measure_catalogue.py my_music/songs.csv --out measured": ["--splits", "1", *SMALL],
+    "python scripts/audio_storage.py": [],
     "python scripts/measure_accelerator.py --out measured": [
         *["--runs", "rematerialised", "--", "--size", "demo", "--config.train.batch_size=8", *SMALL_STEP],
     ],
@@ -84,6 +85,7 @@ PRINTS = {
     "scripts/measure_ceiling.py": "| reads only ",
     "scripts/measure_lyrics.py": "24/12 C=0.1",
     "scripts/measure_catalogue.py": "| manifest:small |",
+    "scripts/audio_storage.py": "| musicnn | 10 x 1706, float16 | 34 | 3.7 |",
     "scripts/measure_accelerator.py": "| features | mgc-jax, stream |",
 }
 ON_A_GPU = ("python scripts/measure_first_block.py --out measured",)
@@ -94,6 +96,7 @@ ELSEWHERE = {
     "compile": "tests/mgc_jax/benchmark/test_topology.py",
     "prepare --beam": "tests/data_pipeline/prepare/test_beam.py",
     "serve": "tests/mgc_jax/web/test_web.py",
+    "predict --genres": "tests/mgc_jax/inference/test_zero_shot.py",
     "push": "tests/mgc_jax/runs/test_hub.py",
     "train --coordinator": "tests/mgc_jax/training/test_hosts.py",
     "train --processes": "tests/mgc_jax/training/test_hosts.py",

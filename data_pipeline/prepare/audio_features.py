@@ -1,6 +1,6 @@
-"""The frozen audio encoder run once over all clips, chunk by chunk as they are decoded.
+"""The frozen audio encoder, or its front end, run once over all clips, chunk by chunk as they are decoded.
 
-Axis letters: N clips, S audio tokens, H the encoder's width.
+Axis letters: N clips, S audio tokens, H the encoder's width; of a front end S are its frames and H its bands.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: boo
         outcomes.append(outcome)
     audio, target = options.audio, arrays.file(work, chunk.number)
     none = np.zeros((0, audio.num_frames, audio.n_mels), np.uint8)
-    if audio.input == "features":
+    if audio.input != "spectrogram":
         target, none = audio_features.waveforms(target), np.zeros((0, audio.num_samples), np.float32)
     # Two workers may be given the same chunk.
     with replacing(target) as partial, partial.open("wb") as file:
@@ -174,7 +174,7 @@ def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, np.nda
         clip = load_clip(track.audio, options.audio)
     except AudioError as error:
         return Outcome(track.id, audio, -1, str(error), True, None), None
-    sound = clip if options.audio.input == "features" else log_mel(clip, options.audio)
+    sound = log_mel(clip, options.audio) if options.audio.input == "spectrogram" else clip
     return Outcome(track.id, audio, 0, None, False, text), sound
 
 

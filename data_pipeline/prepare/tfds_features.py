@@ -14,8 +14,8 @@ import tensorflow_datasets as tfds
 
 
 def features(shape: Shape) -> tfds.features.FeaturesDict:
-    """The stored example as raw little-endian bytes: spectrogram (T, M) or audio_features (S, H), tokens (L,), labels
-    (G,), and where the lyrics encoder has run already lyrics_features (L, H)."""
+    """The stored example as raw little-endian bytes: spectrogram (T, M), audio_features (S, H) or filterbank (W T, M),
+    tokens (L,), labels (G,), and where the lyrics encoder has run already lyrics_features (L, H)."""
 
     def raw(shape: tuple[int, ...], dtype: Any) -> tfds.features.Tensor:
         # The default would store every uint8 as an int64 varint.

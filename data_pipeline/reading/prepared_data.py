@@ -48,13 +48,13 @@ class PreparedData:
         """Which tracks and genres were kept and how the tracks were split: the fields of ``DataConfig`` as JSON."""
         try:
             self.audio = AudioSpec(**self.meta["audio"])
-            encoder = self.meta["audio_encoder"] if self.audio.input == "features" else {}
+            encoder = self.meta["audio_encoder"] if self.audio.input != "spectrogram" else {}
             self.audio_encoder_sha256 = str(encoder.get("sha256", ""))
             """Empty for spectrograms, which no encoder has heard."""
             self.audio_licence = str(encoder.get("licence", ""))
             """Of the audio encoder's weights."""
             self.audio_shape = (self.audio.num_frames, self.audio.n_mels)
-            """(T, M) of a spectrogram, or (S, H) of features."""
+            """(T, M) of a spectrogram, (S, H) of features, or (W T, M) of a filterbank."""
             if encoder:
                 self.audio_shape = (_count(encoder["tokens"]), _count(encoder["width"]))
             self.encoder = str(self.meta["lyrics"]["encoder"])
@@ -349,6 +349,7 @@ def _aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 _TYPES = {
     "spectrogram": "uint8",
     "audio_features": "float16",
+    "filterbank": "float16",
     "tokens": "int32",
     "lyrics_features": "float16",
     "num_tokens": "int32",
@@ -356,9 +357,12 @@ _TYPES = {
     "index": "int32",
     "weight": "float32",
 }
-_STORED = {
-    name: np.dtype(kind)
-    for name, kind in {"spectrogram": "u1", "audio_features": "<f2", "lyrics_features": "<f2", "labels": "u1"}.items()
+_STORED: dict[str, np.dtype] = {
+    "spectrogram": np.dtype("u1"),
+    "audio_features": np.dtype("<f2"),
+    "filterbank": np.dtype("<f2"),
+    "lyrics_features": np.dtype("<f2"),
+    "labels": np.dtype("u1"),
 }
 _RECORDS_AT_ONCE = 32  # few enough for their memory to be reused from part to part, instead of mapped afresh
 _BROKEN_RECORD = (ValueError, LookupError, OverflowError, RuntimeError)

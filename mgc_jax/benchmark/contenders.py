@@ -43,7 +43,7 @@ class FusedStep:
             self.name += f", lyrics by {config.train.lyrics_bucket}"
         self._workload = workload
         optimiser = make_optimiser(config, steps_per_epoch=1000)
-        self._network, model = untrained(config, workload.num_genres, workload.encoder, mesh)
+        self._network, model = untrained(config, workload.num_genres, workload.encoder, mesh, workload.audio_shape)
         self._state = state.begin(self._network, model, optimiser)
         batches = self._batches(workload, placement, mesh)
         first = next(batches)

@@ -55,6 +55,7 @@ def _row(workload: Workload, contender: Contender, seconds: np.ndarray, ratio: n
             share["bandwidth_share"] = facts["compiler_bytes"] / step / chip.bandwidth
     return {
         "name": contender.name,
+        "audio": workload.config.audio.input,
         "lyrics": workload.config.lyrics.input,
         "batch_size": batch,
         "tracks_per_second": batch / step,

@@ -12,16 +12,25 @@ import jax
 from mgc_jax.training.memory import GIB
 
 HEAD = (
-    *("lyrics", "", "tracks/s", "ms a step", "times as long as the first", "start, s"),
+    *("audio", "lyrics", "", "tracks/s", "ms a step", "times as long as the first", "start, s"),
     *("GFLOP a track", "MFU", "MB moved a track", "of the memory's bandwidth", "GiB a device", "waits for data"),
     "Music4All, 100 epochs, min",
 )
 COMPILED_HEAD = (
-    *("topology", "lyrics", "tracks a chip", "GiB a chip", "GFLOP a track", "MB moved a track", "of it copies"),
+    *(
+        "topology",
+        "audio",
+        "lyrics",
+        "tracks a chip",
+        "GiB a chip",
+        "GFLOP a track",
+        "MB moved a track",
+        "of it copies",
+    ),
     "MB sent a step",
     *("ms: arithmetic", "memory", "links"),
 )
-COLLECTIVES_HEAD = ("topology", "lyrics", "collective", "MB", "times")
+COLLECTIVES_HEAD = ("topology", "audio", "lyrics", "collective", "MB", "times")
 
 
 def of(size: str, dtype: Any, rounds: int, steps: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -57,6 +66,7 @@ def markdown(report: dict[str, Any]) -> str:
     for row in report["rows"]:
         step, ratio = row["step_seconds"], row["ratio"]
         cells = [
+            row["audio"],
             row["lyrics"],
             row["name"],
             f"{row['tracks_per_second']:.0f}",
@@ -84,7 +94,7 @@ def compiled_markdown(size: str, rows: list[dict[str, Any]]) -> str:
     for row in rows:
         tracks = row["batch_size"] / row["chips"]
         cells = [
-            *(row["topology"], row["lyrics"], f"{tracks:.0f}"),
+            *(row["topology"], row["audio"], row["lyrics"], f"{tracks:.0f}"),
             f"{row['device_bytes'] / GIB:.2f} of {row['chip_bytes'] / GIB:.1f}",
             *(f"{row['compiler_flops'] / tracks / 1e9:.1f}", f"{row['compiler_bytes'] / tracks / 1e6:.0f}"),
             *(f"{2 * row['copied_bytes'] / tracks / 1e6:.1f}", f"{row['sent_bytes'] / 1e6:.1f}"),
@@ -94,9 +104,8 @@ def compiled_markdown(size: str, rows: list[dict[str, Any]]) -> str:
         left = 0.99 * sum(c["bytes"] * c["times"] for c in row["collectives"])
         for c in row["collectives"]:
             if left > 0:
-                exchanges.append(
-                    [row["topology"], row["lyrics"], c["kind"], f"{c['bytes'] / 1e6:.2f}", str(c["times"])]
-                )
+                exchanged = [c["kind"], f"{c['bytes'] / 1e6:.2f}", str(c["times"])]
+                exchanges.append([row["topology"], row["audio"], row["lyrics"], *exchanged])
             left -= c["bytes"] * c["times"]
     lines = [
         f"Size {size}, jax {rows[0]['jax']}, by the TPU's compiler; the last three columns are the least a step takes.",

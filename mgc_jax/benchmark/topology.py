@@ -60,7 +60,12 @@ def devices(name: str) -> list[jax.Device]:
 
 
 def compile_for(
-    name: str, size: str, lyrics_input: str, spec: str | None = None, overrides: Iterable[str] = ()
+    name: str,
+    size: str,
+    lyrics_input: str,
+    spec: str | None = None,
+    overrides: Iterable[str] = (),
+    audio_input: str | None = None,
 ) -> dict[str, Any]:
     """What the TPU compiler says of one step of a benchmark's size on the topology ``name``.
 
@@ -73,14 +78,16 @@ def compile_for(
             does not fit, with the largest that does.
     """
     chip_devices = devices(name)
-    load = workload.make(size, lyrics_input, spec, overrides, batches=0, devices=len(chip_devices))
+    load = workload.make(
+        size, lyrics_input, spec, overrides, batches=0, devices=len(chip_devices), audio_input=audio_input
+    )
     config = load.config
     if config.compute.dtype == "auto":
         config = dataclasses.replace(config, compute=dataclasses.replace(config.compute, dtype="bfloat16"))
     mesh = sharding.make_mesh(config.compute.model_parallel, chip_devices)
     sharding.check_batch_size(config.train.batch_size, mesh, "train.batch_size")
     optimiser = make_optimiser(config, steps_per_epoch=1000)
-    network, model = untrained_shapes(config, load.num_genres, load.encoder, mesh)
+    network, model = untrained_shapes(config, load.num_genres, load.encoder, mesh, load.audio_shape)
     shapes = state.shapes(network, model, optimiser)
     layout = sharding.batch_sharding(mesh)
     arrays = {
@@ -99,10 +106,11 @@ def compile_for(
         "topology": name,
         "chips": mesh.size,
         "jax": jax.__version__,
+        "audio": config.audio.input,
         "lyrics": lyrics_input,
         "batch_size": config.train.batch_size,
         "model_flops_per_track": sum(
-            flops.training(config, load.encoder, load.num_genres, config.lyrics.max_tokens).values()
+            flops.training(config, load.encoder, load.num_genres, config.lyrics.max_tokens, load.audio_shape).values()
         ),
         "compiler_flops": cost["flops"],
         "compiler_bytes": cost["bytes accessed"],

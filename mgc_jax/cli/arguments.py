@@ -66,10 +66,20 @@ def add_config(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
     parser.add_argument("--config", required=required, metavar="RECIPE[:ARG]", help=text)
 
 
-def add_model(parser: argparse.ArgumentParser, *, built_in: bool = False) -> None:
-    """``--workdir``, from which a trained model is read, or by which one that is ``built_in`` goes."""
-    text = "a run's folder, or an address like gs://bucket/run"
-    text += "; or musicnn, which is built in and has heard real music" if built_in else ""
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """``--workdir``, from which a trained model is read."""
+    _add_workdir(parser, "")
+
+
+def add_namer(parser: argparse.ArgumentParser) -> None:
+    """``--workdir`` and ``--genres`` for all that names genres: a trained model, a built-in one, or a CLAP."""
+    _add_workdir(parser, "; or musicnn, which is built in and has heard real music; or a CLAP, with --genres")
+    text = "for a CLAP: two or more that it scores a song for, with commas between them"
+    parser.add_argument("--genres", action="append", metavar="NAMES", help=text)
+
+
+def _add_workdir(parser: argparse.ArgumentParser, more: str) -> None:
+    text = f"a run's folder, or an address like gs://bucket/run{more}"
     parser.add_argument("--workdir", type=place, required=True, metavar="W", help=text)
 
 
@@ -84,8 +94,10 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def add_workload(parser: argparse.ArgumentParser, size: str) -> None:
-    """``--size`` (by default ``size``) and ``--lyrics``, which say what training step is looked at."""
+    """``--size`` (by default ``size``), ``--audio`` and ``--lyrics``, which say what training steps are looked at."""
     parser.add_argument("--size", choices=SIZES, default=size, metavar="SIZE", help=", ".join(SIZES))
+    text = "which rows: the CNN on spectrograms, or stored outputs of an audio encoder (default: as the settings say)"
+    parser.add_argument("--audio", choices=("spectrogram", "features"), nargs="+", default=(None,), help=text)
     text = "which rows (default: both)"
     parser.add_argument("--lyrics", choices=LYRICS_INPUTS, nargs="+", default=LYRICS_INPUTS, help=text)
 

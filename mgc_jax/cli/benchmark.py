@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from typing import Any
 
 from data_pipeline.extras import needed
@@ -28,7 +29,10 @@ def _run(options: argparse.Namespace) -> None:
         with needed("--against torch", "torch"):
             from mgc_jax.torch_reference import contenders as rivals
     rows: list[dict[str, Any]] = []
-    loads = [workload.make(options.size, lyrics, options.config, options.overrides) for lyrics in options.lyrics]
+    loads = [
+        workload.make(options.size, lyrics, options.config, options.overrides, audio_input=audio)
+        for audio, lyrics in itertools.product(options.audio, options.lyrics)
+    ]
     for load in loads:
         racers = contenders.ours(load)
         if options.against:

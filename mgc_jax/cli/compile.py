@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 
 from mgc_jax.cli.arguments import add_config, add_json, add_workload
 from mgc_jax.cli.command import Command
@@ -25,14 +26,15 @@ def _run(options: argparse.Namespace) -> None:
     from mgc_jax.benchmark import table, topology, workload
     from mgc_jax.runtime.progress import Progress
 
-    for lyrics in options.lyrics:  # settings that no program can have are refused before the first is compiled
-        workload.make(options.size, lyrics, options.config, options.overrides, batches=0)
-    wanted = [(name, lyrics) for name in options.topology for lyrics in options.lyrics]
+    inputs = list(itertools.product(options.audio, options.lyrics))
+    for audio, lyrics in inputs:  # settings that no program can have are refused before the first is compiled
+        workload.make(options.size, lyrics, options.config, options.overrides, batches=0, audio_input=audio)
+    wanted = [(name, *given) for name in options.topology for given in inputs]
     progress = Progress("compile", len(wanted), "programs")
     rows = []
-    for name, lyrics in wanted:
-        rows.append(topology.compile_for(name, options.size, lyrics, options.config, options.overrides))
-        progress.update(1, f"{name}, {lyrics}")
+    for name, audio, lyrics in wanted:
+        rows.append(topology.compile_for(name, options.size, lyrics, options.config, options.overrides, audio))
+        progress.update(1, f"{name}, {rows[-1]['audio']}, {lyrics}")
         if options.json:
             write_json(options.json, {"size": options.size, "rows": rows})
     progress.close()

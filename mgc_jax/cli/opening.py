@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,11 +37,15 @@ def load_model(place: str | Path) -> Model:
     return model
 
 
-def load_namer(place: str | Path) -> Model | Tagger:
-    """What names genres: the built-in model of this name, or the model of a run as :func:`load_model` has it."""
+def load_namer(place: str | Path, genres: Sequence[str] | None = None) -> Model | Tagger:
+    """What names genres: a CLAP where ``genres`` are given, as texts in which commas separate them; the built-in model
+    of this name; or the model of a run as :func:`load_model` has it."""
     from mgc_jax import api
 
-    return api.built_in(place) or load_model(place)
+    tagger = api.built_in(place) if genres is None else api.zero_shot(place, ",".join(genres))
+    if tagger and tagger.licence_warning:
+        print(tagger.licence_warning)
+    return tagger or load_model(place)
 
 
 def local_run(place: str | Path) -> Path:

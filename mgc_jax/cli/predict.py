@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_pipeline.errors import InputError
-from mgc_jax.cli.arguments import add_json, add_model, at_least
+from mgc_jax.cli.arguments import add_json, add_namer, at_least
 from mgc_jax.cli.command import Command
 from mgc_jax.cli.opening import load_namer, read_lyrics
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_model(parser, built_in=True)
+    add_namer(parser)
     parser.add_argument("audio", type=Path, nargs="+", metavar="AUDIO")
     lyrics = "a text file; once for each AUDIO, in the same order, or not at all (- for a track without)"
     parser.add_argument("--lyrics", action="append", default=[], metavar="FILE", help=lyrics)
@@ -34,7 +34,7 @@ def _run(options: argparse.Namespace) -> None:
             "order (- for a track without), or none."
         )
     lyrics = [read_lyrics(file) for file in options.lyrics] or [None] * len(options.audio)
-    model = load_namer(options.workdir)
+    model = load_namer(options.workdir, options.genres)
     predictions, failures = [], []
     for file, text in zip(options.audio, lyrics, strict=True):
         try:

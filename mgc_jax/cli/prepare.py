@@ -31,12 +31,15 @@ def _run(options: argparse.Namespace) -> None:
     from data_pipeline.sources import read_corpus
     from mgc_jax.config import recipes
     from mgc_jax.network import build
+    from mgc_jax.network.audio_features import audio_features
     from mgc_jax.runtime.progress import Counter
 
     settings = recipes.load(options.config, options.overrides)
     workers = _beam(options.beam) if options.beam is not None else None
     encode = build.lyrics_encoder(settings) if settings.lyrics.input == "features" else None
-    audio_encoding = build.audio_encoding(settings) if build.hears_features(settings) else None
+    audio_encoding = build.audio_encoding(settings) if build.has_audio_encoder(settings) else None
+    if audio_encoding and (warning := audio_features(settings.audio).encoder.licence_warning):
+        print(warning)
     with Counter("tracks", upload="files") as counter:
         report = prepare(
             read_corpus(options.source, settings.data.genre_separator),

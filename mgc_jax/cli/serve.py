@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 
 from data_pipeline.extras import needed
-from mgc_jax.cli.arguments import add_model, at_least
+from mgc_jax.cli.arguments import add_namer, at_least
 from mgc_jax.cli.command import Command
 from mgc_jax.cli.opening import load_namer
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_model(parser, built_in=True)
+    add_namer(parser)
     host = "who may reach it (default %(default)s: this machine alone)"
     parser.add_argument("--host", default="127.0.0.1", metavar="HOST", help=host)
     port = "0 for any that is free (default %(default)s)"
@@ -25,7 +25,9 @@ def _run(options: argparse.Namespace) -> None:
     with needed("serve", "page"):
         from mgc_jax.web import server
     with server.listen(options.host, options.port) as listener:
-        server.serve(load_namer(options.workdir), listener, megabytes=options.max_megabytes, browser=options.open)
+        server.serve(
+            load_namer(options.workdir, options.genres), listener, megabytes=options.max_megabytes, browser=options.open
+        )
 
 
 COMMAND = Command(

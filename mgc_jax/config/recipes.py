@@ -62,6 +62,9 @@ def from_json(path: Path) -> Config:
         raise InputError(f"{path} cannot be read as a run's configuration ({error}).") from None
     if not isinstance(tree, Mapping):
         raise InputError(f"{path} cannot be read as a run's configuration (it holds no settings).")
+    if "model_type" in tree:
+        hint = "; a CLAP scores genres that it is given (predict, serve: --genres)" * (tree["model_type"] == "clap")
+        raise InputError(f"{path} is that of a published network ({tree['model_type']!r:.40}) and of no run{hint}.")
     return _config(flat(Config()) | _named(tree, str(path)))
 
 

@@ -62,6 +62,8 @@ class TrainConfig:
     """The highest, after the warm-up."""
     encoder_rate: Annotated[float, {"ge": 0}] = 0.0
     """The lyrics encoder's learning rate as a share of the others'; 0 keeps it frozen, as in the paper."""
+    audio_encoder_rate: Annotated[float, {"ge": 0}] = 0.0
+    """The same of the pretrained audio encoder, where `audio.input=filterbank` has it in the training step."""
     warmup_steps: Annotated[int, {"ge": 0}] = 200
     """Steps in which the learning rate rises from 0."""
     halve_every_epochs: Annotated[int, {"gt": 0}] = 50
@@ -96,7 +98,8 @@ class ComputeConfig:
     """How the audio CNN's first block is computed; `auto` is Triton kernels on NVIDIA GPUs where they work, which never
     write its convolution's output, else the convolution."""
     rematerialise: bool = False
-    """Compute the audio CNN's blocks again in the backward pass: larger batches fit, and a step takes longer."""
+    """Compute the audio CNN's blocks, or the layers of an audio encoder that is trained, again in the backward pass:
+    larger batches fit, and a step takes longer."""
     fsdp: bool = False
     """Shard parameters and optimiser state over the data-parallel devices too."""
     model_parallel: Annotated[int, {"gt": 0}] = 1
@@ -148,20 +151,24 @@ class Config:
                 f"train.encoder_rate is {train.encoder_rate}, but only the paper's own model with "
                 "lyrics.input=tokens has a lyrics encoder in its training step."
             )
+        if train.audio_encoder_rate and self.audio.input != "filterbank":
+            raise InputError(
+                f"train.audio_encoder_rate is {train.audio_encoder_rate}, but only audio.input=filterbank has a "
+                "pretrained audio encoder in the training step."
+            )
         if self.augment.mixup and (self.lyrics.input != "features" or model.architecture == "pandeya"):
             raise InputError(
                 "augment.mixup blends the lyrics encoder's outputs: it needs lyrics.input=features and a model that "
                 "reads them, which pandeya does not."
             )
-        if self.audio.input == "features":
-            if model.architecture != "ru":
-                raise InputError(
-                    f"model.architecture {model.architecture} hears spectrograms, not audio.input=features."
-                )
-            if self.augment.time_masks or self.augment.mel_masks:
-                raise InputError(
-                    "augment.time_masks and augment.mel_masks cover parts of spectrograms; with audio.input=features "
-                    "there are none."
-                )
+        if self.audio.input != "spectrogram" and model.architecture != "ru":
+            raise InputError(
+                f"model.architecture {model.architecture} hears spectrograms, not audio.input={self.audio.input}."
+            )
+        if self.audio.input == "features" and (self.augment.time_masks or self.augment.mel_masks):
+            raise InputError(
+                "augment.time_masks and augment.mel_masks cover parts of spectrograms; with audio.input=features "
+                "there are none."
+            )
         if not self.log.project.strip():
             raise InputError("log.project is empty, but must be the name of a project.")

@@ -64,7 +64,7 @@ def check_prepared_for(config: Config, data: PreparedData) -> None:
     wanted = dataclasses.replace(config.audio, encoder=data.audio.encoder)  # which may lie elsewhere: see its digest
     if data.audio != wanted:
         raise InputError(f"{data.path} was prepared with {data.audio}, but the settings want {config.audio}.")
-    if build.hears_features(config) and data.audio_encoder_sha256 != audio_features(config.audio).encoder.digest:
+    if build.has_audio_encoder(config) and data.audio_encoder_sha256 != audio_features(config.audio).encoder.digest:
         raise InputError(f"{data.path} was prepared with another audio encoder than {config.audio.encoder}.")
     if data.max_tokens != config.lyrics.max_tokens:
         raise InputError(

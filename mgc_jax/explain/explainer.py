@@ -18,7 +18,7 @@ from data_pipeline.lyric_words import Words, find_words
 from data_pipeline.schema import AUDIO
 from mgc_jax.explain.explanation import Attention, Explanation, Spectrogram
 from mgc_jax.explain.occlusion import Occlusion, PaperOcclusion
-from mgc_jax.explain.segments import Clock, TokenClock, stride
+from mgc_jax.explain.segments import Clock, EncoderClock, stretches, stride
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.inference.recording import Audio
 from mgc_jax.network import build
@@ -147,9 +147,13 @@ def occlusion_of(model: Predictor) -> Occlusion:
     return kind(model.network, model.state, audio, max_tokens, *build.modalities(model.config))
 
 
-def _clock(model: Predictor) -> Clock | TokenClock:
+def _clock(model: Predictor) -> Clock | EncoderClock:
     if model.features:
-        return TokenClock(model.features.encoder.token_times(model.spec.num_samples))
+        encoder, samples = model.features.encoder, model.spec.num_samples
+        network = build.audio_network(model.config)
+        tokens = network.tokens if network else encoder.tokens
+        each = stretches(len(encoder.starts(samples)), encoder.tokens, tokens)
+        return EncoderClock(encoder.token_times(samples), each)
     if not build.uses_bert(model.config):
         return Clock(model.spec)
     encoder = model.network.merge(model.state, model.network.frozen).audio_cnn
@@ -175,7 +179,7 @@ def _pairs(sounds: Sequence[int] | np.ndarray, text: int) -> np.ndarray:
 
 
 def _silenced(
-    clips: Sequence[np.ndarray], silence: np.ndarray, clock: Clock | TokenClock, lengths: np.ndarray
+    clips: Sequence[np.ndarray], silence: np.ndarray, clock: Clock | EncoderClock, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Each segment of each window: its window's number (N,), its frames or tokens (N, 2), and the window without it."""
     window, frames, silenced = [], [], []
@@ -196,7 +200,7 @@ def _masked(ids: np.ndarray, words: Words, groups: np.ndarray, mask: int) -> lis
 
 
 def _attention(
-    to_lyrics: np.ndarray, to_audio: np.ndarray, words: Words, clock: Clock | TokenClock, starts: np.ndarray
+    to_lyrics: np.ndarray, to_audio: np.ndarray, words: Words, clock: Clock | EncoderClock, starts: np.ndarray
 ) -> Attention:
     """From audio tokens and word pieces, (K, S, L) and (K, L, S), to seconds and words."""
     owner, tokens = words.owner, clock.tokens()

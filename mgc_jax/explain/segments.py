@@ -58,27 +58,37 @@ class Clock:
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenClock:
-    """The same of a model that hears a frozen encoder's tokens, each of its own time ``heard`` (S, 2) in s: its frames
-    are the tokens."""
+class EncoderClock:
+    """The same of a model that hears with a pretrained encoder: when in s each of its frames is ``heard`` (F, 2), and
+    the ``stretches`` (S, 2) of frames that are an audio token each. Stored tokens are frames themselves."""
 
     heard: np.ndarray
+    stretches: np.ndarray
 
     def seconds(self, frames: np.ndarray) -> np.ndarray:
-        """From where to where in the clip, in s, stretches of tokens [first, behind) are heard: (N, 2) -> (N, 2)."""
-        first, behind = np.asarray(frames).T
-        return np.stack([self.heard[first, 0], self.heard[behind - 1, 1]], axis=1)
+        """From where to where in the clip, in s, stretches of frames [first, behind) are heard: (N, 2) -> (N, 2).
+
+        Windows may overlap: what is heard last need not end last.
+        """
+        spans = [self.heard[first:behind] for first, behind in np.asarray(frames)]
+        return np.array([[span[:, 0].min(), span[:, 1].max()] for span in spans]).reshape(-1, 2)
 
     def segments(self) -> np.ndarray:
-        """(N, 2) stretches of tokens [first, behind), about a dozen of equal numbers of tokens."""
+        """(N, 2) stretches of frames [first, behind), about a dozen of equal numbers of frames."""
         width = max(1, round(len(self.heard) / PER_CLIP))
         edges = np.arange(0, len(self.heard), width)
         return np.stack([edges, np.append(edges[1:], len(self.heard))], axis=1)
 
     def tokens(self) -> np.ndarray:
         """(S, 2)"""
-        first = np.arange(len(self.heard))
-        return np.stack([first, first + 1], axis=1)
+        return self.stretches
+
+
+def stretches(windows: int, frames: int, tokens: int) -> np.ndarray:
+    """The frames (S, 2) of each token, [first, behind), where each of some windows' frames become so many tokens."""
+    edges = np.linspace(0, frames, tokens + 1).round().astype(int)
+    within = np.stack([edges[:-1], edges[1:]], axis=1)
+    return (frames * np.arange(windows)[:, None, None] + within).reshape(-1, 2)
 
 
 def stride(pools: tuple[tuple[int, int], ...], patch: tuple[int, int]) -> int:

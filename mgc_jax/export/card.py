@@ -127,7 +127,8 @@ def _settings(subject: Subject) -> str:
     parameters = model.parameters
     features = model.features
     mels = "" if features else f", {config.audio.n_mels} mel bands"
-    hearing = f"{plain(features.encoder.name)}, frozen" if features else config.model.audio_preset
+    state = "trained" if config.train.audio_encoder_rate else "frozen"
+    hearing = f"{plain(features.encoder.name)}, {state}" if features else config.model.audio_preset
     rows = [
         ["architecture", config.model.architecture],
         ["parameters", f"{parameters['trainable']:,} learned, {parameters['frozen']:,} frozen"],
@@ -195,7 +196,7 @@ def _licence(subject: Subject) -> str:
         known = features.encoder
         heard = (
             f" The audio encoder in `audio_encoder/` is {plain(known.name)} ({plain(known.source)}); its licence is "
-            f"{plain(known.licence)}{', which forbids commercial use' * ('-NC' in known.licence.upper())}."
+            f"{plain(known.licence)}{', which forbids commercial use' if known.licence_warning else ''}."
         )
     return f"{own} {encoder}; {its}.{heard} The rights in the music and in the lyrics stay with their owners."
 

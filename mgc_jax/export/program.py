@@ -31,7 +31,7 @@ def inputs(spec: AudioSpec, max_tokens: int) -> dict[str, tuple[tuple[int, ...],
     The sound is a log-mel ``spectrogram`` (T, M), or the ``waveform`` (samples,) with full scale at 1 for a model with
     a pretrained audio encoder.
     """
-    if spec.input == "features":
+    if spec.input != "spectrogram":
         sound: dict[str, tuple[tuple[int, ...], str]] = {"waveform": ((spec.num_samples,), "float32")}
     else:
         sound = {"spectrogram": ((spec.num_frames, spec.n_mels), "uint8")}

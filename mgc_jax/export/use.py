@@ -34,7 +34,7 @@ def use(model: Model, *, measured: bool, onnx: bool) -> str:
         )
         + "\n\n`program.mlir_module_serialized` is the same as a portable StableHLO artifact for other runtimes.",
     ]
-    if build.uses_bert(model.config):
+    if build.uses_bert(model.config) and not build.audio_network(model.config):
         heard = "audio_features" if model.features else "spectrogram"
         parts += [
             "In PyTorch (mgc-jax with its extra `torch`):",

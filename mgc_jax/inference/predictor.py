@@ -59,7 +59,7 @@ class Predictor:
         """The folder of the lyrics encoder."""
         self.tokenizer = LyricsTokenizer(encoder, config.lyrics.max_tokens)
         self.spec = config.audio
-        self.features = audio_features(config.audio) if build.hears_features(config) else None
+        self.features = audio_features(config.audio) if build.has_audio_encoder(config) else None
         """The frozen audio encoder, where the model hears its outputs."""
 
     @property

@@ -18,12 +18,15 @@ Audio = str | Path | bytes | np.ndarray
 """A file of any format and length, what one holds, or samples (n,) or (n, channels), which need their rate in Hz."""
 
 
-def windows(audio: Audio, rate: int | None, spec: AudioSpec) -> Iterator[tuple[float, np.ndarray]]:
+def windows(
+    audio: Audio, rate: int | None, spec: AudioSpec, *, repeat: bool = False
+) -> Iterator[tuple[float, np.ndarray]]:
     """Consecutive windows of a recording, each as long as a clip of ``spec``: start in s and samples (n,) float32 at
     its rate, as :func:`data_pipeline.audio.windows` cuts them.
 
     Args:
         rate: of the samples of an array, in Hz; None for a file.
+        repeat: whether a recording shorter than a window is repeated in it.
 
     Raises:
         InputError: the audio cannot be decoded, or is no sound.
@@ -37,7 +40,7 @@ def windows(audio: Audio, rate: int | None, spec: AudioSpec) -> Iterator[tuple[f
         source = Path(audio) if isinstance(audio, str) else audio
         if not isinstance(source, Path | bytes):
             source = sound.as_file(source, rate or 0)
-        yield from sound.windows(source, spec)
+        yield from sound.windows(source, spec, repeat=repeat)
     except AudioError as error:
         raise InputError(f"{name(audio)}: {error}.") from None
 

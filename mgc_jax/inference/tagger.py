@@ -15,19 +15,22 @@ from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from mgc_jax.inference import prediction, recording
 from mgc_jax.inference.prediction import Prediction
-from mgc_jax.inference.recording import WINDOW_BATCH, Audio
+from mgc_jax.inference.recording import Audio
 from mgc_jax.models import musicnn
 from mgc_jax.network.audio_encoders import audio_encoder
 from mgc_jax.runs import addresses
 
 THRESHOLD = 0.2
-"""From which mean probability on a genre is named, each by the same: nothing was calibrated. A genre that is in a song
-throughout gets .3 to .9, the ones beside it about .2."""
+"""From which mean probability on musicnn's genres are named, each by the same: nothing was calibrated. A genre that is
+in a song throughout gets .3 to .9, the ones beside it about .2."""
+AT_ONCE = 24
+"""Seconds of a song that are heard at once, as far as whole windows allow."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tagger:
-    """A built-in model; see :func:`mgc_jax.load`. It hears songs, reads no lyrics, and gives no reasons."""
+    """A model that was trained elsewhere; see :func:`mgc_jax.load`. It hears songs, reads no lyrics, and gives no
+    reasons."""
 
     name: str
     genres: tuple[str, ...]
@@ -37,12 +40,18 @@ class Tagger:
     scores: Callable[[np.ndarray], jax.Array]
     """Windows (N, P) float32 -> the probability (N, G) of each genre in each window."""
     about: str
-    """What it learned from, and so what it cannot know."""
+    """What it learned from or how it judges, and so what it cannot know."""
+    threshold: float = THRESHOLD
+    """From which score on a genre is named."""
+    repeats: bool = False
+    """Whether a song shorter than a window is repeated in it."""
+    licence_warning: str = ""
+    """A sentence where its weights may not be used commercially."""
 
     @property
     def thresholds(self) -> np.ndarray:
-        """(G,), from which score on a genre is named: :data:`THRESHOLD`."""
-        return np.full(len(self.genres), THRESHOLD)
+        """(G,), from which score on each genre is named."""
+        return np.full(len(self.genres), self.threshold)
 
     def predict(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Prediction:
         """Rank the genres of a song of any format and length; each one's score is the mean over consecutive windows.
@@ -57,10 +66,11 @@ class Tagger:
         """
         if lyrics:
             raise InputError(f"{self.name} hears a song and reads no lyrics: leave them out.")
-        heard = (samples for _, samples in recording.windows(audio, rate, self.spec))
+        heard = (samples for _, samples in recording.windows(audio, rate, self.spec, repeat=self.repeats))
         total, windows = np.zeros(len(self.genres)), 0
-        while group := list(itertools.islice(heard, WINDOW_BATCH)):
-            batch = np.zeros((WINDOW_BATCH, self.spec.num_samples), np.float32)  # one size, which is compiled once
+        size = max(1, round(AT_ONCE / self.spec.seconds))  # always the same, which is compiled once
+        while group := list(itertools.islice(heard, size)):
+            batch = np.zeros((size, self.spec.num_samples), np.float32)
             batch[: len(group)] = group
             total += np.asarray(self.scores(batch), np.float64)[: len(group)].sum(0)
             windows += len(group)

@@ -29,7 +29,7 @@ from flax import nnx
 from jax.typing import ArrayLike, DTypeLike
 
 from mgc_jax.models.attention import attention
-from mgc_jax.models.audio_encoder import AudioEncoder
+from mgc_jax.models.audio_encoder import AudioEncoder, SpectrogramNetwork
 from mgc_jax.models.bert import ACTIVATIONS, freeze
 from mgc_jax.models.mel_spectrogram import frames, means_over_time, mel_power
 from mgc_jax.models.pretrained import (
@@ -218,7 +218,8 @@ class AudioSpectrogramTransformer(nnx.Module):
 
     ``frozen`` turns the weights into :class:`mgc_jax.models.bert.Frozen` and stops the gradient at the output;
     otherwise they are ``nnx.Param`` and can be trained on spectrograms as they are stored. Without :func:`load` they
-    are random. ``kernel`` is :func:`mgc_jax.models.attention.attention`'s.
+    are random. ``kernel`` is :func:`mgc_jax.models.attention.attention`'s. ``rematerialise`` keeps of each layer only
+    its input for the backward pass.
     """
 
     def __init__(
@@ -230,9 +231,11 @@ class AudioSpectrogramTransformer(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         param_dtype: DTypeLike = jnp.float32,
         kernel: str = "xla",
+        rematerialise: bool = False,
         rngs: nnx.Rngs,
     ):
         self.config = config
+        self.rematerialise = rematerialise
         self.tokens = tokens
         self.frozen = frozen
         self.projection = nnx.Conv(
@@ -271,8 +274,13 @@ class AudioSpectrogramTransformer(nnx.Module):
         extra = jnp.broadcast_to(extra, (x.shape[0], *extra.shape[1:]))
         x = jnp.concatenate([extra, x], axis=1) + self.positions[...].astype(x.dtype)
         for layer in self.layers:
-            x = layer(x)
+            x = _forgetful(layer, x) if self.rematerialise else layer(x)
         return self.norm(x)
+
+
+@nnx.remat
+def _forgetful(layer: AstLayer, x: jax.Array) -> jax.Array:
+    return layer(x)
 
 
 def _layer_norm(config: AstConfig, dtype: DTypeLike, param_dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.LayerNorm:
@@ -327,6 +335,7 @@ def load(
     dtype: DTypeLike = jnp.float32,
     param_dtype: DTypeLike = jnp.float32,
     kernel: str = "xla",
+    rematerialise: bool = False,
 ) -> AudioSpectrogramTransformer:
     """The network with the published weights, to be used as it is or trained.
 
@@ -335,7 +344,13 @@ def load(
     """
     expect(published.config, {"model_type": MODEL_TYPE, "qkv_bias": True})
     config = settings(AstConfig, published.config)
-    kinds: dict[str, Any] = {"frozen": frozen, "dtype": dtype, "param_dtype": param_dtype, "kernel": kernel}
+    kinds: dict[str, Any] = {
+        "frozen": frozen,
+        "dtype": dtype,
+        "param_dtype": param_dtype,
+        "kernel": kernel,
+        "rematerialise": rematerialise,
+    }
     network: AudioSpectrogramTransformer = nnx.eval_shape(
         lambda: AudioSpectrogramTransformer(config, tokens, rngs=nnx.Rngs(0), **kinds)
     )
@@ -350,6 +365,15 @@ def encoder(published: Published, bank: MelBank) -> AudioEncoder:
     ears = front_end(config, published.preprocessor, bank)
     tokens = max(1, round(ears.window / ears.rate))
     weights, network = as_function(load(published, tokens))
+    in_step = SpectrogramNetwork(
+        front_end=ears.spectrogram,
+        frames=config.max_length,
+        bands=config.num_mel_bins,
+        tokens=tokens,
+        width=config.hidden_size,
+        pretrained=functools.partial(load, published, tokens),
+        random=functools.partial(AudioSpectrogramTransformer, config, tokens),
+    )
     return AudioEncoder(
         name=published.name,
         rate=ears.rate,
@@ -363,4 +387,5 @@ def encoder(published: Published, bank: MelBank) -> AudioEncoder:
         digest=published.digest,
         weights=weights,
         apply=lambda weights, windows: network(weights, ears.spectrogram(windows)),
+        network=in_step,
     )

@@ -11,6 +11,10 @@ What CLAP projects is the mean of the audio tower's tokens: how well genres fit 
 stored tokens, too.
 
     score(clip, text) = scale <AudioProjection(tokens of the clip), TextTower(text)>
+    probability(genre) = softmax over the genres of score(clip, PROMPT of the genre)
+
+It was trained to tell which of many texts belongs to a clip, by a softmax over them. So only differences of scores
+between texts mean anything: a sigmoid of one score does not.
 
 Axis letters: N clips or windows, K tokens of a window, S of a clip, H width of the audio tower, E width in common,
 G texts, L text tokens.
@@ -38,6 +42,10 @@ from mgc_jax.models.pretrained import LINEAR, MelBank, Published, as_function, e
 MODEL_TYPE = "clap"
 LICENCE = "Apache-2.0"
 BROKEN = "larger_clap_music"
+PROMPT = "This audio is a {} song."
+"""What the authors ask about a genre: https://github.com/LAION-AI/CLAP, of their GTZAN figures."""
+TEXT_TOKENS = 77
+"""Tokens of the longest text that CLAP was trained with, ``<s>`` and ``</s>`` among them."""
 _WRITTEN_FOR = {
     "enable_fusion": False,
     "patch_embed_input_channels": 1,
@@ -135,6 +143,12 @@ def scores(audio: jax.Array, text: jax.Array, scale: ArrayLike) -> jax.Array:
 # ---- Pretrained weights -------------------------------------------------------------------------------------------
 
 
+def refuse_broken(*names: str) -> None:
+    """Raise ValueError where one of these names or addresses of a CLAP is that of the broken weights."""
+    if any(name.rstrip("/").endswith(BROKEN) for name in names):
+        raise ValueError(f"the published weights of {BROKEN} are broken; take laion/larger_clap_general")
+
+
 def text_table(config: TextConfig) -> dict[str, str]:
     """The names of :class:`TextTower`'s weights -> those of the file."""
     names = {f"bert.{ours}": f"text_model.{theirs}" for ours, theirs in bert_table(config.bert()).items()}
@@ -149,9 +163,7 @@ def _projection_table(tower: str) -> dict[str, str]:
 def _sub_config(kind: Any, published: Published, name: str) -> Any:
     """The dataclass of one of both towers, whose projections are described beside them."""
     expect(published.config, {"model_type": MODEL_TYPE})
-    names = (published.name, published.source, str(published.config.get("_name_or_path")))
-    if any(name.rstrip("/").endswith(BROKEN) for name in names):
-        raise ValueError(f"the published weights of {BROKEN} are broken; take laion/larger_clap_general")
+    refuse_broken(published.name, published.source, str(published.config.get("_name_or_path")))
     raw = published.config.get(name)
     if not isinstance(raw, Mapping):
         raise ValueError(f"config.json has no {name}")
@@ -178,7 +190,10 @@ def load_audio_projection(published: Published) -> AudioProjection:
     """The audio tower's projection; raises ValueError as :func:`load_audio_tower` does."""
     config = _sub_config(AudioConfig, published, "audio_config")
     network = nnx.eval_shape(lambda: AudioProjection(config, rngs=nnx.Rngs(0)))
-    return _filled(network, _projection_table("audio") | {"log_scale": "logit_scale_a"}, published.tensors)
+    _filled(network, _projection_table("audio") | {"log_scale": "logit_scale_a"}, published.tensors)
+    if not np.isfinite(network.scale):
+        raise ValueError(f"logit_scale_a is {float(network.log_scale[...]):g}, whose exponential is no number")
+    return network
 
 
 def load_text_tower(published: Published) -> TextTower:

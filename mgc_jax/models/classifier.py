@@ -1,6 +1,7 @@
 """The classifier of Fig. 1: audio and lyrics -> shared embeddings -> fusion -> genre graph -> logits.
 
-Axis letters: B batch, T frames, M mel bands, L lyric tokens, S audio tokens, H encoder width, D width, G genres.
+Axis letters: B batch, W windows, T frames, M mel bands, L lyric tokens, S audio tokens, H encoder width, D width,
+G genres.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class GenreClassifier(nnx.Module):
     """Ru et al. (ICASSP 2023), Fig. 1. A batch (see ``__call__``) -> :class:`Outputs`.
 
     :class:`ModelConfig` says what each part is. With ``audio_features`` (S, H) batches carry the outputs of a frozen
-    audio encoder, computed earlier, which stand in the CNN's place, each brought to mean 0 and variance 1. With
+    audio encoder, computed earlier, which stand in the CNN's place, each brought to mean 0 and variance 1; with an
+    ``audio_encoder`` too, which hears ``audio_windows`` of a clip, they carry what it hears. With
     ``bert=None`` batches carry ``lyrics_features``, those of the lyrics encoder. ``adjacency`` (G, G) and
     ``node_features`` (G, F) make the genre graph of ``head="graph"``. ``kernel``, ``rematerialise`` and ``first_block``
     change speed and memory alone, see :func:`attention` and :class:`AudioCNN`.
@@ -63,6 +65,8 @@ class GenreClassifier(nnx.Module):
         num_mels: int,
         num_frames: int,
         audio_features: tuple[int, int] | None = None,
+        audio_encoder: nnx.Module | None = None,
+        audio_windows: int = 1,
         max_tokens: int,
         bert: Bert | None,
         lyrics_features: int,
@@ -85,6 +89,7 @@ class GenreClassifier(nnx.Module):
         if audio_features is not None:
             num_audio_tokens, audio_width = audio_features
             self.audio_norm = nnx.BatchNorm(audio_width, momentum=0.9, use_bias=False, use_scale=False, rngs=rngs)
+            self.audio_encoder, self.audio_windows = audio_encoder, audio_windows
         else:
             self.audio_cnn = AudioCNN(
                 num_mels=num_mels,
@@ -140,9 +145,9 @@ class GenreClassifier(nnx.Module):
         self.genre_bias = nnx.Param(prior) if config.genre_bias else None
 
     def __call__(self, batch: Mapping[str, jax.Array], *, train: bool, dropout_key: jax.Array | None = None) -> Outputs:
-        """Classify a batch: ``spectrogram`` (B, T, M) uint8 or ``audio_features`` (B, S, H), ``num_tokens`` (B,), and
-        ``tokens`` (B, L) int32 or ``lyrics_features`` (B, L, H). ``num_tokens`` 0 means no lyrics. Dropout needs its
-        key when training."""
+        """Classify a batch: ``spectrogram`` (B, T, M) uint8, ``audio_features`` (B, S, H) or ``filterbank``
+        (B, W T, M), ``num_tokens`` (B,), and ``tokens`` (B, L) int32 or ``lyrics_features`` (B, L, H). ``num_tokens`` 0
+        means no lyrics. Dropout needs its key when training."""
         if train and self.config.dropout > 0.0 and dropout_key is None:
             raise ValueError("training with dropout needs a dropout_key")
         audio, lyrics, mask = self.represent(batch, train=train)
@@ -170,9 +175,17 @@ class GenreClassifier(nnx.Module):
     def hear(self, batch: Mapping[str, jax.Array], *, train: bool) -> jax.Array:
         """What the audio encoder makes of the sound (B, S, H), whether it is in this model or has heard it before."""
         if self.hears_features:
-            features = batch["audio_features"].astype(jnp.float32)
+            features = batch["audio_features"] if self.audio_encoder is None else self.encode(batch["filterbank"])
+            features = features.astype(jnp.float32)
             return self.audio_norm(features, use_running_average=not train).astype(self.dtype)
         return self.audio_cnn(dequantise(batch["spectrogram"], self.dtype), train=train)
+
+    def encode(self, filterbank: jax.Array) -> jax.Array:
+        """What the pretrained audio encoder makes of the windows of each clip, (B, W T, M) -> (B, S, H)."""
+        assert self.audio_encoder is not None
+        batch, bands = filterbank.shape[0], filterbank.shape[-1]
+        tokens = self.audio_encoder(filterbank.reshape(batch * self.audio_windows, -1, bands))
+        return tokens.reshape(batch, -1, tokens.shape[-1])
 
     def contrast(self, audio: jax.Array, lyrics: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """g_a(E_a), g_l(E_l) (B, contrastive_width) and log(1 / tau), for equations (5) and (6)."""

@@ -60,6 +60,10 @@ def copy_audio_encoder(name: str, target: Path) -> None:
 
 
 def _published(name: str) -> AudioEncoder:
+    try:
+        clap.refuse_broken(name)  # before it is downloaded
+    except ValueError as error:
+        raise InputError(f"The audio encoder {name} cannot be used: {error}.") from None
     folder = published_folder.locate(name)
     published = published_folder.read(folder, name)
     kind = str(published.config.get("model_type"))

@@ -12,7 +12,7 @@ import numpy as np
 
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
-from mgc_jax.models.audio_encoder import AudioEncoder
+from mgc_jax.models.audio_encoder import AudioEncoder, AudioWindows
 from mgc_jax.network.audio_encoders import audio_encoder
 from mgc_jax.runtime import sharding
 
@@ -20,26 +20,34 @@ AT_ONCE = 8
 """Windows that a device hears at once."""
 
 
-class AudioFeatures:
-    """An encoder for the clips of one data set: clips (N, samples) float32 -> features (N, S, H) float32.
+def shape(windows: AudioWindows, spec: AudioSpec) -> tuple[int, int]:
+    """(S, H) of what an encoder with these ``windows`` makes of a clip.
 
     Raises:
         InputError: the clips have another rate than the encoder's, or are shorter than what it hears at once.
     """
+    if spec.sample_rate != windows.rate:
+        raise InputError(
+            f"The audio encoder {windows.name} hears {windows.rate} Hz, but audio.sample_rate is {spec.sample_rate}; "
+            f"set --config.audio.sample_rate={windows.rate}."
+        )
+    try:
+        return windows.num_tokens(spec.num_samples), windows.width
+    except ValueError as error:
+        raise InputError(f"audio.seconds does not suit the audio encoder: {error}.") from None
+
+
+class AudioFeatures:
+    """An encoder for the clips of one data set: clips (N, samples) float32 -> features (N, S, H) float32.
+
+    Raises:
+        InputError: as :func:`shape` does.
+    """
 
     def __init__(self, encoder: AudioEncoder, spec: AudioSpec) -> None:
-        if spec.sample_rate != encoder.rate:
-            raise InputError(
-                f"The audio encoder {encoder.name} hears {encoder.rate} Hz, but audio.sample_rate is "
-                f"{spec.sample_rate}; set --config.audio.sample_rate={encoder.rate}."
-            )
-        try:
-            num_tokens = encoder.num_tokens(spec.num_samples)
-        except ValueError as error:
-            raise InputError(f"audio.seconds does not suit the audio encoder: {error}.") from None
-        self.encoder, self.spec = encoder, spec
-        self.shape = num_tokens, encoder.width
+        self.shape = shape(encoder, spec)
         """(S, H)."""
+        self.encoder, self.spec = encoder, spec
         self._mesh = sharding.make_mesh()
         self._apply = jax.jit(encoder.apply)
 
@@ -70,9 +78,14 @@ class AudioFeatures:
 
 @functools.lru_cache(maxsize=4)
 def audio_features(spec: AudioSpec) -> AudioFeatures:
-    """The encoder that the settings name, for their clips; kept, with its compiled program.
+    """The encoder that the settings name, or its front end for ``audio.input=filterbank``, for their clips; kept, with
+    its compiled program.
 
     Raises:
         InputError: it is not to be had, or does not fit the clips.
     """
-    return AudioFeatures(audio_encoder(spec.encoder), spec)
+    encoder = audio_encoder(spec.encoder)
+    try:
+        return AudioFeatures(encoder.front_end() if spec.input == "filterbank" else encoder, spec)
+    except ValueError as error:
+        raise InputError(f"audio.input=filterbank does not suit the audio encoder: {error}.") from None

@@ -18,6 +18,7 @@ from data_pipeline.prepare.audio_features import AudioEncoding
 from mgc_jax.config import Config
 from mgc_jax.models import genre_graph
 from mgc_jax.models.audio_cnn import PRESETS
+from mgc_jax.models.audio_encoder import SpectrogramNetwork
 from mgc_jax.models.baselines import Pandeya, Santana
 from mgc_jax.models.bert import Bert, BertConfig, load_bert, mean_pool
 from mgc_jax.models.classifier import GenreClassifier
@@ -39,13 +40,48 @@ def uses_bert(config: Config) -> bool:
     return config.model.architecture == "ru"
 
 
-def hears_features(config: Config) -> bool:
-    """Whether the model hears a frozen audio encoder's outputs instead of spectrograms."""
-    return config.audio.input == "features"
+def has_audio_encoder(config: Config) -> bool:
+    """Whether the model hears with a pretrained audio encoder, in the step or before, instead of its own CNN."""
+    return config.audio.input != "spectrogram"
+
+
+def audio_shape(config: Config) -> tuple[int, int] | None:
+    """(S, H) of the pretrained audio encoder's outputs, where there is one; raises InputError as
+    :func:`audio_features` does."""
+    if not has_audio_encoder(config):
+        return None
+    if network := audio_network(config):
+        return audio_windows(config) * network.tokens, network.width
+    return audio_features(config.audio).shape
+
+
+def audio_network(config: Config) -> SpectrogramNetwork | None:
+    """The audio encoder's network, where it runs in the step."""
+    return audio_features(config.audio).encoder.network if config.audio.input == "filterbank" else None
+
+
+def audio_windows(config: Config) -> int:
+    """W of a clip, where there is an audio encoder."""
+    return len(audio_features(config.audio).encoder.starts(config.audio.num_samples))
+
+
+def pretrained_encoders(folder: Path, config: Config) -> dict[str, Any]:
+    """The encoders that run in the step by their names in the model, with the weights of the lyrics encoder's
+    ``folder`` and of the audio encoder; a rival has none.
+
+    Raises:
+        InputError: as :func:`pretrained_bert` and :func:`audio_features` do.
+    """
+    if not uses_bert(config):
+        return {}
+    encoders: dict[str, Any] = {"bert": pretrained_bert(folder, config)}
+    if network := audio_network(config):
+        encoders["audio_encoder"] = network.pretrained(**_audio_encoder_kind(config))
+    return encoders
 
 
 def audio_encoding(config: Config) -> AudioEncoding:
-    """What ``prepare`` stores of the sound where ``audio.input`` is ``features``; raises InputError as
+    """What ``prepare`` stores of the sound where there is an audio encoder; raises InputError as
     :func:`audio_features` does."""
     features = audio_features(config.audio)
     return AudioEncoding(features, *features.shape, features.encoder.digest, features.encoder.licence)
@@ -54,7 +90,7 @@ def audio_encoding(config: Config) -> AudioEncoding:
 def encoders_digest(config: Config, lyrics_encoder: Path) -> str:
     """The sha256 of the lyrics encoder in a folder, and that of the audio encoder behind it where there is one."""
     digests = [encoder_digest(lyrics_encoder)]
-    if hears_features(config):
+    if has_audio_encoder(config):
         digests.append(audio_features(config.audio).encoder.digest)
     return " ".join(digests)
 
@@ -113,8 +149,16 @@ def random_bert(shapes: BertConfig, config: Config, *, kernel: str = "xla", rngs
 
 
 def _encoder_kind(config: Config) -> dict[str, Any]:
+    return _kind(config, config.train.encoder_rate)
+
+
+def _audio_encoder_kind(config: Config) -> dict[str, Any]:
+    return {**_kind(config, config.train.audio_encoder_rate), "rematerialise": config.compute.rematerialise}
+
+
+def _kind(config: Config, rate: float) -> dict[str, Any]:
     """Frozen weights are kept in the dtype of the computation, trained ones in float32."""
-    dtype, frozen = compute_dtype(config), config.train.encoder_rate == 0
+    dtype, frozen = compute_dtype(config), rate == 0
     return {"frozen": frozen, "dtype": dtype, "param_dtype": dtype if frozen else jnp.float32}
 
 
@@ -162,6 +206,7 @@ def classifier(
     *,
     bert_config: BertConfig,
     prior_logits: jax.Array,
+    audio_shape: tuple[int, int] | None,
     adjacency: jax.Array | None = None,
     node_features: jax.Array | None = None,
     rngs: nnx.Rngs,
@@ -171,6 +216,7 @@ def classifier(
     Args:
         bert_config: of the frozen lyrics encoder; a rival takes no more from it than the size of its vocabulary.
         prior_logits: (G,), the training log-odds of each genre.
+        audio_shape: as :func:`audio_shape` has it.
         adjacency: (G, G), as propagated by the genre graph; a rival has none.
         node_features: (G, H), the encoder's embedding of each genre's name; a rival has none.
 
@@ -193,7 +239,8 @@ def classifier(
             return Pandeya(config.model, vocab_size=bert_config.vocab_size, **common)
         return GenreClassifier(
             config.model,
-            audio_features=audio_features(config.audio).shape if hears_features(config) else None,
+            audio_features=audio_shape,
+            **_audio_encoder(config),
             max_tokens=config.lyrics.max_tokens,
             bert=random_bert(bert_config, config, kernel=kernel, rngs=rngs),
             lyrics_features=bert_config.hidden_size,
@@ -206,6 +253,18 @@ def classifier(
         )
     except ValueError as error:
         raise InputError(f"These settings make no model: {error}.") from None
+
+
+def _audio_encoder(config: Config) -> dict[str, Any]:
+    """The audio encoder in the step, with random weights in the place of the published ones."""
+    network = audio_network(config)
+    if network is None:
+        return {}
+    own = nnx.Rngs(0)  # so that all else begins as it does without
+    return {
+        "audio_encoder": network.random(rngs=own, **_audio_encoder_kind(config)),
+        "audio_windows": audio_windows(config),
+    }
 
 
 def graph_constants(

@@ -16,8 +16,9 @@ from data_pipeline.storage.json_file import read_json
 from mgc_jax.models.pretrained import Published
 
 WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
 NEEDED = ("config.json", "preprocessor_config.json", WEIGHTS)
-FILES = (*NEEDED, "README.md", "tokenizer.json", "tokenizer_config.json")
+FILES = (*NEEDED, "README.md", TOKENIZER, "tokenizer_config.json")
 """What is downloaded and copied; nothing of it is a program."""
 CONVERSION = "docs/audio-encoders.md says how they are converted once, elsewhere"
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -62,9 +63,19 @@ def read(folder: Path, name: str) -> Published:
         preprocessor=_object(folder / "preprocessor_config.json"),
         tensors=tensors,
         digest=encoder_digest(folder),
-        source=f"https://huggingface.co/{name}" if not Path(name).expanduser().is_dir() else folder.name,
+        source=f"https://huggingface.co/{name}" if not Path(name).expanduser().is_dir() else folder.absolute().name,
         licence=_licence(folder / "README.md"),
     )
+
+
+def model_type(folder: Path) -> str | None:
+    """Which network ``config.json`` says that ``folder`` holds; None for a run's, which says nothing of the kind.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    kind = _object(folder / "config.json").get("model_type")
+    return None if kind is None else str(kind)
 
 
 def files(folder: Path) -> list[str]:

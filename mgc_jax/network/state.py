@@ -15,16 +15,19 @@ from jax.sharding import Mesh
 
 from data_pipeline.genres import GenreVocabulary
 from mgc_jax.config import Config
-from mgc_jax.models.bert import Bert, BertConfig, Frozen
+from mgc_jax.models.bert import BertConfig, Frozen
 from mgc_jax.models.genre_graph import Constant
 from mgc_jax.network import build
 from mgc_jax.runtime import sharding
+
+Encoders = dict[str, Any]
+"""The pretrained encoders that run in the step, by their names in the model."""
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ModelState:
-    """What a model has learned after ``step`` steps. The lyrics encoder is in it only where it is trained."""
+    """What a model has learned after ``step`` steps. Pretrained encoders are in it only where they are trained."""
 
     step: jax.Array  # () int32
     params: nnx.State
@@ -43,7 +46,7 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """The static half of the model, its frozen weights (none where the lyrics encoder is trained) and where everything
+    """The static half of the model, its frozen weights, which an encoder that is trained has not, and where everything
     lives."""
 
     graphdef: nnx.GraphDef
@@ -68,44 +71,60 @@ def initialise(config: Config, vocabulary: GenreVocabulary, encoder: Path, mesh:
     Args:
         encoder: folder of the pretrained lyrics encoder.
     """
-    bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
-    graph = build.graph_constants(config, vocabulary, bert, encoder) if bert else ()
-    network, init = _define(config, vocabulary.size, _bert_config(encoder, bert), bert, mesh)
-    return network, init(_weights(bert, nnx.Param), build.prior_logits(vocabulary), *graph)
+    encoders, bert_config = build.pretrained_encoders(encoder, config), build.bert_config(encoder)
+    graph = build.graph_constants(config, vocabulary, encoders["bert"], encoder) if encoders else ()
+    network, init = _define(config, vocabulary.size, bert_config, encoders, mesh, build.audio_shape(config))
+    return network, init(_weights(encoders, nnx.Param), build.prior_logits(vocabulary), *graph)
 
 
-def untrained(config: Config, num_genres: int, bert_config: BertConfig, mesh: Mesh) -> tuple[Network, ModelState]:
-    """Like :func:`initialise` without any file: the lyrics encoder is random, and no two genres are related."""
-    bert = build.random_bert(bert_config, config, rngs=nnx.Rngs(0)) if build.uses_bert(config) else None
-    network, init = _define(config, num_genres, bert_config, bert, mesh)
+def untrained(
+    config: Config,
+    num_genres: int,
+    bert_config: BertConfig,
+    mesh: Mesh,
+    audio_shape: tuple[int, int] | None = None,
+) -> tuple[Network, ModelState]:
+    """Like :func:`initialise` without any file: the lyrics encoder is random, and no two genres are related.
+
+    Args:
+        audio_shape: (S, H) of the audio encoder's outputs, where the model hears these.
+    """
+    encoders: Encoders = {}
+    if build.uses_bert(config):
+        encoders["bert"] = build.random_bert(bert_config, config, rngs=nnx.Rngs(0))
+    network, init = _define(config, num_genres, bert_config, encoders, mesh, audio_shape)
     names = np.random.default_rng(0).normal(size=(num_genres, bert_config.hidden_size)).astype(np.float32)
-    graph = (np.eye(num_genres, dtype=np.float32), names) if bert else ()
-    return network, init(_weights(bert, nnx.Param), np.zeros(num_genres, np.float32), *graph)
+    graph = (np.eye(num_genres, dtype=np.float32), names) if encoders else ()
+    return network, init(_weights(encoders, nnx.Param), np.zeros(num_genres, np.float32), *graph)
 
 
 def untrained_shapes(
-    config: Config, num_genres: int, bert_config: BertConfig, mesh: Mesh
+    config: Config,
+    num_genres: int,
+    bert_config: BertConfig,
+    mesh: Mesh,
+    audio_shape: tuple[int, int] | None = None,
 ) -> tuple[Network, ModelState]:
     """Like :func:`untrained` with shapes and shardings only, the lyrics encoder's too: for absent devices."""
-    bert = nnx.eval_shape(lambda: build.random_bert(bert_config, config, rngs=nnx.Rngs(0)))
-    network, init = _define(config, num_genres, bert_config, bert, mesh, place=shapes_on)
-    shapes = jax.eval_shape(init, _weights(bert, nnx.Param), *_shapes(num_genres, bert))
+    encoders: Encoders = {"bert": nnx.eval_shape(lambda: build.random_bert(bert_config, config, rngs=nnx.Rngs(0)))}
+    network, init = _define(config, num_genres, bert_config, encoders, mesh, audio_shape, place=shapes_on)
+    shapes = jax.eval_shape(init, _weights(encoders, nnx.Param), *_shapes(num_genres, bert_config, encoders))
     return network, shapes_on(shapes, network.state_shardings)
 
 
 def abstract(config: Config, num_genres: int, encoder: Path, mesh: Mesh) -> tuple[Network, ModelState]:
     """Like :func:`initialise`, but with shapes and shardings only: the target that weights are restored into."""
-    bert = build.pretrained_bert(encoder, config) if build.uses_bert(config) else None
-    network, init = _define(config, num_genres, _bert_config(encoder, bert), bert, mesh)
-    shapes = jax.eval_shape(init, _weights(bert, nnx.Param), *_shapes(num_genres, bert))
+    encoders, bert_config = build.pretrained_encoders(encoder, config), build.bert_config(encoder)
+    network, init = _define(config, num_genres, bert_config, encoders, mesh, build.audio_shape(config))
+    shapes = jax.eval_shape(init, _weights(encoders, nnx.Param), *_shapes(num_genres, bert_config, encoders))
     return network, shapes_on(shapes, network.state_shardings)
 
 
-def _weights(bert: Bert | None, kind: type[nnx.Variable]) -> nnx.State:
-    """Those weights of the lyrics encoder that are trained (``nnx.Param``) or :class:`Frozen`, at their place in the
-    model; empty where there are none."""
-    weights = nnx.pure(nnx.state(bert, kind)) if bert else {}
-    return nnx.State({"bert": weights} if weights else {})
+def _weights(encoders: Encoders, kind: type[nnx.Variable]) -> nnx.State:
+    """Those weights of the encoders that are trained (``nnx.Param``) or :class:`Frozen`, at their places in the model;
+    empty where there are none."""
+    weights = {name: nnx.pure(nnx.state(encoder, kind)) for name, encoder in encoders.items()}
+    return nnx.State({name: part for name, part in weights.items() if part})
 
 
 def shapes_on(tree: Any, shardings: Any) -> Any:
@@ -113,13 +132,9 @@ def shapes_on(tree: Any, shardings: Any) -> Any:
     return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings)
 
 
-def _bert_config(encoder: Path, bert: Bert | None) -> BertConfig:
-    return bert.config if bert else build.bert_config(encoder)
-
-
-def _shapes(num_genres: int, bert: Bert | None) -> list[jax.ShapeDtypeStruct]:
+def _shapes(num_genres: int, bert_config: BertConfig, encoders: Encoders) -> list[jax.ShapeDtypeStruct]:
     """Of what the model starts from: prior logits, and adjacency and node features where there is a genre graph."""
-    graph = [(num_genres, num_genres), (num_genres, bert.config.hidden_size)] if bert else []
+    graph = [(num_genres, num_genres), (num_genres, bert_config.hidden_size)] if encoders else []
     return [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in [(num_genres,), *graph]]
 
 
@@ -127,8 +142,9 @@ def _define(
     config: Config,
     num_genres: int,
     bert_config: BertConfig,
-    bert: Bert | None,
+    encoders: Encoders,
     mesh: Mesh,
+    audio_shape: tuple[int, int] | None,
     place: Callable[[Any, Any], Any] = jax.device_put,
 ) -> tuple[Network, Any]:
     def split(prior: jax.Array, adjacency: Any = None, features: Any = None) -> tuple[Any, ...]:
@@ -136,6 +152,7 @@ def _define(
             config,
             bert_config=bert_config,
             prior_logits=prior,
+            audio_shape=audio_shape,
             adjacency=adjacency,
             node_features=features,
             rngs=nnx.Rngs(config.train.seed),
@@ -147,10 +164,10 @@ def _define(
         _, params, batch_stats, constants, _ = split(*given)
         return ModelState(jnp.zeros((), jnp.int32), nnx.State({**params, **pretrained}), batch_stats, constants)
 
-    shapes = _shapes(num_genres, bert)
+    shapes = _shapes(num_genres, bert_config, encoders)
     graphdef = nnx.graphdef(nnx.eval_shape(lambda *a: nnx.merge(*split(*a)), *shapes))
     rules = sharding.rules(config.compute.fsdp)
-    pretrained, frozen = _weights(bert, nnx.Param), _weights(bert, Frozen)
+    pretrained, frozen = _weights(encoders, nnx.Param), _weights(encoders, Frozen)
     state_shardings = sharding.tree_shardings(jax.eval_shape(init, pretrained, *shapes), mesh, rules)
     # Not cut over "data": they would have to be gathered in every step, and need neither gradient nor optimiser.
     frozen = place(frozen, sharding.tree_shardings(frozen, mesh, sharding.rules()))

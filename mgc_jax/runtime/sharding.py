@@ -22,14 +22,14 @@ Rules = Sequence[tuple[str, P]]
 def rules(fsdp: bool = False) -> Rules:
     """Which axis of a weight is cut over which axis of the mesh.
 
-    Over "model" the lyrics encoder's layers (tensor parallel: heads and hidden units, so that a layer sums over the
+    Over "model" the encoders' layers (tensor parallel: heads and hidden units, so that a layer sums over the
     chips twice); with ``fsdp`` over "data" the output features of every kernel and embedding. Small vectors stay whole.
     """
     data = "data" if fsdp else None
     return (
-        (r"bert/layers/\d+/(query|key|value|up)/kernel", P(data, "model")),
-        (r"bert/layers/\d+/(query|key|value|up)/bias", P("model")),
-        (r"bert/layers/\d+/(attention_out|down)/kernel", P("model", data)),
+        (r"(bert|audio_encoder)/layers/\d+/(query|key|value|up)/kernel", P(data, "model")),
+        (r"(bert|audio_encoder)/layers/\d+/(query|key|value|up)/bias", P("model")),
+        (r"(bert|audio_encoder)/layers/\d+/(attention_out|down)/kernel", P("model", data)),
         (r"audio_cnn.*kernel", P(None, None, None, data)),
         (r"kernel|embedding", P(None, data)),
         (r".*", P()),

@@ -19,7 +19,6 @@ from mgc_jax.config import Config
 from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.bert import BertConfig
 from mgc_jax.network import build
-from mgc_jax.network.audio_features import audio_features
 from mgc_jax.torch_reference.model import GenreClassifier
 from mgc_jax.torch_reference.training import Trainer
 from mgc_jax.torch_reference.weights import to_torch
@@ -29,6 +28,7 @@ def classifier(
     config: Config,
     *,
     bert: BertModel | RobertaModel,
+    audio_shape: tuple[int, int] | None,
     adjacency: np.ndarray,
     name_features: np.ndarray,
     prior_logits: np.ndarray,
@@ -37,6 +37,7 @@ def classifier(
 
     Args:
         bert: the lyrics encoder; see :func:`pretrained`.
+        audio_shape: (S, H) of the frozen audio encoder's outputs, where the model hears these.
         adjacency: (G, G), as propagated by the genre graph.
         name_features: (G, H), the encoder's embedding of each genre's name.
         prior_logits: (G,), the training log-odds of each genre.
@@ -47,6 +48,8 @@ def classifier(
     m = config.model
     if m.architecture != "ru":
         raise InputError(f"model.architecture {m.architecture} has no PyTorch twin; only the paper's own model has.")
+    if config.audio.input == "filterbank":
+        raise InputError("audio.input=filterbank has no PyTorch twin; spectrograms and stored features have.")
     return GenreClassifier(
         m,
         lyrics_encoder=bert,
@@ -55,7 +58,7 @@ def classifier(
         num_frames=config.audio.num_frames,
         max_tokens=config.lyrics.max_tokens,
         **PRESETS[m.audio_preset],
-        audio_features=audio_features(config.audio).shape if build.hears_features(config) else None,
+        audio_features=audio_shape,
         adjacency=torch.tensor(adjacency, dtype=torch.float32),
         name_features=torch.tensor(name_features, dtype=torch.float32),
         prior_logits=torch.tensor(prior_logits, dtype=torch.float32) if m.genre_bias else None,
@@ -86,7 +89,14 @@ def _quiet() -> Iterator[None]:
             log.enable_progress_bar()
 
 
-def untrained(config: Config, num_genres: int, encoder: BertConfig, *, attention: str) -> GenreClassifier:
+def untrained(
+    config: Config,
+    num_genres: int,
+    encoder: BertConfig,
+    audio_shape: tuple[int, int] | None = None,
+    *,
+    attention: str,
+) -> GenreClassifier:
     """The twin without any file: the lyrics encoder is random, and no two genres are related.
 
     ``attention`` is what ``transformers`` calls its implementation: ``eager`` or ``sdpa``.
@@ -101,6 +111,7 @@ def untrained(config: Config, num_genres: int, encoder: BertConfig, *, attention
     return classifier(
         config,
         bert=bert,
+        audio_shape=audio_shape,
         adjacency=np.eye(num_genres),
         name_features=np.random.default_rng(0).normal(size=(num_genres, encoder.hidden_size)),
         prior_logits=np.zeros(num_genres),
@@ -149,6 +160,7 @@ def twin_of(run: api.Model) -> GenreClassifier:
     twin = classifier(
         run.config,
         bert=pretrained(run.encoder),
+        audio_shape=build.audio_shape(run.config),
         # The graph and the biases come with the weights.
         adjacency=np.ones((genres, genres)),
         name_features=np.ones((genres, build.bert_config(run.encoder).hidden_size)),

@@ -15,6 +15,7 @@ from mgc_jax.benchmark.workload import Workload
 from mgc_jax.network import build
 from mgc_jax.torch_reference import files
 from mgc_jax.torch_reference.build import trainer, untrained
+from mgc_jax.torch_reference.model import GenreClassifier
 from mgc_jax.torch_reference.training import Trainer
 
 
@@ -28,8 +29,9 @@ class SameWork:
         start = time.monotonic()
         self._device = _device()
         low = torch.bfloat16 if build.compute_dtype(workload.config).name == "bfloat16" else None
-        model = untrained(workload.config, workload.num_genres, workload.encoder, attention="sdpa").to(self._device)
-        model.audio_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = _model(workload, "sdpa").to(self._device)
+        if not model.hears_features:
+            model.audio_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.compile()
         self._trainer = trainer(workload.config, model, steps_per_epoch=1000, fused=True, autocast=low)
         self._batches = self._feed(workload)
@@ -61,7 +63,7 @@ class AsAUser:
         start = time.monotonic()
         self._folder = tempfile.TemporaryDirectory(prefix="mgc_jax_benchmark_")
         self._device = _device()
-        model = untrained(workload.config, workload.num_genres, workload.encoder, attention="eager").to(self._device)
+        model = _model(workload, "eager").to(self._device)
         self._trainer = trainer(workload.config, model, steps_per_epoch=1000)
         examples = files.ExampleFiles(workload.examples, Path(self._folder.name))
         batches = files.batches(examples, workload.config.train.batch_size, workers)
@@ -77,6 +79,10 @@ class AsAUser:
     def facts(self) -> dict[str, float]:
         """Of a GPU the most that PyTorch held in this process; it counts nothing else."""
         return {"device_bytes": torch.cuda.max_memory_allocated()} if self._device.type == "cuda" else {}
+
+
+def _model(workload: Workload, attention: str) -> GenreClassifier:
+    return untrained(workload.config, workload.num_genres, workload.encoder, workload.audio_shape, attention=attention)
 
 
 def _device() -> torch.device:

@@ -1,6 +1,6 @@
 """Augmentation of a training batch on the device, inside the fused step.
 
-Axis letters: B batch, T frames, M mel bands, L lyric tokens, H encoder width, G genres.
+Axis letters: B batch, W windows, T frames, M mel bands, L lyric tokens, H encoder width, G genres.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from data_pipeline.schema import AUDIO
 from mgc_jax.config import AugmentConfig
 from mgc_jax.models.audio_cnn import dequantise
 
@@ -15,21 +16,27 @@ Batch = dict[str, jax.Array]
 
 
 def augment(batch: Batch, key: jax.Array, config: AugmentConfig) -> Batch:
-    """The batch with its ``spectrogram`` (B, T, M) in [-1, 1], where it has one, and labels that mixup made soft.
+    """The batch with its ``spectrogram`` (B, T, M) in [-1, 1] or ``filterbank`` (B, W T, M) masked, where it has one,
+    and with labels that mixup made soft.
 
     Masks after SpecAugment (Park et al., Interspeech 2019), mixup after Zhang et al. (ICLR 2018).
     """
     mixing, masking = jax.random.split(key)
-    if "spectrogram" in batch:
-        batch = {**batch, "spectrogram": dequantise(batch["spectrogram"])}
+    sound = _sound(batch)
+    if sound != "audio_features":
+        batch = {**batch, sound: dequantise(batch[sound])}
     if config.mixup > 0.0:
         batch = mixup(batch, mixing, config.mixup)
     for axis, count, share in ((1, config.time_masks, config.time_share), (2, config.mel_masks, config.mel_share)):
         for number in range(count):
-            widest = round(share * batch["spectrogram"].shape[axis])
+            widest = round(share * batch[sound].shape[axis])
             here = jax.random.fold_in(masking, 100 * axis + number)
-            batch["spectrogram"] = mask(batch["spectrogram"], here, axis, widest)
+            batch[sound] = mask(batch[sound], here, axis, widest)
     return batch
+
+
+def _sound(batch: Batch) -> str:
+    return next(name for name in AUDIO.values() if name in batch)
 
 
 def mask(spectrogram: jax.Array, key: jax.Array, axis: int, widest: int) -> jax.Array:
@@ -57,7 +64,6 @@ def mixup(batch: Batch, key: jax.Array, alpha: float) -> Batch:
         part = share.reshape(-1, *(1,) * (x.ndim - 1))
         return part * x + (1.0 - part) * x[::-1]
 
-    sound = "audio_features" if "audio_features" in batch else "spectrogram"
-    mixed = {name: blend(batch[name]) for name in (sound, "lyrics_features", "labels")}
+    mixed = {name: blend(batch[name]) for name in (_sound(batch), "lyrics_features", "labels")}
     longer = jnp.where(share < 1.0, jnp.maximum(batch["num_tokens"], batch["num_tokens"][::-1]), batch["num_tokens"])
     return {**batch, **mixed, "num_tokens": longer}

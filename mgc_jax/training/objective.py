@@ -18,6 +18,8 @@ def make_optimiser(config: Config, steps_per_epoch: int) -> Any:
     optimiser = make(learning_rate(config, steps_per_epoch), weight_decay=t.weight_decay, clip_norm=t.clip_norm)
     if t.encoder_rate:
         optimiser = optimisers.at_rate(optimiser, "bert", t.encoder_rate)
+    if t.audio_encoder_rate:
+        optimiser = optimisers.at_rate(optimiser, "audio_encoder", t.audio_encoder_rate)
     return optimisers.with_average(optimiser, t.average_decay) if t.average_decay else optimiser
 
 

@@ -78,7 +78,8 @@ def _page(songs: SongQueue, megabytes: int) -> gr.Blocks:
 
 def _introduction(model: Model | Tagger) -> str:
     if isinstance(model, Tagger):
-        how, trust = "Named from how it sounds, by a built-in model that reads no lyrics.", model.about
+        how = "Named from how it sounds, by a model that reads no lyrics."
+        trust = f"{model.about} {model.licence_warning}".strip()
     else:
         how = "Named from how it sounds and what it says, with the reasons: the seconds and words that speak for them."
         trust = _measured(model)

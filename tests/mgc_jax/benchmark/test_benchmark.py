@@ -1,5 +1,6 @@
 """The benchmark: the count of its arithmetic, and real races on a small size."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,13 +9,29 @@ from pathlib import Path
 import jax
 import pytest
 
+from data_pipeline import mel
+from data_pipeline.errors import InputError
 from mgc_jax.benchmark import chips, contenders, flops, race, table, workload
 from mgc_jax.cli import main
 from mgc_jax.config import Config, recipes
+from mgc_jax.models import audio_spectrogram_transformer, htsat, mert
+from mgc_jax.network.audio_encoders import audio_encoder
+from scripts import audio_storage
 
 SMALL = ["audio.seconds=1.5", "lyrics.max_tokens=8", "model.width=16", "model.heads=2", "model.gcn_hidden=16"]
 FLAGS = [f"--config.{item}" for item in SMALL]
-WITHOUT = "tensorflow tensorflow_datasets librosa ml_collections soundfile iterstrat tensorboardX array_record torch"
+WITHOUT = (
+    "tensorflow tensorflow_datasets librosa numba ml_collections soxr soundfile annotated_types iterstrat tensorboardX "
+    "array_record torch transformers matplotlib jinja2"
+)
+BLOCKED = f"""
+import importlib, pkgutil, sys
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {WITHOUT.split()}:
+            raise ImportError(f"no {{name}} here")
+sys.meta_path.insert(0, Nothing())
+"""
 
 
 def test_the_arithmetic_of_the_papers_model_is_what_its_shapes_say():
@@ -35,6 +52,63 @@ def test_the_arithmetic_of_the_papers_model_is_what_its_shapes_say():
     assert flops.training(stored, encoder, 87, 512) == {
         name: value for name, value in parts.items() if name != "lyrics encoder"
     }
+
+
+def test_stored_outputs_of_an_audio_encoder_stand_in_the_cnns_place():
+    settings = recipes.load(None, ["audio.input=features", "lyrics.input=features"])
+    encoder = workload.ENCODERS[settings.lyrics.encoder]
+    parts = flops.training(settings, encoder, 87, 512, (10, 1706))
+    assert "audio CNN" not in parts
+    assert parts["projections"] == 2 * 2 * 512 * (10 * 1706 + 512 * 768)  # nobody asks for the features' gradient
+    trained = recipes.load(None, ["audio.input=features", "train.encoder_rate=0.1"])
+    assert flops.training(trained, encoder, 87, 512, (10, 1706))["projections"] == (
+        2 * 512 * (2 * 10 * 1706 + 3 * 512 * 768)
+    )
+    load = workload.make("paper", "features", batches=1, audio_input="features", overrides=["train.batch_size=3"])
+    assert load.config.audio.sample_rate == 16_000
+    assert "spectrogram" not in load.examples
+    assert (load.examples["audio_features"].shape, load.examples["audio_features"].dtype) == ((3, 10, 1706), "float16")
+    # A recipe that wants features has them without being asked again.
+    assert workload.make("paper", "features", "manifest", ["train.batch_size=3"], batches=1).audio_shape == (10, 1706)
+
+
+def test_the_audio_encoders_have_the_published_windows():
+    known = workload.AUDIO_ENCODERS
+    ast = audio_spectrogram_transformer
+    preprocessor = {"feature_extractor_type": "MAESTFeatureExtractor", "num_mel_bins": 96, "max_length": 1876}
+    ears = {
+        "MIT/ast-finetuned-audioset-10-10-0.4593": ast.front_end(ast.AstConfig(), {}, mel.filters),
+        "mtg-upf/discogs-maest-30s-pw-129e": ast.front_end(
+            ast.AstConfig(num_mel_bins=96, max_length=1876), preprocessor, mel.filters
+        ),
+    }
+    for name, front_end in ears.items():
+        assert (known[name].rate, known[name].window, known[name].hop) == (
+            front_end.rate,
+            front_end.window,
+            front_end.hop,
+        )
+        assert known[name].tokens == round(front_end.window / front_end.rate)
+    clap = known["laion/larger_clap_general"]
+    assert (clap.rate, clap.window, clap.tokens) == (htsat.RATE, htsat.WINDOW, htsat.TOKENS)
+    assert known["m-a-p/MERT-v1-95M"].window == mert.MertConfig().window
+    pytest.importorskip("musicnn")
+    musicnn = audio_encoder("musicnn")
+    fields = [field.name for field in dataclasses.fields(known["musicnn"])]
+    assert [getattr(known["musicnn"], name) for name in fields] == [getattr(musicnn, name) for name in fields]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["audio.encoder=vggish"], "audio.encoder must be one of musicnn, MIT/.* here, not vggish"),
+        (["audio.sample_rate=22050"], "musicnn hears 16000 Hz, but audio.sample_rate is 22050"),
+        (["audio.seconds=2.0"], "clips of 2 s are shorter than the 3.01 s that musicnn hears at once"),
+    ],
+)
+def test_audio_features_that_there_are_not(settings, sentence):
+    with pytest.raises(InputError, match=sentence):
+        workload.make("demo", "features", None, settings, audio_input="features")
 
 
 def test_the_count_is_near_the_compilers():
@@ -75,6 +149,31 @@ def test_with_tokens_it_times_lyrics_of_like_length_too():
     assert [row["name"] for row in rows] == names
     assert rows[2]["model_flops_per_track"] < rows[1]["model_flops_per_track"] == rows[0]["model_flops_per_track"]
     assert all(0 <= row["data_wait"] < 1 for row in rows)
+
+
+def test_the_page_has_the_scripts_table():
+    page = Path(__file__).parents[3] / "docs" / "audio-encoders.md"
+    assert audio_storage.table() in page.read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_an_audio_encoders_outputs_are_raced_with_the_twin():
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from mgc_jax.torch_reference.contenders import SameWork
+
+    torch.compiler.set_stance("force_eager")
+    more = ["train.batch_size=8", *SMALL, "audio.seconds=6.1", "compute.dtype=float32"]
+    load = workload.make("demo", "features", None, more, batches=1, audio_input="features")
+    assert load.audio_shape == (2, 1706)
+    step = contenders.FusedStep(load, "stream", contenders.mesh_for(load))
+    rows = race.race(load, [step, SameWork(load)], rounds=1, steps=1)
+    assert [(row["audio"], row["name"]) for row in rows] == [
+        ("features", "mgc-jax, stream"),
+        ("features", "PyTorch, same work"),
+    ]
+    assert 0.7 < load.flops_per_track * 8 / jax.device_count() / step.facts()["compiler_flops"] < 1.2
+    assert "| features | features | PyTorch, same work |" in table.markdown(table.of("demo", "float32", 1, 1, rows))
 
 
 @pytest.mark.slow
@@ -132,19 +231,25 @@ def test_shares_of_a_known_chip(monkeypatch):
     assert "| features | paced | 16 | 500.0 (500.0 to 500.0) | 1.00 (1.00 to 1.00) | 1.0 |" in text
 
 
+def test_nothing_that_trains_from_arrays_imports_what_reads_music():
+    """Every module of the rooms that a training step is made of."""
+    program = f"""{BLOCKED}
+import mgc_jax
+for room in "benchmark training network models config runtime evaluation inference".split():
+    package = importlib.import_module(f"mgc_jax.{{room}}")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"mgc_jax.{{room}}.{{module.name}}")
+import mgc_jax.cli.benchmark, mgc_jax.cli.compile
+print(sum(name.startswith("mgc_jax.") for name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 80
+
+
 @pytest.mark.slow
 def test_it_needs_neither_tensorflow_nor_a_decoder_nor_pytorch():
-    program = f"""
-import sys
-class Nothing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {WITHOUT.split()}:
-            raise ImportError(f"no {{name}} here")
-sys.meta_path.insert(0, Nothing())
-from mgc_jax.cli import main
-from mgc_jax.config import Config
-sys.exit(main(sys.argv[1:]))
-"""
+    program = f"{BLOCKED}from mgc_jax.cli import main\nsys.exit(main(sys.argv[1:]))"
     arguments = ["benchmark", "--size", "paper", "--lyrics", "features", "--rounds", "2", "--steps", "1", *FLAGS]
     arguments += ["--config.model.audio_preset=narrow"]
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)

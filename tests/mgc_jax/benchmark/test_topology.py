@@ -118,8 +118,8 @@ def test_the_exchanges_are_the_golden_ones(tmp_path: Path, capsys, lyrics: str):
     assert all(0 < seconds < 1 for seconds in row["roofline_seconds"].values())
     assert row["sent_bytes"] == sum(collectives.sent(Collective(**exchange), 4) for exchange in row["collectives"])
     printed = capsys.readouterr().out
-    assert f"| v5e:2x2 | {lyrics} | 8 | " in printed
-    assert f"| v5e:2x2 | {lyrics} | all-reduce | " in printed
+    assert f"| v5e:2x2 | spectrogram | {lyrics} | 8 | " in printed
+    assert f"| v5e:2x2 | spectrogram | {lyrics} | all-reduce | " in printed
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from mgc_jax.cli import main
 from mgc_jax.config import recipes
 from mgc_jax.explain.explainer import MAX_WINDOWS, shapley
 from mgc_jax.explain.explanation import Explanation
-from mgc_jax.explain.segments import Clock
+from mgc_jax.explain.segments import Clock, EncoderClock, stretches
 from mgc_jax.models.audio_cnn import dequantise
 from mgc_jax.models.classifier import Outputs
 from mgc_jax.network.state import ModelState, Network, initialise
@@ -440,3 +440,13 @@ def test_the_command_prints_writes_and_draws(run: Path, tmp_path: Path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([*arguments, "--out", str(tmp_path / "why.gif")])
     assert stopped.value.code == 2
+
+
+def test_the_frames_of_an_encoders_windows_have_times_and_tokens():
+    """Two windows of 5 frames and 2 tokens; the second begins before the first one ends."""
+    starts = np.array([0, 1, 2, 3, 4, 2.5, 3.5, 4.5, 5.5, 6.5])
+    clock = EncoderClock(np.stack([starts, starts + 1], axis=1), stretches(2, 5, 2))
+    np.testing.assert_array_equal(clock.tokens(), [[0, 2], [2, 5], [5, 7], [7, 10]])
+    np.testing.assert_array_equal(clock.seconds(clock.tokens()), [[0, 2], [2, 5], [2.5, 4.5], [4.5, 7.5]])
+    np.testing.assert_array_equal(clock.seconds(np.array([[3, 6]])), [[2.5, 5]])
+    assert clock.segments()[-1, 1] == 10

@@ -193,3 +193,14 @@ def test_weights_that_do_not_fit_are_named(ours):
     assert "encoder.layer.1.output.dense.bias is not finite" in str(error.value)
     with pytest.raises(ValueError, match=r"; and 33 more$"):
         ast.encoder(dataclasses.replace(ours, tensors={}), mel.filters)
+
+
+def test_layers_computed_again_give_the_same_gradients():
+    spectrogram = np.random.default_rng(0).normal(size=(2, SMALL.max_length, SMALL.num_mel_bins)).astype(np.float32)
+
+    def gradients(network):
+        graph, weights = nnx.split(network)
+        return jax.grad(lambda weights: jnp.square(nnx.merge(graph, weights)(spectrogram)).sum())(weights)
+
+    plain, again = (gradients(transformer(SMALL, frozen=False, rematerialise=kind)) for kind in (False, True))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), plain, again)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,45 +9,21 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 from jax import export
 from safetensors.numpy import load_file, save_file
 
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
-from mgc_jax.models import audio_spectrogram_transformer as ast
 from mgc_jax.network.audio_encoders import ENCODERS, audio_encoder, copy_audio_encoder
 from mgc_jax.network.audio_features import audio_features
 from mgc_jax.network.published_folder import WEIGHTS
-
-CONFIG = ast.AstConfig(
-    hidden_size=28,
-    num_hidden_layers=1,
-    num_attention_heads=7,
-    intermediate_size=37,
-    max_length=119,
-    num_mel_bins=47,
-)
-PREPROCESSOR = {"feature_extractor_type": "ASTFeatureExtractor", "num_mel_bins": 47, "max_length": 119}
+from tests.support import tiny_ast
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A tiny AST of random weights."""
-    folder = tmp_path / "tiny_ast"
-    folder.mkdir()
-    network = ast.AudioSpectrogramTransformer(CONFIG, 1, rngs=nnx.Rngs(0))
-    weights = {".".join(map(str, path)): v[...] for path, v in nnx.to_flat_state(nnx.state(network))}
-    tensors = {
-        theirs: np.ascontiguousarray(
-            np.moveaxis(weights[ours], (-1, -2), (0, 1)) if "kernel" in ours else weights[ours]
-        )
-        for ours, theirs in ast.weight_table(CONFIG).items()
-    }
-    save_file(tensors, folder / WEIGHTS)
-    write(folder / "config.json", {"model_type": ast.MODEL_TYPE, **dataclasses.asdict(CONFIG)})
-    write(folder / "preprocessor_config.json", PREPROCESSOR)
-    return folder
+    return tiny_ast.save(tmp_path / "tiny_ast")
 
 
 def write(file: Path, value: object) -> None:
@@ -115,7 +90,9 @@ def test_what_a_program_added_has_no_files(monkeypatch: pytest.MonkeyPatch, tmp_
 )
 def test_the_licence_is_what_the_card_names(folder: Path, card: str, licence: str):
     (folder / "README.md").write_bytes(card.encode())
-    assert audio_encoder(str(folder)).licence == licence
+    encoder = audio_encoder(str(folder))
+    assert encoder.licence == licence
+    assert encoder.licence_warning.endswith("not for commercial use, nor is what they taught.") == ("-NC" in licence)
 
 
 def test_weights_in_half_precision_are_read(folder: Path):
