@@ -113,7 +113,8 @@ def _track(
         raise _Unusable(genres)
     lyrics_file = _found(files, paths["lyrics_file"], "lyrics", changed)
     if lyrics_file is None and not _is_absent(paths["lyrics_file"]):
-        raise _Unusable(f"{_NO_LYRICS} {paths['lyrics_file'].strip()}")
+        named = paths["lyrics_file"].strip().encode(errors="backslashreplace").decode()
+        raise _Unusable(f"{_NO_LYRICS} {named}")
     id_ = id_ or id_of(audio.path, files.folder)
     if not safe_id(id_):
         raise _Unusable("the id cannot be a file name")
