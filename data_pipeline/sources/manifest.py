@@ -73,7 +73,7 @@ def read(path: Path, genre_separator: str = "") -> Corpus:
             if track.id in tracks:
                 raise _Unusable(f"the id {track.id!r} is taken by an earlier row")
         except (_Unusable, PathError) as error:
-            if table.undecoded is not None and str(error).startswith(_NO_FILE):
+            if table.undecoded is not None and str(error).startswith((_NO_AUDIO, _NO_LYRICS)):
                 raise tables.not_utf8(path, table.undecoded) from None
             rejected.append(Rejected(id_, where, str(error)))
         else:
@@ -87,7 +87,7 @@ class _Unusable(InputError):
     """Why a row has no track."""
 
 
-_NO_FILE = ("no audio file", "no lyrics file")
+_NO_AUDIO, _NO_LYRICS = "no audio file", "no lyrics file"
 
 
 def _name(row: dict[str, Any]) -> str:
@@ -99,50 +99,56 @@ def _track(
     row: dict[str, Any], genres: tuple[str, ...] | str, files: Files, changed: Counter[str]
 ) -> tuple[Track, Hashable]:
     """The row's track, and what its audio file is the same by; raises _Unusable or PathError with the reason."""
-    fields = {name: _required_text(row, name) for name in ("audio", "lyrics_file", "id")}
     texts = {name: _optional_text(row, name, changed) for name in ("artist", "title", "language")}
+    paths = {name: _required_text(row, name) for name in ("audio", "lyrics_file")}
     lyrics = row.get("lyrics")
     if isinstance(lyrics, list) and all(isinstance(line, str) for line in lyrics):
         lyrics = "\n".join(lyrics)
-    words = _required_text({"lyrics": lyrics}, "lyrics").strip()
-    if not fields["audio"].strip():
-        raise _Unusable("no audio")
+    words = _required_text({"lyrics": lyrics}, "lyrics")
+    id_ = _required_text(row, "id").strip()
+    audio = _found(files, paths["audio"], "audio", changed)
+    if audio is None:
+        raise _Unusable("no audio" if _is_absent(paths["audio"]) else _NO_AUDIO)
     if isinstance(genres, str):
         raise _Unusable(genres)
-    audio = _found(files, fields["audio"], "audio", changed)
-    sung = not is_instrumental(texts["language"])
-    lyrics_file = (
-        _found(files, fields["lyrics_file"], "lyrics", changed).path if fields["lyrics_file"].strip() else None
-    )
-    id_ = fields["id"].strip() or id_of(audio.path, files.folder)
+    lyrics_file = _found(files, paths["lyrics_file"], "lyrics", changed)
+    if lyrics_file is None and not _is_absent(paths["lyrics_file"]):
+        named = paths["lyrics_file"].strip().encode(errors="backslashreplace").decode()
+        raise _Unusable(f"{_NO_LYRICS} {named}")
+    id_ = id_ or id_of(audio.path, files.folder)
     if not safe_id(id_):
         raise _Unusable("the id cannot be a file name")
+    text = None if _is_absent(words) else words.strip()
+    sung = not is_instrumental(texts["language"])
     track = Track(
         id=id_,
         audio=audio.path,
         genres=genres,
-        lyrics_file=lyrics_file if sung and not words else None,
-        lyrics_text=words or None if sung else None,
+        lyrics_file=lyrics_file.path if lyrics_file and sung and not text else None,
+        lyrics_text=text if sung else None,
         **texts,
     )
     return track, audio.identity
 
 
-def _found(files: Files, written: str, what: str, changed: Counter[str]) -> Found:
+def _found(files: Files, written: str, what: str, changed: Counter[str]) -> Found | None:
     found = files.find(written)
-    if found is None:
-        raise _Unusable("no audio file" if what == "audio" else f"no lyrics file {written.strip()}")
-    if not found.as_written:
+    if found is not None and not found.as_written:
         changed[f"paths of {what} that the disk spells otherwise"] += 1
     return found
 
 
 def _required_text(row: dict[str, Any], name: str) -> str:
-    """The cell as it is, empty where it only says that it is; raises _Unusable where it is no text."""
+    """The cell as it is; raises _Unusable where it is no text."""
     text = _text(row.get(name))
     if text is None:
         raise _Unusable(f"{name} is not a text")
-    return "" if name != "id" and text.strip().lower() in _ABSENT else text
+    return text
+
+
+def _is_absent(text: str) -> bool:
+    """Whether a cell is empty, or says so."""
+    return not text.strip() or text.strip().lower() in _ABSENT
 
 
 def _optional_text(row: dict[str, Any], name: str, changed: Counter[str]) -> str | None:
@@ -154,9 +160,8 @@ def _optional_text(row: dict[str, Any], name: str, changed: Counter[str]) -> str
     if text is None:
         changed[f"{name}s that are no text, left out"] += 1
         return None
-    text = text.strip()
-    absent = text.lower() in _ABSENT and name != "title"  # songs are called None, too
-    return None if absent else text or None
+    absent = not text.strip() if name == "title" else _is_absent(text)  # songs are called None, too
+    return None if absent else text.strip()
 
 
 def _text(value: Any) -> str | None:

@@ -54,7 +54,8 @@ def _run(options: argparse.Namespace) -> None:
     print(f"{splits} tracks with {len(report['genres'])} genres in {options.out}")
     if left_out := report["tracks_read"] - report["tracks_kept"]:
         print(f"{left_out} tracks were left out; {options.out}/quarantine.tsv says why")
-    for line in (*report["notes"], *genre_lines(report)):
+    changed = [f"changed: {count} {what}" for what, count in report["changed"].items()]
+    for line in (*changed, *report["notes"], *genre_lines(report)):
         print(line)
 
 

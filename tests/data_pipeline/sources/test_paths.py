@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import unicodedata
@@ -179,8 +181,26 @@ def test_one_file_under_two_paths(tmp_path):
     assert [row.reason for row in corpus.rejected] == ["an earlier row has the same audio file"] * 3
 
 
-@given(name=st.binary(min_size=1, max_size=30))
-def test_any_name_that_the_file_system_takes_survives_the_tables(tmp_path_factory, name):
+NAMES_OF_BYTES = st.binary(min_size=1, max_size=30) | st.sampled_from(
+    [b" ", b"nan", b"\xe3\x80\x80", b"file://a", b"None"]
+)
+
+
+def as_json(name: str) -> bytes:
+    return json.dumps({"audio": name, "genres": ["rock"]}).encode()
+
+
+def as_csv(name: str) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([("audio", "genres"), (name, "rock")])
+    return os.fsencode(text.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("manifest_name", "written"), [("songs.of.mine.jsonl", as_json), ("songs.of.mine.csv", as_csv)]
+)
+@given(name=NAMES_OF_BYTES)
+def test_any_name_that_the_file_system_takes_survives_the_tables(tmp_path_factory, manifest_name, written, name):
     folder = tmp_path_factory.mktemp("any")
     path = os.path.join(os.fsencode(folder), name)
     try:
@@ -188,9 +208,9 @@ def test_any_name_that_the_file_system_takes_survives_the_tables(tmp_path_factor
             pass
     except (OSError, ValueError):  # a slash, a NUL, a folder
         return
-    text = json.dumps({"audio": os.fsdecode(name), "genres": ["rock"]})
-    (folder / "songs.of.mine.jsonl").write_text(text)
-    (track,) = manifest.read(folder / "songs.of.mine.jsonl").tracks
+    (folder / manifest_name).write_bytes(written(os.fsdecode(name)))
+    (track,) = manifest.read(folder / manifest_name).tracks
+    assert os.fsencode(track.audio) == path
     write_tsv(folder / "tracks.tsv", ["id", "audio"], [[track.id, track.audio]])
     ((id_, audio),) = list(read_tsv(folder / "tracks.tsv"))[1:]
     assert (id_, os.fsencode(audio)) == (track.id, path)

@@ -152,6 +152,7 @@ REASONS = {
     '{"audio": "a.mp3", "genres": "rock", "lyrics": {"en": "la"}}': "lyrics is not a text",
     '{"audio": "\\ud800.mp3", "genres": "rock"}': "half of a surrogate pair",
     '{"audio": "\\udce9.mp3", "genres": "rock"}': "no audio file",
+    '{"audio": "a.mp3", "genres": "rock", "lyrics_file": "\\udce9"}': r"no lyrics file \udce9",
 }
 
 
