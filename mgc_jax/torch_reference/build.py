@@ -28,19 +28,19 @@ def classifier(
     config: Config,
     *,
     bert: BertModel | RobertaModel,
-    audio_shape: tuple[int, int] | None,
     adjacency: np.ndarray,
     name_features: np.ndarray,
     prior_logits: np.ndarray,
+    audio_shape: tuple[int, int] | None = None,
 ) -> GenreClassifier:
     """The twin that ``config`` describes, in float32.
 
     Args:
         bert: the lyrics encoder; see :func:`pretrained`.
-        audio_shape: (S, H) of the frozen audio encoder's outputs, where the model hears these.
         adjacency: (G, G), as propagated by the genre graph.
         name_features: (G, H), the encoder's embedding of each genre's name.
         prior_logits: (G,), the training log-odds of each genre.
+        audio_shape: (S, H) of the frozen audio encoder's outputs, where the model hears these.
 
     Raises:
         InputError: the settings describe one of the rivals, which have no twin.
