@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from data_pipeline import lyrics
-from data_pipeline.audio import AudioError, AudioSpec, load_clip, windows
+from data_pipeline.audio import AudioError, AudioSpec, Windows, load_clip
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.reading.prepared_data import PreparedData, example_fields
@@ -300,13 +300,14 @@ def test_audio_files(songs, decoder, content):
     path = songs / "sound.mp3"
     path.write_bytes(content)
     with watched(songs):
-        for read in (lambda: [(0.0, load_clip(path, SPEC))], lambda: list(windows(path, SPEC))):
+        for read in (lambda: [(0.0, load_clip(path, SPEC), 1.0)], lambda: list(Windows(path, SPEC))):
             try:
                 clips = read()
             except AudioError:
                 continue
-            for start, clip in clips:
+            for start, clip, weight in clips:
                 assert start >= 0
+                assert 0 < weight < 10
                 assert (clip.shape, clip.dtype) == ((SPEC.num_samples,), np.float32)
                 assert np.isfinite(clip).all()
 
@@ -315,7 +316,7 @@ def test_audio_files(songs, decoder, content):
 def test_a_sample_rate_that_no_music_has_costs_no_time(tmp_path, rate):
     path = tmp_path / "a.wav"  # at 1 Hz 20 000 samples would be five hours of sound
     path.write_bytes(bad_files.encoded(bad_files.tone()[:20_000], rate))
-    for read in (lambda: load_clip(path, SPEC), lambda: list(windows(path, SPEC))):
+    for read in (lambda: load_clip(path, SPEC), lambda: list(Windows(path, SPEC))):
         with pytest.raises(AudioError, match=f"sample rate that no music has: {rate} Hz"):
             read()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.prepare.decode import Outcome
 from data_pipeline.prepare.options import PrepareOptions
 from data_pipeline.prepare.selection import Selection, kind
 from data_pipeline.schema import SPLITS, Corpus
@@ -47,3 +48,8 @@ def counts(
             for g, genre in enumerate(vocabulary.names)
         ],
     }
+
+
+def sound(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """What was done with the sound of the tracks that were decoded, and how often."""
+    return dict(Counter(note for outcome in outcomes for note in outcome.sound).most_common())

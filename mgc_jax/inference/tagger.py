@@ -14,7 +14,7 @@ import numpy as np
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from mgc_jax.inference import prediction, recording
-from mgc_jax.inference.prediction import Prediction
+from mgc_jax.inference.prediction import Prediction, WeightedMean
 from mgc_jax.inference.recording import WINDOW_BATCH, Audio
 from mgc_jax.models import musicnn
 from mgc_jax.network.audio_encoders import audio_encoder
@@ -45,7 +45,8 @@ class Tagger:
         return np.full(len(self.genres), THRESHOLD)
 
     def predict(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Prediction:
-        """Rank the genres of a song of any format and length; each one's score is the mean over consecutive windows.
+        """Rank the genres of a song of any format and length; each one's score is the mean over consecutive windows,
+        weighted by their level, without those that are far quieter than the loudest.
 
         Args:
             audio: a path, the bytes of a file, or an array of samples.
@@ -57,17 +58,13 @@ class Tagger:
         """
         if lyrics:
             raise InputError(f"{self.name} hears a song and reads no lyrics: leave them out.")
-        heard = (samples for _, samples in recording.windows(audio, rate, self.spec))
-        total, windows = np.zeros(len(self.genres)), 0
-        while group := list(itertools.islice(heard, WINDOW_BATCH)):
+        windows, scores = recording.windows(audio, rate, self.spec), WeightedMean()
+        remaining = iter(windows)
+        while group := list(itertools.islice(remaining, WINDOW_BATCH)):
             batch = np.zeros((WINDOW_BATCH, self.spec.num_samples), np.float32)  # one size, which is compiled once
-            batch[: len(group)] = group
-            total += np.asarray(self.scores(batch), np.float64)[: len(group)].sum(0)
-            windows += len(group)
-        scores = total / windows
-        return prediction.of_scores(
-            recording.name(audio), self.genres, scores, self.thresholds, windows=windows, lyrics_tokens=0
-        )
+            batch[: len(group)] = [window.samples for window in group]
+            scores.add(np.asarray(self.scores(batch))[: len(group)], np.array([window.weight for window in group]))
+        return prediction.of_scores(recording.name(audio), self.genres, scores, self.thresholds, windows, 0)
 
 
 def built_in(place: str | Path) -> Tagger | None:
