@@ -37,7 +37,7 @@ from mgc_jax.network.state import ModelState, TrainState
 from mgc_jax.runs import checkpoint, weights_file
 from mgc_jax.runs.logs import Ending, JsonLines
 from mgc_jax.runs.workdir import Workdir
-from tests.support import bad_files, tiny_bert
+from tests.support import bad_files, sounds, tiny_bert
 
 RECIPE = Path(__file__).parents[1] / "configs" / "demo.py"
 
@@ -289,9 +289,10 @@ SPEC = AudioSpec(sample_rate=8000, n_mels=16, seconds=1.5)
 
 @pytest.fixture(scope="module")
 def decoder(songs) -> None:
-    """The decoder and the resampler, loaded."""
-    (songs / "sound.wav").write_bytes(SOUNDS[0])
-    load_clip(songs / "sound.wav", SPEC)
+    """The decoders and the resampler, loaded."""
+    for content in (SOUNDS[0], sounds.by_ffmpeg(sounds.music(1.5), "aac", "ipod")):
+        (songs / "sound.wav").write_bytes(content)
+        load_clip(songs / "sound.wav", SPEC)
 
 
 @fuzz(250)

@@ -43,6 +43,7 @@ _MAGIC = {
 _CONTAINERS = {name: re.compile(magic, re.DOTALL) for name, magic in _MAGIC.items()}
 _ANOTHER = {  # enough of the beginning of another recording of the kind not to be met with by chance
     "wav": rb"(?:RIFF|RF64).{4}WAVE(?:fmt |JUNK|ds64|bext|LIST)",
+    "avi": rb"RIFF.{4}AVI LIST",
     "aiff": rb"FORM.{4}AIF[FC](?:COMM|FVER)",
     "flac": rb"fLaC[\x00\x80]\x00\x00\x22",
     "mov": rb"\x00\x00\x00[\x0c-\x40]ftyp[0-9A-Za-z ]{4}",
@@ -52,21 +53,25 @@ _ANOTHER = {  # enough of the beginning of another recording of the kind not to 
     "au": rb"\.snd\x00\x00.{6}\x00\x00\x00[\x01-\x1b]",
     "tta": rb"TTA1\x01\x00",
     "ape": rb"MAC [\x6e-\x96]\x0f\x00\x00",
+    "w64": rb"riff\x2e\x91\xcf\x11\xa5\xd6",
+    # A block that is the first of its samples, and these the first of all.
+    "wv": rb"wvpk.{4}[\x02-\x10]\x04.{6}\x00{4}.{5}[" + re.escape(bytes(b for b in range(256) if b & 8)) + rb"]",
 }
 _NEXT = {name: re.compile(start, re.DOTALL) for name, start in _ANOTHER.items()}
-_KNOWS_ITS_END = ("wav", "aiff", "flac", "caf", "au")  # its decoder stops where the header says
+_KNOWS_ITS_END = ("flac", "caf", "au")  # its decoder stops where the header says
 _HEAD, _CHUNK, _OVERLAP = 512, 1 << 20, 128
 _LENGTH_UNKNOWN = (0, 0xFFFFFFFF, 0xFFFFFFFE, 0x7FFFFFFF, 0x7FFFF000, 0x80000000)
 
 
 class Part(NamedTuple):
     """A recording in a file: its ``container`` ("" for an unknown one), its bytes [start, stop), and what of them is to
-    be read otherwise."""
+    be read otherwise. ``seconds`` are what it must hold, where its bytes tell."""
 
     container: str
     start: int
     stop: int
     patches: Mapping[int, bytes]
+    seconds: float = 0.0
 
 
 def parts(file: BinaryIO) -> Iterator[Part]:
@@ -84,7 +89,7 @@ def parts(file: BinaryIO) -> Iterator[Part]:
     else:
         streams = _mpeg(file, start)
         for stream in streams:
-            yield Part("mp3", stream.start, stream.stop, stream.patches)
+            yield Part("mp3", stream.start, stream.stop, stream.patches, stream.seconds)
         if not streams:
             yield Part("", start, size, {})
 
@@ -112,12 +117,20 @@ def _mpeg(file: BinaryIO, start: int) -> list[mpeg.Stream]:
 
 def _joined(file: BinaryIO, container: str, start: int, size: int) -> Iterator[Part]:
     """The parts of a file of which each begins as the first."""
+    lazy = container in _KNOWS_ITS_END
     while start < size:
-        bounded = container in _KNOWS_ITS_END
-        stop = size if bounded else _next(file, container, start + 4, size)
+        stop = size if lazy else _next(file, container, _claimed_end(file, container, start), size)
         patches = _mended(file, start, stop) if container == "wav" else {}
         yield Part(container, start, stop, patches)
-        start = _next(file, container, start + 4, size) if bounded else stop
+        start = _next(file, container, start + 4, size) if lazy else stop
+
+
+def _claimed_end(file: BinaryIO, container: str, start: int) -> int:
+    """Where another recording may begin at the earliest."""
+    file.seek(start + 4)
+    length = int.from_bytes(file.read(4), "little" if container == "wav" else "big")
+    known = container in ("wav", "aiff") and length not in _LENGTH_UNKNOWN
+    return start + (8 + length if known else 4)
 
 
 def _next(file: BinaryIO, container: str, start: int, size: int) -> int:

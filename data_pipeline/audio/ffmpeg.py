@@ -39,8 +39,9 @@ class Decoding:
         self._track.codec_context.thread_count = 1
         self.seconds = self._claim()
         """What the file claims to hold; None where it says nothing."""
-        # What an encoder appends to fill its last frame lies behind the end that these name.
-        self._ends = container == "mov" and self.seconds is not None
+        # What an encoder appends to fill its last frame lies behind the end that these name, by the millisecond.
+        lossless = self._track.codec_context.codec.lossless
+        self._ends = container == "mov" and not lossless and self.seconds is not None
         self._frames = self._decoded()
         self._first = next(self._frames, None)
         if self._first is None:
@@ -53,7 +54,7 @@ class Decoding:
         """Hz and samples (n, C) float32, about a second at a time, as long as both stay the same."""
         parts: list[np.ndarray] = []
         rate = self.rate
-        left = math.ceil(((self.seconds or 0.0) + 1e-3) * rate) if self._ends else None
+        left = math.ceil((self.seconds or 0.0) * rate) if self._ends else None
         for frame in self._all():
             samples = _samples(frame)[:left]
             left = None if left is None else left - len(samples)

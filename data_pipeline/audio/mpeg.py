@@ -36,11 +36,12 @@ class _Kind(NamedTuple):
 
 @dataclasses.dataclass
 class Stream:
-    """A stream of frames, [start, stop) in the file. ``patches`` mend the number of frames that its header claims."""
+    """Frames that last so many ``seconds``, [start, stop) in the file; ``patches`` mend their number in the header."""
 
     start: int
     stop: int
     patches: dict[int, bytes]
+    seconds: float = 0.0
     frames: int = 0
     claimed: int | None = None
     claim_at: int = 0
@@ -69,16 +70,22 @@ def streams(content: bytes, start: int) -> list[Stream]:
             stream.claimed, stream.claim_at = header
         else:
             stream.frames += 1
+            stream.seconds += _samples(of_frame) / of_frame.rate
         at += length
         stream.stop, in_step = min(at, len(content)), True
     found = [stream for stream in found if stream.frames]
     for stream in found:
-        if stream.claimed is not None:
-            # A file that was cut off keeps its claim: what is missing is to be seen.
-            more = stream.frames > stream.claimed + 1
-            if more or (stream.frames < stream.claimed and stream is not found[-1]):
-                stream.patches[stream.claim_at] = stream.frames.to_bytes(4, "big")
+        # A file that was cut off keeps its claim: what is missing is to be seen.
+        keeps = stream.claimed is None or (stream.frames <= stream.claimed and stream is found[-1])
+        if not keeps and stream.frames != stream.claimed:
+            stream.patches[stream.claim_at] = stream.frames.to_bytes(4, "big")
     return found
+
+
+def _samples(kind: _Kind) -> int:
+    if kind.layer == _LAYER_1:
+        return 384
+    return 576 if kind.layer == _LAYER_3 and kind.version != _V1 else 1152
 
 
 def tag_length(content: bytes) -> int:

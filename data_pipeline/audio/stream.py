@@ -102,6 +102,8 @@ class Stream:
             _check_finite(mono)
             yield from to_ours(rate, mono)
         yield from to_ours.rest()
+        if self._view.error:
+            raise AudioError(f"cannot be read: {self._view.error.strerror or self._view.error}")
         claimed = self._decoding.seconds
         if claimed and given < claimed - MIN_SECONDS / 2:
             lost = f"truncated: {given:.1f} of {claimed:.1f} s decoded"
@@ -114,13 +116,17 @@ class Stream:
         decoding: Decoding | None = None
         if part.container in _BY_LIBSNDFILE:
             try:
-                decoding = libsndfile.Decoding(self._view(part))
+                decoding = libsndfile.Decoding(self._bytes(part))
                 name = libsndfile.NAME
+                # Of an MP3 without a header it guesses the length from the first frame.
+                if (decoding.seconds or 0.0) < part.seconds - MIN_SECONDS / 2:
+                    decoding.close()
+                    decoding = None
             except AudioError:
                 if not part.container:
                     raise
         if decoding is None:
-            decoding = ffmpeg.Decoding(self._view(part), part.container)
+            decoding = ffmpeg.Decoding(self._bytes(part), part.container)
             name = ffmpeg.NAME
         try:
             _check_rate(decoding.rate)
@@ -130,8 +136,9 @@ class Stream:
         self.notes.add(f"decoded with {name}")
         return decoding
 
-    def _view(self, part: Part) -> Any:
-        return io.BufferedReader(View(self._file, part.start, part.stop, part.patches), _BUFFER)
+    def _bytes(self, part: Part) -> BinaryIO:
+        self._view = View(self._file, part.start, part.stop, part.patches)
+        return io.BufferedReader(self._view, _BUFFER)
 
     def _mixed(self, samples: np.ndarray) -> np.ndarray:
         """(n, C) -> (n,): the mean of the channels; where they cancel each other, the loudest one."""

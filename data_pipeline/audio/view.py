@@ -8,10 +8,14 @@ from typing import Any, BinaryIO
 
 
 class View(io.RawIOBase):
-    """The bytes [start, stop) of ``file``, of which some are read as others: ``patches`` by their place in ``file``."""
+    """The bytes [start, stop) of ``file``, of which some are read as others: ``patches`` by their place in ``file``.
+
+    It raises nothing, for those who read it are C libraries: ``error`` is what ended the reading before the end.
+    """
 
     def __init__(self, file: BinaryIO, start: int, stop: int, patches: Mapping[int, bytes]) -> None:
         self._file, self._start, self._stop, self._patches, self._at = file, start, stop, patches, start
+        self.error: OSError | None = None
 
     def readable(self) -> bool:
         """It is."""
@@ -24,9 +28,8 @@ class View(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """As files have it."""
         base = {io.SEEK_SET: self._start, io.SEEK_CUR: self._at, io.SEEK_END: self._stop}[whence]
-        if base + offset < self._start:
-            raise OSError("a place before the beginning")
-        self._at = base + offset
+        if base + offset >= self._start:
+            self._at = base + offset
         return self.tell()
 
     def tell(self) -> int:
@@ -35,8 +38,15 @@ class View(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """As files have it."""
-        self._file.seek(self._at)
-        content = bytearray(self._file.read(max(0, min(len(buffer), self._stop - self._at))))
+        wanted = min(len(buffer), self._stop - self._at)
+        if wanted <= 0 or self.error:
+            return 0
+        try:
+            self._file.seek(self._at)
+            content = bytearray(self._file.read(wanted))
+        except OSError as error:
+            self.error = error
+            return 0
         for place, patch in self._patches.items():
             first, last = max(place, self._at), min(place + len(patch), self._at + len(content))
             if first < last:
