@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Decoding:
 
         try:
             with _silence:
-                self._file = soundfile.SoundFile(file)
+                self._file = _forward_only()(file)
         except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
             reason = _reason(error) or "unknown format"
             # libsndfile takes an MP3 without one whole frame for a file that is not there.
@@ -52,6 +53,18 @@ class Decoding:
     def close(self) -> None:
         """Ends it, wherever it is."""
         self._file.close()
+
+
+@functools.cache
+def _forward_only() -> Any:
+    """soundfile's file without its seeking behind each read, from which an MP3 goes on with a few wrong frames."""
+    import soundfile
+
+    class ForwardOnly(soundfile.SoundFile):
+        def seekable(self) -> bool:
+            return False
+
+    return ForwardOnly
 
 
 def _reason(error: Exception) -> str:
