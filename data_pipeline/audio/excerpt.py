@@ -54,7 +54,7 @@ def load_clip(source: Recording, spec: AudioSpec, notes: set[str] | None = None)
 def _begin(levels: Levels, spec: AudioSpec, length: int) -> int:
     """Where the excerpt of ``length`` samples begins, as far as the recording is long enough."""
     if levels.samples >= SEARCHED * levels.rate and levels.peak < SILENCE:
-        raise AudioError(f"silent for its first {SEARCHED // 60} min")
+        raise AudioError(f"silent: for its first {SEARCHED // 60} min")
     sounding = np.flatnonzero(levels.sounding())
     if spec.excerpt == "start":
         return levels.begin(sounding[0])

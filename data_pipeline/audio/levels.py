@@ -29,7 +29,12 @@ _WAVE = 0.01  # s, of the lowest note that matters
 
 def level(samples: np.ndarray) -> float:
     """The root mean square of samples (n,) about their mean."""
-    return float(np.std(samples, dtype=np.float64)) if len(samples) else 0.0
+    exact = samples.astype(np.float64)
+    return _level(len(exact), float(exact.sum()), float(exact @ exact)) if len(exact) else 0.0
+
+
+def _level(number: int, total: float, squares: float) -> float:
+    return math.sqrt(max(squares / number - (total / number) ** 2, 0.0))
 
 
 class Levels:
@@ -46,17 +51,20 @@ class Levels:
 
     def add(self, second: np.ndarray) -> None:
         """The next second of samples (rate,), of which the last one may be shorter."""
-        peaks = np.abs(second)
+        edges = np.arange(PER_SECOND + 1) * self.rate // PER_SECOND
+        edges = np.append(edges[edges < len(second)], len(second))
+        lengths = np.diff(edges)
+        exact, amplitudes = second.astype(np.float64), np.abs(second)
+        sums, squares = (np.add.reduceat(values, edges[:-1]) for values in (exact, exact * exact))
+        peaks = np.maximum.reduceat(amplitudes, edges[:-1])
+        loud = np.flatnonzero(amplitudes >= np.repeat(peaks / 2, lengths))
+        ends = loud[np.searchsorted(loud, edges[1:]) - 1] + 1
+        ends = np.where(edges[1:] - ends > self.rate * _WAVE, ends, edges[1:])
         self.peak = max(self.peak, float(peaks.max()))
-        self.loudest = max(self.loudest, level(second))
-        for i in range(PER_SECOND):
-            block = second[i * self.rate // PER_SECOND : (i + 1) * self.rate // PER_SECOND]
-            if len(block):
-                exact = block.astype(np.float64)
-                loud = np.abs(block) >= np.abs(block).max() / 2
-                behind = int(loud[::-1].argmax())
-                end = len(block) - (behind if behind > self.rate * _WAVE else 0)
-                self._blocks.append((len(block), float(exact.sum()), float(exact @ exact), end))
+        self.loudest = max(self.loudest, _level(len(second), sums.sum(), squares.sum()))
+        self._blocks += zip(
+            lengths.tolist(), sums.tolist(), squares.tolist(), (ends - edges[:-1]).tolist(), strict=True
+        )
         self.samples += len(second)
 
     def begin(self, block: int) -> int:
@@ -74,7 +82,7 @@ class Levels:
         Raises AudioError where all is silence.
         """
         if self.peak < SILENCE:
-            raise AudioError("silent throughout")
+            raise AudioError("silent: throughout")
         length, total, squares, _ = np.array(self._blocks, np.float64).T
         levels = np.sqrt(np.maximum(squares / length - (total / length) ** 2, 0.0))
         return (levels >= GATE * self.loudest) & (levels > 0)

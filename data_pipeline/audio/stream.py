@@ -85,12 +85,12 @@ class Stream:
         yield from self._part(self._first)
         for number, part in enumerate(self._parts, 2):
             self._decoding.close()
+            self.notes.add(JOINED)
             try:
                 self._decoding = self._decode(part)
                 yield from self._part(part)
             except AudioError as error:
                 raise AudioError(f"{error} (in recording {number} of those joined in this file)") from None
-            self.notes.add(JOINED)
 
     def _part(self, part: Part) -> Iterator[np.ndarray]:
         given = 0.0
@@ -144,13 +144,13 @@ class Stream:
         """(n, C) -> (n,): the mean of the channels; where they cancel each other, the loudest one."""
         if samples.shape[1] == 1:
             return samples[:, 0]
-        mix = samples.mean(axis=1)
-        power = np.square(samples, dtype=np.float64).mean(axis=0)
-        unrelated = power.sum() / len(power) ** 2
-        if np.square(mix, dtype=np.float64).mean() >= _CANCELLED * unrelated:
+        channels = np.ascontiguousarray(samples.T)
+        mix = channels.mean(axis=0)
+        power = [channel @ channel for channel in channels]
+        if mix @ mix >= _CANCELLED * sum(power) / len(power) ** 2:
             return mix
         self.notes.add(ONE_CHANNEL)
-        return samples[:, power.argmax()]
+        return channels[np.argmax(power)]
 
 
 class _Resampler:
@@ -193,7 +193,8 @@ def _check_rate(rate: int) -> None:
 
 
 def _check_finite(samples: np.ndarray) -> None:
-    if not np.isfinite(samples).all():
+    peak = max(samples.max(initial=0.0), -samples.min(initial=0.0))
+    if not np.isfinite(peak):
         raise AudioError("contains NaN or infinite samples")
-    if np.abs(samples).max(initial=0.0) > _LOUDEST:
+    if peak > _LOUDEST:
         raise AudioError("samples far over full scale")

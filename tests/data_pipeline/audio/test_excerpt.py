@@ -77,10 +77,10 @@ def test_the_loudest_stretch_has_the_most_energy():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_silence_is_said_to_be_silence(way, monkeypatch):
-    with pytest.raises(AudioError, match=r"^silent throughout$"):
+    with pytest.raises(AudioError, match=r"^silent: throughout$"):
         clip(silence(20.0), way=way)
     monkeypatch.setattr(excerpt, "SEARCHED", 60)
-    with pytest.raises(AudioError, match=r"^silent for its first 1 min$"):
+    with pytest.raises(AudioError, match=r"^silent: for its first 1 min$"):
         clip(silence(70.0), music(9.0), way=way)
 
 
