@@ -87,9 +87,11 @@ class Windows:
         return [window for run in long or runs for window in self._windows(*run)]
 
     def _run(self, first: int, last: int) -> Range:
-        """What sounds from one block to another; less than 1 s of quiet before all is left as it is."""
-        begin = self._levels.begin(first)
-        return (0 if begin < MIN_SECONDS * self._rate else begin), self._levels.end(last)
+        """What sounds from one block to another; less than 1 s of quiet before all and behind all is left as it is."""
+        begin, end, moment = self._levels.begin(first), self._levels.end(last), MIN_SECONDS * self._rate
+        return (begin if begin >= moment else 0), (
+            end if self._levels.samples - end >= moment else self._levels.samples
+        )
 
     def _windows(self, begin: int, end: int) -> Iterator[Range]:
         whole = math.ceil((end - begin) / self._length) * self._length

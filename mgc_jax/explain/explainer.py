@@ -43,8 +43,8 @@ def explain(
     """
     names = model.vocabulary.names
     targets = None if genres is None else _indices(genres, names)
-    windows = model.windows(audio, rate)
-    prediction = model.predict_windows(recording.name(audio), windows, lyrics)
+    tokens, windows = model.tokens(lyrics), model.windows(audio, rate)
+    prediction = model.predict_windows(recording.name(audio), windows, tokens)
     targets = _indices(prediction.predicted, names) if targets is None else targets
     scores = dict(prediction.ranked)
     targets.sort(key=lambda index: -scores[names[index]])
@@ -85,7 +85,7 @@ def explain(
         logits, np.cumsum([len(pairs) for pairs in queries])[:-1]
     )
 
-    means = [weights @ values for values in (both, sound_only)] + [values.mean(0) for values in (words_only, neither)]
+    means = [_mean(both, weights), _mean(sound_only, weights), words_only[0], neither[0]]
     sound_part, words_part = shapley(*means)
     graph, related = None, None
     if isinstance(occlusion, PaperOcclusion) and model.config.model.head == "graph":
@@ -93,7 +93,7 @@ def explain(
     attention = None
     if isinstance(occlusion, PaperOcclusion) and model.config.model.fusion == "scma" and text:
         attention = _attention(*occlusion.attention(songs._replace(pairs=queries[0])), words, clock, starts)
-    by_group = np.array([weights @ (both - values) for values in without_words]).reshape(-1, len(targets))
+    by_group = np.array([_mean(both - values, weights) for values in without_words]).reshape(-1, len(targets))
     word_effect = np.full((len(words.spans), len(targets)), np.nan)
     word_effect[groups >= 0] = by_group[groups[groups >= 0]]
     thresholds = np.clip(model.thresholds[targets], 1e-6, 1 - 1e-6)
@@ -173,6 +173,11 @@ def _evenly_chosen(
         sounding = 1 + np.flatnonzero(windows[0][1].any(axis=1)).max(initial=0)
         ends = starts + Clock(spec).seconds(np.array([[0, sounding]]))[:, 1]
     return indices, starts, ends
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The weighted mean over windows, (K, E) -> (E,): to the last bit what they have in common."""
+    return values[0] + weights @ (values - values[0])
 
 
 def _pairs(sounds: Sequence[int] | np.ndarray, text: int) -> np.ndarray:

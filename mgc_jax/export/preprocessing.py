@@ -22,16 +22,16 @@ def preprocessing(spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int) -> d
     return {
         "format": FORMAT,
         "audio": {
-            "channels": "mono: the mean of all channels; the loudest one where they cancel each other (where the mix keeps "
-            "under a hundredth of the power that unrelated channels would leave)",
+            "channels": "mono: the mean of all channels; the loudest one where they cancel each other (where the mix "
+            "keeps under a hundredth of the power that unrelated channels would leave)",
             "full_scale": 1.0,
             "sample_rate": spec.sample_rate,
             "resampling": "soxr HQ",
             "clip_seconds": spec.seconds,
             "clip_samples": spec.num_samples,
-            "windows": "consecutive clips of what sounds; the last one ends with it, and is left out where it adds less "
-            "than 1 s; what lasts as long as a clip and stays under the gate ends what sounds, and so does such a "
-            "beginning of 1 s and more and such an end; a shorter song is padded with zeros behind",
+            "windows": "consecutive clips of what sounds; the last one ends with it, and is left out where it adds "
+            "less than 1 s; what stays under the gate for as long as a clip, or for 1 s at either end of the song, "
+            "does not sound; what is shorter than a clip is padded with zeros behind",
             "level": "root mean square of a clip's samples about their mean",
             "gate_db": GATE_DB,
             "gate": "a clip, or a tenth of a second where the clips are laid, whose level is gate_db under that of the "

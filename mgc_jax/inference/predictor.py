@@ -96,11 +96,12 @@ class Predictor:
         Raises:
             InputError: the audio cannot be decoded, or the lyrics are no text or larger than 1 MiB.
         """
-        return self.predict_windows(recording.name(audio), self.windows(audio, rate), lyrics)
+        tokens = self.tokens(lyrics)
+        return self.predict_windows(recording.name(audio), self.windows(audio, rate), tokens)
 
-    def predict_windows(self, name: str, windows: Windows, lyrics: str | None = None) -> Prediction:
-        """As :meth:`predict` does, of a song whose windows were laid already."""
-        tokens, scores = self.tokens(lyrics), WeightedMean()
+    def predict_windows(self, name: str, windows: Windows, tokens: np.ndarray) -> Prediction:
+        """As :meth:`predict` does, of a song whose windows were laid and whose lyrics are ``tokens`` (n,) already."""
+        scores = WeightedMean()
         for out, weights in self._outputs(self.evaluation_step, windows, tokens):
             scores.add(out["scores"], weights)
         return prediction.of_scores(name, self.vocabulary.names, scores, self.thresholds, windows, len(tokens))
