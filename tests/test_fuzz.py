@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from data_pipeline import lyrics
-from data_pipeline.audio import AudioError, AudioSpec, load_clip, windows
+from data_pipeline.audio import AudioError, AudioSpec, Windows, load_clip
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.reading.prepared_data import PreparedData, example_fields
@@ -37,7 +37,7 @@ from mgc_jax.network.state import ModelState, TrainState
 from mgc_jax.runs import checkpoint, weights_file
 from mgc_jax.runs.logs import Ending, JsonLines
 from mgc_jax.runs.workdir import Workdir
-from tests.support import bad_files, tiny_bert
+from tests.support import bad_files, sounds, tiny_bert
 
 RECIPE = Path(__file__).parents[1] / "configs" / "demo.py"
 
@@ -293,9 +293,10 @@ SPEC = AudioSpec(sample_rate=8000, n_mels=16, seconds=1.5)
 
 @pytest.fixture(scope="module")
 def decoder(songs) -> None:
-    """The decoder and the resampler, loaded."""
-    (songs / "sound.wav").write_bytes(SOUNDS[0])
-    load_clip(songs / "sound.wav", SPEC)
+    """The decoders and the resampler, loaded."""
+    for content in (SOUNDS[0], sounds.by_ffmpeg(sounds.music(1.5), "aac", "ipod")):
+        (songs / "sound.wav").write_bytes(content)
+        load_clip(songs / "sound.wav", SPEC)
 
 
 @fuzz(250)
@@ -304,13 +305,14 @@ def test_audio_files(songs, decoder, content):
     path = songs / "sound.mp3"
     path.write_bytes(content)
     with watched(songs):
-        for read in (lambda: [(0.0, load_clip(path, SPEC))], lambda: list(windows(path, SPEC))):
+        for read in (lambda: [(0.0, load_clip(path, SPEC), 1.0)], lambda: list(Windows(path, SPEC))):
             try:
                 clips = read()
             except AudioError:
                 continue
-            for start, clip in clips:
+            for start, clip, weight in clips:
                 assert start >= 0
+                assert 0 < weight < 10
                 assert (clip.shape, clip.dtype) == ((SPEC.num_samples,), np.float32)
                 assert np.isfinite(clip).all()
 
@@ -319,7 +321,7 @@ def test_audio_files(songs, decoder, content):
 def test_a_sample_rate_that_no_music_has_costs_no_time(tmp_path, rate):
     path = tmp_path / "a.wav"  # at 1 Hz 20 000 samples would be five hours of sound
     path.write_bytes(bad_files.encoded(bad_files.tone()[:20_000], rate))
-    for read in (lambda: load_clip(path, SPEC), lambda: list(windows(path, SPEC))):
+    for read in (lambda: load_clip(path, SPEC), lambda: list(Windows(path, SPEC))):
         with pytest.raises(AudioError, match=f"sample rate that no music has: {rate} Hz"):
             read()
 

@@ -72,7 +72,15 @@ def test_only_the_data_pipeline_touches_tensorflow():
 
 def test_librosa_is_a_reference_of_the_tests_and_is_not_installed_with_the_program():
     assert not users("librosa") | users("numba")
-    assert users("soxr") == {"data_pipeline.audio"}
+    assert users("soxr") == {"data_pipeline.audio.cutting", "data_pipeline.audio.stream"}
+
+
+def test_each_decoder_is_known_to_one_file_which_imports_it_on_demand():
+    """Training from arrays needs none of them."""
+    assert users("av") == {"data_pipeline.audio.ffmpeg"}
+    for name in (name for name in MODULES if within(name, "data_pipeline.audio")):
+        decoders = ("av", "soundfile", "soxr", "scipy")
+        assert all(i.lazy for i in MODULES[name].imports if i.target.split(".")[0] in decoders), name
 
 
 def test_only_one_file_knows_apache_beam_and_it_is_imported_on_demand():

@@ -48,6 +48,8 @@ class Outcome:
     reason: str | None
     broken: bool
     text: str | None
+    sound: tuple[str, ...] = ()
+    """What was done with its sound."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,12 +172,13 @@ def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, np.nda
     audio = str(track.audio)
     if options.data.require_lyrics and text is None:
         return Outcome(track.id, audio, -1, NO_LYRICS, False, None), None
+    notes: set[str] = set()
     try:
-        clip = load_clip(track.audio, options.audio)
+        clip = load_clip(track.audio, options.audio, notes)
     except AudioError as error:
         return Outcome(track.id, audio, -1, str(error), True, None), None
     sound = log_mel(clip, options.audio) if options.audio.input == "spectrogram" else clip
-    return Outcome(track.id, audio, 0, None, False, text), sound
+    return Outcome(track.id, audio, 0, None, False, text, tuple(sorted(notes))), sound
 
 
 def _is_done(work: Path, chunk: _Chunk) -> bool:

@@ -166,6 +166,7 @@ def _make(
     write_tsv(out / "quarantine.tsv", ["id", "file", "reason"], left_out)
     _write_tracks(out / "tracks.tsv", chosen, tokens)
     report = reports.counts(corpus, chosen, tokens, options)
+    report["sound"] = reports.sound(decoded.outcomes)
     report["timing"] = {
         "decode_s": round(decode_seconds, 3),
         "write_s": round(write_seconds, 3),

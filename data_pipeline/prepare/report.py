@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.prepare.decode import Outcome
 from data_pipeline.prepare.genre_report import genre_report
 from data_pipeline.prepare.options import PrepareOptions
 from data_pipeline.prepare.selection import Selection, kind
@@ -51,3 +52,8 @@ def counts(
         ],
         **genre_report(corpus.tracks, options.data),
     }
+
+
+def sound(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """What was done with the sound of the tracks that were decoded, and how often."""
+    return dict(Counter(note for outcome in outcomes for note in outcome.sound).most_common())

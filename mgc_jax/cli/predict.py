@@ -52,8 +52,10 @@ def _run(options: argparse.Namespace) -> None:
 
 def _print(prediction: Prediction, top: int) -> None:
     windows = f"{prediction.windows} window{'s' * (prediction.windows != 1)}"
+    windows += f", {prediction.too_quiet} too quiet" if prediction.too_quiet else ""
     lyrics = f"{prediction.lyrics_tokens} lyric tokens" if prediction.lyrics_tokens else "no lyrics"
-    print(f"{prediction.file} ({windows}, {lyrics}): {', '.join(prediction.predicted)}")
+    notes = "".join(f", {note}" for note in prediction.notes)
+    print(f"{prediction.file} ({windows}, {lyrics}{notes}): {', '.join(prediction.predicted)}")
     for name, score in prediction.ranked[:top]:
         mark = "*" if name in prediction.predicted else " "
         print(f"  {mark} {name:<24} {score:.3f} {'#' * round(40 * score)}")

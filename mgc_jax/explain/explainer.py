@@ -19,6 +19,7 @@ from data_pipeline.schema import AUDIO
 from mgc_jax.explain.explanation import Attention, Explanation, Spectrogram
 from mgc_jax.explain.occlusion import Occlusion, PaperOcclusion
 from mgc_jax.explain.segments import Clock, EncoderClock, stretches, stride
+from mgc_jax.inference import recording
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.inference.recording import Audio
 from mgc_jax.network import build
@@ -42,17 +43,21 @@ def explain(
     """
     names = model.vocabulary.names
     targets = None if genres is None else _indices(genres, names)
-    prediction = model.predict(audio, lyrics, rate=rate)
+    tokens, windows = model.tokens(lyrics), model.windows(audio, rate)
+    prediction = model.predict_windows(recording.name(audio), windows, tokens)
     targets = _indices(prediction.predicted, names) if targets is None else targets
     scores = dict(prediction.ranked)
     targets.sort(key=lambda index: -scores[names[index]])
 
     uses_audio, uses_lyrics = build.modalities(model.config)
     clock = _clock(model)
-    pictures = [(start, log_mel(samples, model.spec)) for start, samples in model.windows(audio, rate)]
+    pictures = [(window.start, log_mel(window.samples, model.spec)) for window in windows]
     chosen, starts, ends = _evenly_chosen(pictures, model.spec)
-    # The sound is read once more: that of a long recording takes more memory than there may be.
-    clips = model.hear([samples for i, (_, samples) in enumerate(model.windows(audio, rate)) if i in chosen])
+    # The sound is gone through once more: that of a long recording takes more memory than there may be.
+    explained = [window for i, window in enumerate(windows) if i in chosen]
+    clips = model.hear([window.samples for window in explained])
+    weights = np.array([window.weight for window in explained])
+    weights /= weights.sum()
     text = model.text(lyrics) or ""
     pieces = model.tokenizer.pieces(text)
     words = find_words(text, pieces)
@@ -80,15 +85,15 @@ def explain(
         logits, np.cumsum([len(pairs) for pairs in queries])[:-1]
     )
 
-    means = [values.mean(0) for values in (both, sound_only, words_only, neither)]
+    means = [_mean(both, weights), _mean(sound_only, weights), words_only[0], neither[0]]
     sound_part, words_part = shapley(*means)
     graph, related = None, None
     if isinstance(occlusion, PaperOcclusion) and model.config.model.head == "graph":
-        graph, related = occlusion.graph(songs._replace(pairs=queries[0]), targets)
+        graph, related = occlusion.graph(songs._replace(pairs=queries[0]), targets, weights)
     attention = None
     if isinstance(occlusion, PaperOcclusion) and model.config.model.fusion == "scma" and text:
         attention = _attention(*occlusion.attention(songs._replace(pairs=queries[0])), words, clock, starts)
-    by_group = np.array([(both - values).mean(0) for values in without_words]).reshape(-1, len(targets))
+    by_group = np.array([_mean(both - values, weights) for values in without_words]).reshape(-1, len(targets))
     word_effect = np.full((len(words.spans), len(targets)), np.nan)
     word_effect[groups >= 0] = by_group[groups[groups >= 0]]
     thresholds = np.clip(model.thresholds[targets], 1e-6, 1 - 1e-6)
@@ -172,6 +177,11 @@ def _evenly_chosen(
         sounding = 1 + np.flatnonzero(windows[0][1].any(axis=1)).max(initial=0)
         ends = starts + Clock(spec).seconds(np.array([[0, sounding]]))[:, 1]
     return indices, starts, ends
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The weighted mean over windows, (K, E) -> (E,): to the last bit what they have in common."""
+    return values[0] + weights @ (values - values[0])
 
 
 def _pairs(sounds: Sequence[int] | np.ndarray, text: int) -> np.ndarray:

@@ -41,7 +41,8 @@ class Attention(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """Why a song got its genres, as changes of logits: a genre's log-odds, means over ``windows``.
+    """Why a song got its genres, as changes of logits: a genre's log-odds, means over ``windows``, of which the louder
+    ones count more.
 
     Effects are found by occlusion: something is taken away, the model is asked again, and what the logit loses is the
     effect, so that a positive one speaks for the genre. Effects overlap and need not add up to the logit.
@@ -65,7 +66,7 @@ class Explanation:
       None for a model without a genre graph.
     - ``attention``: None but for ``fusion=scma`` with lyrics. It shows what is compared with what, not what decides.
 
-    ``windows`` (K, 2) s are those that were explained: at most 8, evenly chosen among the song's
+    ``windows`` (K, 2) s are those that were explained: at most 8, evenly chosen among the song's sounding
     ``prediction.windows``; the song is ``seconds`` long. ``thresholds`` (E,) are logits too; what decides is the mean
     score of all windows, which is not that of the mean logit, and where no genre reaches its threshold the best one is
     predicted all the same. ``names`` (G,) are all genres.

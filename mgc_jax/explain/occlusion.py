@@ -116,8 +116,9 @@ class PaperOcclusion(Occlusion):
         out = self._over(self._attend, songs)
         return out["audio"], out["lyrics"]
 
-    def graph(self, songs: AlteredSongs, genres: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """What the genre graph's edges do to the logits of the E ``genres``, as means over the pairs.
+    def graph(self, songs: AlteredSongs, genres: Sequence[int], weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the genre graph's edges do to the logits of the E ``genres``, as means over the pairs with these
+        ``weights`` (P,), which add up to 1.
 
         The fused vectors and all weights stay as they are.
 
@@ -127,7 +128,7 @@ class PaperOcclusion(Occlusion):
             identity for an adjacency, whose weights of oneself are larger, the scale of all logits would be most of the
             difference.
         """
-        fused = self._over(self._fuse, songs)["fused"].mean(0)
+        fused = (weights @ self._over(self._fuse, songs)["fused"]).astype(np.float32)
         calls = [(self.state, self.network.frozen, fused, np.int32(genre)) for genre in genres]
         every, one = zip(*(jax.device_get(self._edges(*arguments)) for arguments in calls), strict=True)
         return np.array(every, np.float64), np.array(one, np.float64)

@@ -163,7 +163,7 @@ def _limits(subject: Subject) -> Iterable[str]:
     if hears:
         yield (
             f"It hears {config.audio.seconds:g} s at a time. A longer song is cut into such windows, whose scores are "
-            f"averaged{'; each of them is read with the whole lyrics' * reads}."
+            f"averaged, the louder ones counting more{'; each of them is read with the whole lyrics' * reads}."
         )
     if reads:
         yield f"It reads the first {config.lyrics.max_tokens} word pieces of the lyrics and no further."

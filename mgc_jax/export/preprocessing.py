@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from data_pipeline.audio import RANGE_DB, AudioSpec
+from data_pipeline.audio import GATE_DB, RANGE_DB, AudioSpec
 from data_pipeline.lyrics import LyricsTokenizer
 from mgc_jax.export.program import NAME, OUTPUTS, inputs
 
@@ -22,15 +22,21 @@ def preprocessing(spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int) -> d
     return {
         "format": FORMAT,
         "audio": {
-            "channels": "mono: the mean of all channels",
+            "channels": "mono: the mean of all channels; the loudest one where they cancel each other (where the mix "
+            "keeps under a hundredth of the power that unrelated channels would leave)",
             "full_scale": 1.0,
             "sample_rate": spec.sample_rate,
             "resampling": "soxr HQ",
             "clip_seconds": spec.seconds,
             "clip_samples": spec.num_samples,
-            "windows": "consecutive clips; the last one ends with the song, and is left out where it adds less than "
-            "1 s, as are clips whose samples all stay under 1e-4; a shorter song is padded with zeros behind; a song's "
-            "score is the mean over its clips",
+            "windows": "consecutive clips of what sounds; the last one ends with it, and is left out where it adds "
+            "less than 1 s; what stays under the gate for as long as a clip, or for 1 s at either end of the song, "
+            "does not sound; what is shorter than a clip is padded with zeros behind",
+            "level": "root mean square of a clip's samples about their mean",
+            "gate_db": GATE_DB,
+            "gate": "a clip, or a tenth of a second where the clips are laid, whose level is gate_db under that of the "
+            "loudest second of the song is left out",
+            "score": "the mean over a song's clips, weighted by their levels",
         },
         **spectrogram,
         "lyrics": {

@@ -8,13 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.audio import Windows
+
+MATTERS_OF_COURSE = {"decoded with libsndfile", "decoded with ffmpeg"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
     """The genres of one song, best first.
 
     ``file`` is its name, or says that it came as bytes or as an array. ``windows`` is the number of clips whose scores
-    were averaged; ``predicted`` those over their threshold (the highest one where none is).
+    were averaged, and ``too_quiet`` that of those left out because they are; ``predicted`` are the genres over their
+    threshold (the highest one where none is); ``notes`` say what was done with the recording that is not a matter of
+    course.
     """
 
     file: str
@@ -22,6 +28,8 @@ class Prediction:
     predicted: tuple[str, ...]
     windows: int
     lyrics_tokens: int
+    too_quiet: int = 0
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The form of ``mgc-jax predict --json``."""
@@ -30,20 +38,43 @@ class Prediction:
             "predicted": list(self.predicted),
             "genres": [{"name": name, "score": score} for name, score in self.ranked],
             "windows": self.windows,
+            "windows_too_quiet": self.too_quiet,
+            "sound": list(self.notes),
             "lyrics_tokens": self.lyrics_tokens,
         }
 
 
+class WeightedMean:
+    """The mean of what each window of a song gives, of which the louder ones count more."""
+
+    def __init__(self) -> None:
+        self._total: np.ndarray | float = 0.0
+        self._weight, self.number = 0.0, 0
+
+    def add(self, values: np.ndarray, weights: np.ndarray) -> None:
+        """Of some windows N: values (N, ...) and weights (N,)."""
+        self._total = self._total + np.tensordot(weights, values.astype(np.float64), axes=1)
+        self._weight, self.number = self._weight + float(weights.sum()), self.number + len(weights)
+
+    def __call__(self) -> np.ndarray:
+        """The mean of all that was added."""
+        return np.asarray(self._total / self._weight)
+
+
 def of_scores(
-    file: str, names: Sequence[str], scores: np.ndarray, thresholds: np.ndarray, *, windows: int, lyrics_tokens: int
+    file: str, names: Sequence[str], scores: WeightedMean, thresholds: np.ndarray, windows: Windows, lyrics_tokens: int
 ) -> Prediction:
-    """The prediction for scores (G,) of the genres with these names, each with its threshold (G,)."""
-    ranked = np.argsort(-scores, kind="stable")
-    over = [i for i in ranked if scores[i] >= thresholds[i]] or [ranked[0]]
+    """The prediction for scores (G,) of the genres with these names, each with its threshold (G,); ``windows`` were
+    gone through to the end."""
+    mean = scores()
+    ranked = np.argsort(-mean, kind="stable")
+    over = [i for i in ranked if mean[i] >= thresholds[i]] or [ranked[0]]
     return Prediction(
         file=file,
-        ranked=tuple((names[i], float(scores[i])) for i in ranked),
+        ranked=tuple((names[i], float(mean[i])) for i in ranked),
         predicted=tuple(names[i] for i in over),
-        windows=windows,
+        windows=scores.number,
         lyrics_tokens=lyrics_tokens,
+        too_quiet=windows.too_quiet,
+        notes=tuple(sorted(windows.notes - MATTERS_OF_COURSE)),
     )

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from data_pipeline import audio as sound
+from data_pipeline.audio import Window, Windows
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics import LyricsError, LyricsTokenizer, read_lyrics_text
@@ -19,7 +20,7 @@ from data_pipeline.schema import AUDIO
 from mgc_jax.config import Config
 from mgc_jax.evaluation.steps import EvaluationStep, make_embedding_step, make_evaluation_step
 from mgc_jax.inference import prediction, recording
-from mgc_jax.inference.prediction import Prediction
+from mgc_jax.inference.prediction import Prediction, WeightedMean
 from mgc_jax.inference.recording import WINDOW_BATCH, Audio
 from mgc_jax.network import build
 from mgc_jax.network.audio_features import audio_features
@@ -30,7 +31,7 @@ from mgc_jax.runtime import sharding
 
 @dataclasses.dataclass(frozen=True)
 class Embedding:
-    """Where a song is, each the mean over its windows.
+    """Where a song is, each the mean over its windows, of which the louder ones count more.
 
     ``audio`` (C,) and ``lyrics`` (C,) are g_a(E_a) and g_l(E_l), which the A-L loss makes alike for the two sides of
     one song; ``lyrics`` is None for a song without. ``fused`` (D,) is what the genres are told from.
@@ -85,7 +86,8 @@ class Predictor:
     def predict(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Prediction:
         """Rank the genres of a song of any format and length, given its lyrics as text or not at all.
 
-        Each genre's score is the mean over consecutive windows of the training clip's length.
+        Each genre's score is the mean over consecutive windows of the training clip's length, weighted by their level;
+        what is far quieter than the loudest is left out: see :class:`data_pipeline.audio.Windows`.
 
         Args:
             audio: a path, the bytes of a file, or an array of samples.
@@ -95,15 +97,14 @@ class Predictor:
             InputError: the audio cannot be decoded, or the lyrics are no text or larger than 1 MiB.
         """
         tokens = self.tokens(lyrics)
-        total, windows = np.zeros(self.vocabulary.size), 0
-        for out, count in self._outputs(self.evaluation_step, audio, tokens, rate):
-            total += out["scores"].sum(0)
-            windows += count
-        scores = total / windows
-        names = self.vocabulary.names
-        return prediction.of_scores(
-            recording.name(audio), names, scores, self.thresholds, windows=windows, lyrics_tokens=len(tokens)
-        )
+        return self.predict_windows(recording.name(audio), self.windows(audio, rate), tokens)
+
+    def predict_windows(self, name: str, windows: Windows, tokens: np.ndarray) -> Prediction:
+        """As :meth:`predict` does, of a song whose windows were laid and whose lyrics are ``tokens`` (n,) already."""
+        scores = WeightedMean()
+        for out, weights in self._outputs(self.evaluation_step, windows, tokens):
+            scores.add(out["scores"], weights)
+        return prediction.of_scores(name, self.vocabulary.names, scores, self.thresholds, windows, len(tokens))
 
     def embed(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Embedding:
         """Where a song is in the model's spaces; arguments and errors as :meth:`predict` has them.
@@ -114,8 +115,11 @@ class Predictor:
         if not build.uses_bert(self.config):
             raise InputError(f"A model with model.architecture {self.config.model.architecture} has no embeddings.")
         tokens = self.tokens(lyrics)
-        outputs = [out for out, _ in self._outputs(self._embedding_step, audio, tokens, rate)]
-        mean = {name: np.concatenate([out[name] for out in outputs]).mean(0) for name in outputs[0]}
+        means: dict[str, WeightedMean] = {}
+        for out, weights in self._outputs(self._embedding_step, self.windows(audio, rate), tokens):
+            for name, values in out.items():
+                means.setdefault(name, WeightedMean()).add(values, weights)
+        mean = {name: value().astype(np.float32) for name, value in means.items()}
         return Embedding(mean["audio"], mean["lyrics"] if len(tokens) else None, mean["fused"])
 
     def text(self, lyrics: str | None) -> str | None:
@@ -135,9 +139,9 @@ class Predictor:
     def clips(self, audio: Audio, rate: int | None = None) -> Iterator[tuple[float, np.ndarray]]:
         """The windows of a song: start in s and what the model hears, see :meth:`hear`; raises InputError as
         :meth:`predict` does."""
-        windows = self.windows(audio, rate)
-        while group := list(itertools.islice(windows, WINDOW_BATCH)):
-            yield from zip([start for start, _ in group], self.hear([samples for _, samples in group]), strict=True)
+        for group in _groups(self.windows(audio, rate)):
+            heard = self.hear([window.samples for window in group])
+            yield from zip([window.start for window in group], heard, strict=True)
 
     def hear(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Clips (samples,) as the model takes them: log-mels (T, M) uint8, or the frozen audio encoder's outputs
@@ -151,8 +155,8 @@ class Predictor:
         """A clip without a sound, as :meth:`hear` gives it."""
         return self.hear([np.zeros(self.spec.num_samples, np.float32)])[0]
 
-    def windows(self, audio: Audio, rate: int | None = None) -> Iterator[tuple[float, np.ndarray]]:
-        """The windows of a song: start in s and samples; raises InputError as :meth:`predict` does."""
+    def windows(self, audio: Audio, rate: int | None = None) -> Windows:
+        """The windows of a song; raises InputError as :meth:`predict` does."""
         return recording.windows(audio, rate, self.spec)
 
     def batch(self, clips: list[np.ndarray], tokens: np.ndarray, rows: int = WINDOW_BATCH) -> dict[str, jax.Array]:
@@ -175,13 +179,21 @@ class Predictor:
         return sharding.place_batch(batch, self.network.mesh)
 
     def _outputs(
-        self, step: EvaluationStep, audio: Audio, tokens: np.ndarray, rate: int | None
-    ) -> Iterator[tuple[Mapping[str, np.ndarray], int]]:
-        """What ``step`` makes of a song's windows, some at a time, and of how many."""
-        clips = (clip for _, clip in self.clips(audio, rate))
+        self, step: EvaluationStep, windows: Windows, tokens: np.ndarray
+    ) -> Iterator[tuple[Mapping[str, np.ndarray], np.ndarray]]:
+        """What ``step`` makes of a song's windows N, some at a time, and how much each counts (N,)."""
         rows = 0
-        while group := list(itertools.islice(clips, WINDOW_BATCH)):
+        for group in _groups(windows):
             # A short song is not computed as a long one; a power of two, for each size is compiled by itself.
             rows = rows or 1 << (len(group) - 1).bit_length()
-            out = jax.device_get(step(self.state, self.network.frozen, self.batch(group, tokens, rows)))
-            yield {name: value[: len(group)] for name, value in out.items()}, len(group)
+            batch = self.batch(self.hear([window.samples for window in group]), tokens, rows)
+            out = jax.device_get(step(self.state, self.network.frozen, batch))
+            weights = np.array([window.weight for window in group])
+            yield {name: value[: len(group)] for name, value in out.items()}, weights
+
+
+def _groups(windows: Windows) -> Iterator[list[Window]]:
+    """As many windows as are computed at once."""
+    remaining = iter(windows)
+    while group := list(itertools.islice(remaining, WINDOW_BATCH)):
+        yield group

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from data_pipeline import audio as sound
-from data_pipeline.audio import AudioError, AudioSpec
+from data_pipeline.audio import AudioError, AudioSpec, Windows
 from data_pipeline.errors import InputError
 
 WINDOW_BATCH = 8
@@ -18,11 +17,8 @@ Audio = str | Path | bytes | np.ndarray
 """A file of any format and length, what one holds, or samples (n,) or (n, channels), which need their rate in Hz."""
 
 
-def windows(
-    audio: Audio, rate: int | None, spec: AudioSpec, *, repeat: bool = False
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Consecutive windows of a recording, each as long as a clip of ``spec``: start in s and samples (n,) float32 at
-    its rate, as :func:`data_pipeline.audio.windows` cuts them.
+def windows(audio: Audio, rate: int | None, spec: AudioSpec, *, repeat: bool = False) -> Windows:
+    """The sounding windows of a recording, each as long as a clip of ``spec``, and how much each counts.
 
     Args:
         rate: of the samples of an array, in Hz; None for a file.
@@ -40,7 +36,7 @@ def windows(
         source = Path(audio) if isinstance(audio, str) else audio
         if not isinstance(source, Path | bytes):
             source = sound.as_file(source, rate or 0)
-        yield from sound.windows(source, spec, repeat=repeat)
+        return Windows(source, spec, repeat=repeat)
     except AudioError as error:
         raise InputError(f"{name(audio)}: {error}.") from None
 

@@ -14,7 +14,7 @@ import numpy as np
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from mgc_jax.inference import prediction, recording
-from mgc_jax.inference.prediction import Prediction
+from mgc_jax.inference.prediction import Prediction, WeightedMean
 from mgc_jax.inference.recording import Audio
 from mgc_jax.models import musicnn
 from mgc_jax.network.audio_encoders import audio_encoder
@@ -54,7 +54,8 @@ class Tagger:
         return np.full(len(self.genres), self.threshold)
 
     def predict(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Prediction:
-        """Rank the genres of a song of any format and length; each one's score is the mean over consecutive windows.
+        """Rank the genres of a song of any format and length; each one's score is the mean over consecutive windows,
+        weighted by their level, without those that are far quieter than the loudest.
 
         Args:
             audio: a path, the bytes of a file, or an array of samples.
@@ -66,18 +67,14 @@ class Tagger:
         """
         if lyrics:
             raise InputError(f"{self.name} hears a song and reads no lyrics: leave them out.")
-        heard = (samples for _, samples in recording.windows(audio, rate, self.spec, repeat=self.repeats))
-        total, windows = np.zeros(len(self.genres)), 0
+        windows, scores = recording.windows(audio, rate, self.spec, repeat=self.repeats), WeightedMean()
         size = max(1, round(AT_ONCE / self.spec.seconds))  # always the same, which is compiled once
-        while group := list(itertools.islice(heard, size)):
+        remaining = iter(windows)
+        while group := list(itertools.islice(remaining, size)):
             batch = np.zeros((size, self.spec.num_samples), np.float32)
-            batch[: len(group)] = group
-            total += np.asarray(self.scores(batch), np.float64)[: len(group)].sum(0)
-            windows += len(group)
-        scores = total / windows
-        return prediction.of_scores(
-            recording.name(audio), self.genres, scores, self.thresholds, windows=windows, lyrics_tokens=0
-        )
+            batch[: len(group)] = [window.samples for window in group]
+            scores.add(np.asarray(self.scores(batch))[: len(group)], np.array([window.weight for window in group]))
+        return prediction.of_scores(recording.name(audio), self.genres, scores, self.thresholds, windows, 0)
 
 
 def built_in(place: str | Path) -> Tagger | None:

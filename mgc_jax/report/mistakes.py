@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipeline.audio import AudioError, AudioSpec, windows
+from data_pipeline.audio import AudioError, AudioSpec, load_clip
 from mgc_jax.evaluation import metrics
 from mgc_jax.evaluation.scored import Scored
 from mgc_jax.plots.data_uri import data_uri
@@ -102,7 +102,7 @@ def clip(path: Path) -> str:
     import soundfile
 
     spec = AudioSpec(seconds=SECONDS)
-    _, samples = next(iter(windows(path, spec)))
+    samples = load_clip(path, spec)
     written = io.BytesIO()
     try:
         soundfile.write(written, np.trim_zeros(samples, "b"), spec.sample_rate, format="MP3", subtype="MPEG_LAYER_III")

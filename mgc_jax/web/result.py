@@ -54,6 +54,8 @@ def genres(prediction: Prediction, thresholds: dict[str, float]) -> str:
             f'<td class="score">{score:.2f}</td></tr>'
         )
     windows = f"{prediction.windows} stretch{'es' * (prediction.windows != 1)} of sound"
+    windows += f" ({prediction.too_quiet} more were too quiet)" if prediction.too_quiet else ""
+    windows += "".join(f" ({html.escape(note)})" for note in prediction.notes)
     read = f"{prediction.lyrics_tokens} word pieces of lyrics" if prediction.lyrics_tokens else "no lyrics"
     return (
         f"<h3>{html.escape(', '.join(prediction.predicted))}</h3><table class='genres'>{''.join(rows)}</table>"

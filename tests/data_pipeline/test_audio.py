@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from data_pipeline import mel
-from data_pipeline.audio import AudioError, AudioSpec, load_clip, log_mel, mel_frequencies, windows
+from data_pipeline.audio import AudioError, AudioSpec, Windows, load_clip, log_mel, mel_frequencies
 from data_pipeline.errors import InputError
 
 SPEC = AudioSpec(seconds=3.0)
@@ -152,7 +152,7 @@ def test_what_is_not_usable_audio_is_refused_with_the_reason(tmp_path, name, wri
     with pytest.raises(AudioError, match=reason):
         load_clip(tmp_path / name, SPEC)
     with pytest.raises(AudioError, match=reason):
-        list(windows(tmp_path / name, SPEC))
+        list(Windows(tmp_path / name, SPEC))
 
 
 @pytest.mark.parametrize(
@@ -160,16 +160,16 @@ def test_what_is_not_usable_audio_is_refused_with_the_reason(tmp_path, name, wri
 )
 def test_windows_cover_a_file_of_any_length(tmp_path, seconds, starts):
     soundfile.write(tmp_path / "a.wav", tone(seconds, 8000), 8000)
-    found = list(windows(tmp_path / "a.wav", SPEC))
-    assert [start for start, _ in found] == pytest.approx(starts)
-    assert all(samples.shape == (SPEC.num_samples,) for _, samples in found)
+    found = list(Windows(tmp_path / "a.wav", SPEC))
+    assert [start for start, *_ in found] == pytest.approx(starts)
+    assert all(samples.shape == (SPEC.num_samples,) for _, samples, _ in found)
 
 
 def test_windows_skip_silence(tmp_path):
     samples = tone(9)
     samples[3 * 22050 : 6 * 22050] = 0
     soundfile.write(tmp_path / "a.wav", samples, 22050)
-    assert [start for start, _ in windows(tmp_path / "a.wav", SPEC)] == [0, 6]
+    assert [start for start, *_ in Windows(tmp_path / "a.wav", SPEC)] == [0, 6]
 
 
 @pytest.mark.parametrize("change", [{"sample_rate": 0}, {"n_mels": 1.5}, {"seconds": 0.2}, {"hop_length": True}])

@@ -160,11 +160,12 @@ def test_embeddings_are_means_over_windows_and_score_as_the_loss_has_it(model: m
 
     tokens = model.tokens("dancing all night")
     clips = [clip for _, clip in model.clips(song)]
+    weights = [window.weight for window in model.windows(song)]
     whole = jax.jit(lambda state, frozen, batch: model.network.merge(state, frozen)(batch, train=False))
     out = whole(model.state, model.network.frozen, model.batch(clips, tokens))
     embedding = model.embed(song, "dancing all night")
-    np.testing.assert_allclose(embedding.audio, np.mean(out.audio_embedding[: len(clips)], 0), atol=1e-5)
-    np.testing.assert_allclose(embedding.lyrics, np.mean(out.lyrics_embedding[: len(clips)], 0), atol=1e-5)
+    np.testing.assert_allclose(embedding.audio, np.average(out.audio_embedding[: len(clips)], 0, weights), atol=1e-5)
+    np.testing.assert_allclose(embedding.lyrics, np.average(out.lyrics_embedding[: len(clips)], 0, weights), atol=1e-5)
     assert embedding.fused.shape == (model.config.model.width,)
     assert model.embed(song).lyrics is None
 

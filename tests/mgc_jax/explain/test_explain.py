@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,13 @@ def ask(model: Model, clips: list[np.ndarray], texts: list[str | None]) -> np.nd
     return np.concatenate(found)[: len(clips)].astype(np.float64)
 
 
+def weighted(values: np.ndarray, seconds: float, starts: Sequence[float]) -> np.ndarray:
+    """The mean over the windows of 3 s that begin at ``starts``, of which the louder ones count more."""
+    whole = song(seconds)
+    levels = [np.std(whole[round(start * RATE) :][: 3 * RATE]) for start in starts]
+    return np.average(values, axis=0, weights=levels)
+
+
 def columns(model: Model, explanation: Explanation) -> list[int]:
     return [model.vocabulary.names.index(name) for name in explanation.genres]
 
@@ -123,7 +130,7 @@ def test_occlusion_of_words_is_what_the_mask_in_their_place_gives(model: Model, 
     assert explained.words.lines.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
     for word, text in MASKED.items():
         assert len(model.tokens(text)) == len(model.tokens(LYRICS))
-        effect = (whole - ask(model, clips, [text] * 3)).mean(0)[columns(model, explained)]
+        effect = weighted(whole - ask(model, clips, [text] * 3), 7.0, [0, 3, 4])[columns(model, explained)]
         found = explained.word_effect[explained.words.words.index(word)]
         np.testing.assert_allclose(found, effect, atol=2e-5)
     assert np.nanmax(np.abs(explained.word_effect)) > 1e-3
@@ -136,9 +143,10 @@ def test_base_sound_and_words_make_up_the_logit(model: Model, explained: Explana
     clips = [clip for _, clip in model.clips(song(7.0), RATE)]
     silence = np.zeros_like(clips[0])
     here = columns(model, explained)
-    np.testing.assert_allclose(explained.logits, ask(model, clips, [LYRICS] * 3).mean(0)[here], atol=2e-5)
+    both = weighted(ask(model, clips, [LYRICS] * 3), 7.0, [0, 3, 4])[here]
+    np.testing.assert_allclose(explained.logits, both, atol=2e-5)
     neither, words = ask(model, [silence] * 2, [None, LYRICS])[:, here]
-    sound = ask(model, clips, [None] * 3).mean(0)[here]
+    sound = weighted(ask(model, clips, [None] * 3), 7.0, [0, 3, 4])[here]
     np.testing.assert_allclose(explained.base, neither, atol=2e-5)
     by_order = ((sound - neither) + (explained.logits - words)) / 2  # sound comes first, sound comes last
     np.testing.assert_allclose(explained.sound_part, by_order, atol=5e-5)
@@ -200,7 +208,7 @@ def test_the_graph_is_what_the_formula_gives_with_and_without_edges(model: Model
         "num_tokens": np.full(3, len(ids)),
     }
     fuse = compiled(model, lambda net, b: net.fuse(*net.represent(b, train=False), train=False, key=None))
-    fused = fuse(batch).astype(np.float64).mean(0)
+    fused = weighted(fuse(batch).astype(np.float64), 7.0, [0, 3, 4])
 
     def logit(adjacency: np.ndarray, genre: int) -> float:
         hidden = adjacency @ nodes @ weights[0]
@@ -254,7 +262,7 @@ def test_every_kind_of_model_is_explained(run: Path, settings: dict):
     masked = MASKED["Dancing"]
     logits = ask(model, [first, second, silenced, first, second], [LYRICS, LYRICS, LYRICS, masked, masked])[:, here]
     whole, (one, other, third) = logits[:2], logits[2:]
-    np.testing.assert_allclose(found.logits, whole.mean(0), atol=5e-5)
+    np.testing.assert_allclose(found.logits, weighted(whole, 4.0, [0, 1]), atol=5e-5)
     np.testing.assert_allclose(found.segment_effect[span], whole[1] - one, atol=5e-5)
     np.testing.assert_allclose(found.base + found.sound_part + found.words_part, found.logits, atol=1e-9)
     hears, reads = (
@@ -263,7 +271,7 @@ def test_every_kind_of_model_is_explained(run: Path, settings: dict):
     )
     assert (found.uses_audio, found.uses_lyrics) == (hears, reads)
     if reads:
-        np.testing.assert_allclose(found.word_effect[0], (whole - [other, third]).mean(0), atol=5e-5)
+        np.testing.assert_allclose(found.word_effect[0], weighted(whole - [other, third], 4.0, [0, 1]), atol=5e-5)
     else:
         assert np.isnan(found.word_effect).all()
         assert found.words_part.tolist() == [0.0, 0.0]

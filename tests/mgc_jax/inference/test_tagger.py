@@ -44,7 +44,8 @@ def test_a_song_is_heard_in_windows_whose_mean_ranks_its_genres(model, song):
     encoder = audio_encoder("musicnn")
     windows = np.stack([SOUND[: encoder.window], SOUND[-encoder.window :]])  # the last one ends with the song
     tokens = encoder.apply(encoder.weights, windows)
-    chances = np.asarray(musicnn.tag_probabilities(encoder.weights, tokens[:, 0, : musicnn.POOLED])).mean(0)
+    each = np.asarray(musicnn.tag_probabilities(encoder.weights, tokens[:, 0, : musicnn.POOLED]))
+    chances = np.average(each, axis=0, weights=windows.std(axis=1))  # the louder one counts more
     scores = dict(found.ranked)
     assert found.windows == 2
     assert scores.keys() == set(musicnn.GENRES) == set(model.genres)
@@ -140,3 +141,12 @@ def test_what_is_not_installed_is_told_with_what_to_run(song, monkeypatch, capsy
 def test_it_computes_in_one_precision():
     with pytest.raises(InputError, match="musicnn is a built-in model"):
         mgc_jax.load("musicnn", dtype="bfloat16")
+
+
+def test_noise_behind_a_song_changes_nothing(model):
+    rate = golden_musicnn.RATE
+    noise = (10 ** (-72 / 20) * np.random.default_rng(0).standard_normal(60 * rate)).astype(np.float32)
+    alone, found = model.predict(SOUND, rate=rate), model.predict(np.append(SOUND, noise), rate=rate)
+    assert found.predicted == alone.predicted
+    assert dict(found.ranked) == pytest.approx(dict(alone.ranked), abs=1e-6)
+    assert (found.windows, found.too_quiet) == (2, int(60 * rate) // model.spec.num_samples)
