@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipeline import lyrics
 from data_pipeline.audio import AudioError, load_clip, log_mel
+from data_pipeline.lyrics import reading
+from data_pipeline.lyrics.reading import Lyrics, LyricsError
 from data_pipeline.prepare import arrays, audio_features, workers
 from data_pipeline.prepare.audio_features import AudioEncoding
 from data_pipeline.prepare.options import PrepareOptions, Progress
@@ -28,6 +29,7 @@ from data_pipeline.storage.files import replacing, sha256
 
 NO_LYRICS = "no lyrics"
 _CRASHED = "cannot be decoded: the decoder crashed"
+_NONE = Lyrics(None, "none in the corpus")
 _CHUNK = 32
 
 
@@ -47,7 +49,7 @@ class Outcome:
     row: int
     reason: str | None
     broken: bool
-    text: str | None
+    lyrics: Lyrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,10 +101,10 @@ def decode(
             audio_features.encode(arrays.file(work, chunk.number), encoding)
         done += len(chunk.tracks)
         progress("decode", done, len(tracks))
-    outcomes = []
+    outcomes: list[Outcome] = []
     for chunk in chunks:
         with _outcome_file(work, chunk.number).open(encoding="utf-8") as file:
-            outcomes += [Outcome(**json.loads(line)) for line in file]
+            outcomes += map(_outcome, file)
     return Decoded(outcomes, remaining)
 
 
@@ -155,29 +157,37 @@ def _decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[
                 try:
                     yield pool.submit(decode_track, track, options).result()
                 except BrokenProcessPool:
-                    yield Outcome(track.id, str(track.audio), -1, _CRASHED, True, None), None
+                    yield Outcome(track.id, str(track.audio), -1, _CRASHED, True, _NONE), None
                     break
 
 
 def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, np.ndarray | None]:
     """One track's lyrics and spectrogram (T, M), or its waveform (samples,) for the audio encoder; or why it is left
     out."""
-    try:
-        if track.lyrics_file is not None:
-            text = lyrics.read_lyrics_file(track.lyrics_file)
-        else:
-            text = lyrics.read_lyrics_text(track.lyrics_text or "")
-    except lyrics.LyricsError as error:
-        return Outcome(track.id, str(track.lyrics_file or track.audio), -1, str(error), True, None), None
     audio = str(track.audio)
-    if options.data.require_lyrics and text is None:
-        return Outcome(track.id, audio, -1, NO_LYRICS, False, None), None
+    try:
+        lyrics = _lyrics(track)
+    except LyricsError as error:
+        return Outcome(track.id, str(track.lyrics_file or audio), -1, str(error), True, _NONE), None
+    if options.data.require_lyrics and lyrics.text is None:
+        return Outcome(track.id, audio, -1, NO_LYRICS, False, lyrics), None
     try:
         clip = load_clip(track.audio, options.audio)
     except AudioError as error:
-        return Outcome(track.id, audio, -1, str(error), True, None), None
+        return Outcome(track.id, audio, -1, str(error), True, lyrics), None
     sound = clip if options.audio.input == "features" else log_mel(clip, options.audio)
-    return Outcome(track.id, audio, 0, None, False, text), sound
+    return Outcome(track.id, audio, 0, None, False, lyrics), sound
+
+
+def _lyrics(track: Track) -> Lyrics:
+    if track.lyrics_file is not None:
+        return reading.read_file(track.lyrics_file, track.language)
+    return reading.read_text(track.lyrics_text) if track.lyrics_text else _NONE
+
+
+def _outcome(line: str) -> Outcome:
+    content = json.loads(line)
+    return Outcome(**content | {"lyrics": Lyrics(**content["lyrics"])})
 
 
 def _is_done(work: Path, chunk: _Chunk) -> bool:

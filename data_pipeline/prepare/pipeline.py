@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline import extras, lyrics
+from data_pipeline import extras
 from data_pipeline.audio import RANGE_DB
 from data_pipeline.errors import InputError
+from data_pipeline.lyrics.encoder import encoder_digest, locate_encoder
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from data_pipeline.prepare import examples, selection
 from data_pipeline.prepare import report as reports
 from data_pipeline.prepare.audio_features import AudioEncoding
@@ -112,8 +114,8 @@ def _prepare(
         return complete
     for rest in out.glob("*.partial"):  # of a run that was killed
         rest.unlink(missing_ok=True)
-    encoder = lyrics.locate_encoder(options.lyrics.encoder)
-    tokenizer = lyrics.LyricsTokenizer(encoder, options.lyrics.max_tokens)
+    encoder = locate_encoder(options.lyrics.encoder)
+    tokenizer = LyricsTokenizer(encoder, options.lyrics.max_tokens)
 
     tracks, filtered = selection.candidates(corpus, options.data)
     decoding = time.monotonic()
@@ -130,7 +132,7 @@ def _prepare(
             everyones,
             options.lyrics.max_tokens,
             encode,
-            identity=f"{lyrics.encoder_digest(encoder)} {options.lyrics.window}",
+            identity=f"{encoder_digest(encoder)} {options.lyrics.window}",
             progress=functools.partial(progress, "encode"),
         )
     writing = time.monotonic()
@@ -163,7 +165,7 @@ def _prepare(
         "range_db": RANGE_DB,
         "lyrics": {
             "encoder": options.lyrics.encoder,
-            "sha256": lyrics.encoder_digest(encoder),
+            "sha256": encoder_digest(encoder),
             "max_tokens": options.lyrics.max_tokens,
             "window": options.lyrics.window,
             "dtype": tokenizer.dtype.name,
@@ -220,13 +222,13 @@ def _digest(corpus: Corpus, options: PrepareOptions) -> str:
     return sha256([options.content(), [track.row() for track in corpus.tracks], [r.id for r in corpus.rejected]])
 
 
-def _tokenise(items: Sequence[DecodedTrack], tokenizer: lyrics.LyricsTokenizer, progress: Progress) -> list[np.ndarray]:
+def _tokenise(items: Sequence[DecodedTrack], tokenizer: LyricsTokenizer, progress: Progress) -> list[np.ndarray]:
     """The word pieces of every track, none for a track without lyrics."""
     tokens = [np.zeros(0, tokenizer.dtype)] * len(items)
-    with_text = [i for i, item in enumerate(items) if item.text is not None]
+    with_text = [i for i, item in enumerate(items) if item.lyrics.text is not None]
     for first in range(0, len(with_text), 512):
         part = with_text[first : first + 512]
-        for i, ids in zip(part, tokenizer.encode_batch([items[i].text or "" for i in part]), strict=True):
+        for i, ids in zip(part, tokenizer.encode_batch([items[i].lyrics.text or "" for i in part]), strict=True):
             tokens[i] = ids
         progress("lyrics", first + len(part), len(with_text))
     return tokens

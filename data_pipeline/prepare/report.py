@@ -22,6 +22,8 @@ def counts(
     per_track = np.concatenate([part.sum(axis=1) for part in labels.values()])
     lengths = np.array([len(ids) for part in tokens.values() for ids in part])
     sung = lengths[lengths > 0]
+    lyrics = [item.lyrics for name in SPLITS for item in members[name]]
+    stripped = sum((Counter(each.stripped) for each in lyrics), Counter[str]())
     return {
         "tracks_read": len(corpus.tracks) + len(corpus.rejected),
         "tracks_kept": len(per_track),
@@ -40,6 +42,9 @@ def counts(
             "coverage": round(len(sung) / len(lengths), 4),
             "median_tokens": float(np.median(sung)) if len(sung) else 0.0,
             "at_max_tokens": int((lengths == options.lyrics.max_tokens).sum()),
+            "absent": dict(Counter(each.absence for each in lyrics if each.absence).most_common()),
+            "encodings": dict(Counter(each.encoding for each in lyrics if each.encoding).most_common()),
+            "stripped": dict(stripped.most_common()),
         },
         "artists": {name: len({item.track.artist for item in members[name]} - {None}) for name in SPLITS},
         "genres": [

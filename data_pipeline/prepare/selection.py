@@ -6,9 +6,10 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from data_pipeline import genres, lyrics
+from data_pipeline import genres
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
+from data_pipeline.lyrics.reading import Lyrics
 from data_pipeline.prepare import splits
 from data_pipeline.prepare.decode import NO_LYRICS, Outcome
 from data_pipeline.prepare.options import DataConfig
@@ -20,7 +21,7 @@ class DecodedTrack:
     """A decoded track on its way into the shards; ``index`` is its own among the candidates."""
 
     track: Track
-    text: str | None
+    lyrics: Lyrics
     index: int
 
 
@@ -49,7 +50,7 @@ def candidates(corpus: Corpus, wanted: DataConfig) -> tuple[list[Track], list[Re
             reason = "the id occurs twice"
         elif languages and (track.language or "").casefold() not in languages:
             reason = f"language {track.language or 'unknown'} is not among {', '.join(wanted.languages)}"
-        elif wanted.require_lyrics and track.lyrics_file is None and not lyrics.clean(track.lyrics_text):
+        elif wanted.require_lyrics and not (track.lyrics_file or track.lyrics_text):
             reason = NO_LYRICS
         elif not track.genres:
             reason = "no genre"
@@ -87,7 +88,7 @@ def select(
     kept: list[DecodedTrack] = []
     for index, (track, outcome) in enumerate(zip(tracks, outcomes, strict=True)):
         if outcome.reason is None:
-            kept.append(DecodedTrack(track, outcome.text, index))
+            kept.append(DecodedTrack(track, outcome.lyrics, index))
         else:
             (quarantine if outcome.broken else filtered).append(Rejected(track.id, outcome.file, outcome.reason))
     if not kept:

@@ -56,7 +56,7 @@ def read_lyrics(file: str | None) -> str | None:
     """The words of a file; ``-`` stands for none."""
     if file in (None, "-"):
         return None
-    from data_pipeline.lyrics import LyricsError, read_lyrics_file
+    from data_pipeline.lyrics.reading import LyricsError, read_lyrics_file
 
     try:
         return read_lyrics_file(Path(file))

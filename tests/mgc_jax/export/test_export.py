@@ -23,7 +23,8 @@ from safetensors.numpy import load_file, save_file
 import mgc_jax
 from data_pipeline.audio import log_mel
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import LyricsTokenizer, public_name
+from data_pipeline.lyrics.encoder import public_name
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.json_file import write_json
 from mgc_jax import api
