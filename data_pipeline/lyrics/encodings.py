@@ -137,7 +137,7 @@ def _guess(content: bytes, language: str | None) -> tuple[str, str]:
             continue
         beyond = len(sample) - (2 if names[0].startswith("utf_16") else 1) * len(_ASCII.findall(text))
         likelihood = _likelihood(text, language)
-        if likelihood >= _UNLIKELY * beyond:
+        if likelihood >= _UNLIKELY * beyond - _UNSURE:
             likely.append((likelihood + _PRIOR.get(names[0], 0.0), names[0]))
     ranked = sorted(likely, key=lambda guess: -guess[0])
     if not ranked:

@@ -81,7 +81,7 @@ def _probability(language: str, character: str) -> float:
     if character in _PUNCTUATION:
         return 0.02
     if character in _SIGNS:
-        return 6e-3
+        return 2e-3
     if character.isascii():
         return 1.0
     if language in CHARACTERS:
