@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from data_pipeline.audio import AudioError, load_clip, log_mel
 from data_pipeline.lyrics import reading
 from data_pipeline.lyrics.reading import Lyrics, LyricsError
 from data_pipeline.prepare import arrays, audio_features, workers
+from data_pipeline.prepare import fingerprints as audio_fingerprints
 from data_pipeline.prepare.audio_features import AudioEncoding
 from data_pipeline.prepare.options import PrepareOptions, Progress
 from data_pipeline.prepare.workers import Executor
@@ -50,6 +52,15 @@ class Outcome:
     reason: str | None
     broken: bool
     lyrics: Lyrics
+    content: str = ""
+    """A digest of the audio file."""
+
+
+class Sound(NamedTuple):
+    """A decoded clip: what is stored of it, and its fingerprint (D,) int8."""
+
+    values: np.ndarray
+    fingerprint: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +68,12 @@ class Decoded:
     """What became of the tracks.
 
     ``outcomes`` are in the tracks' order; ``fresh`` of them are of this call, the others of a killed one before it.
+    ``fingerprints`` (N, D) int8 are of the tracks without a reason, in their order.
     """
 
     outcomes: list[Outcome]
     fresh: int
+    fingerprints: np.ndarray
 
     def sound(self, index: int) -> tuple[int, int]:
         """Where the sound of the track at ``index`` lies: the number of its chunk, and its row."""
@@ -105,7 +118,8 @@ def decode(
     for chunk in chunks:
         with _outcome_file(work, chunk.number).open(encoding="utf-8") as file:
             outcomes += map(_outcome, file)
-    return Decoded(outcomes, remaining)
+    fingerprints = [np.load(_fingerprint_file(work, chunk.number)) for chunk in chunks]
+    return Decoded(outcomes, remaining, np.concatenate(fingerprints))
 
 
 def _run(todo: Sequence[_Chunk], work: Path, options: PrepareOptions, executor: Executor) -> Iterator[_Chunk]:
@@ -127,6 +141,7 @@ def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: boo
     """Decodes one chunk to ``<number>.npy`` (n, T, M), or to waveforms for the audio encoder, and ``<number>.jsonl``;
     the latter marks it as done."""
     sounds: list[np.ndarray] = []
+    fingerprints: list[np.ndarray] = []
     outcomes = []
     decoded = (
         _decode_apart(chunk.tracks, options) if apart else (decode_track(track, options) for track in chunk.tracks)
@@ -134,20 +149,24 @@ def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: boo
     for outcome, sound in decoded:
         if sound is not None:
             outcome = dataclasses.replace(outcome, row=len(sounds))
-            sounds.append(sound)
+            sounds.append(sound.values)
+            fingerprints.append(sound.fingerprint)
         outcomes.append(outcome)
     audio, target = options.audio, arrays.file(work, chunk.number)
     none = np.zeros((0, audio.num_frames, audio.n_mels), np.uint8)
     if audio.input == "features":
         target, none = audio_features.waveforms(target), np.zeros((0, audio.num_samples), np.float32)
+    empty = audio_fingerprints.of_clip(np.zeros(audio.num_samples, np.float32), audio.sample_rate)[None][:0]
     # Two workers may be given the same chunk.
+    with replacing(_fingerprint_file(work, chunk.number)) as partial, partial.open("wb") as file:
+        np.save(file, np.stack(fingerprints) if fingerprints else empty, allow_pickle=False)
     with replacing(target) as partial, partial.open("wb") as file:
         np.save(file, np.stack(sounds) if sounds else none, allow_pickle=False)
     with replacing(_outcome_file(work, chunk.number)) as partial, partial.open("w", encoding="utf-8") as text:
         text.writelines(json.dumps(dataclasses.asdict(outcome)) + "\n" for outcome in outcomes)
 
 
-def _decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[tuple[Outcome, np.ndarray | None]]:
+def _decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[tuple[Outcome, Sound | None]]:
     """Decodes one track at a time in another process, so that a process that ends names its track."""
     rest = list(tracks)
     while rest:
@@ -161,7 +180,7 @@ def _decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[
                     break
 
 
-def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, np.ndarray | None]:
+def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, Sound | None]:
     """One track's lyrics and spectrogram (T, M), or its waveform (samples,) for the audio encoder; or why it is left
     out."""
     audio = str(track.audio)
@@ -175,8 +194,16 @@ def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, np.nda
         clip = load_clip(track.audio, options.audio)
     except AudioError as error:
         return Outcome(track.id, audio, -1, str(error), True, lyrics), None
-    sound = clip if options.audio.input == "features" else log_mel(clip, options.audio)
-    return Outcome(track.id, audio, 0, None, False, lyrics), sound
+    sound = Sound(
+        clip if options.audio.input == "features" else log_mel(clip, options.audio),
+        audio_fingerprints.of_clip(clip, options.audio.sample_rate),
+    )
+    return Outcome(track.id, audio, 0, None, False, lyrics, _content(track.audio)), sound
+
+
+def _content(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _lyrics(track: Track) -> Lyrics:
@@ -196,3 +223,7 @@ def _is_done(work: Path, chunk: _Chunk) -> bool:
 
 def _outcome_file(work: Path, number: int) -> Path:
     return work / f"{number:06d}.jsonl"
+
+
+def _fingerprint_file(work: Path, number: int) -> Path:
+    return arrays.file(work, number).with_suffix(".fingerprints.npy")

@@ -121,7 +121,7 @@ def _prepare(
     decoding = time.monotonic()
     decoded = decode(tracks, out / "work", options, audio_encoding, executor or Processes(options.workers), progress)
     decode_seconds = time.monotonic() - decoding
-    chosen = selection.select(corpus, tracks, filtered, decoded.outcomes, options.data)
+    chosen = selection.select(corpus, tracks, filtered, decoded, options.data)
 
     tokens = {name: _tokenise(chosen.members[name], tokenizer, progress) for name in SPLITS}
     features = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.prepare.artists import key
 from data_pipeline.prepare.options import PrepareOptions
 from data_pipeline.prepare.selection import Selection, kind
 from data_pipeline.schema import SPLITS, Corpus
@@ -30,7 +31,7 @@ def counts(
         "splits": {name: len(members[name]) for name in SPLITS},
         "split_kind": options.data.split,
         "rejected": dict(Counter(kind(r.reason) for r in selection.quarantine).most_common()),
-        "filtered": dict(Counter(r.reason for r in selection.filtered).most_common()),
+        "filtered": dict(Counter(kind(r.reason) for r in selection.filtered).most_common()),
         "labels": {
             "genres": vocabulary.size,
             "cardinality": round(float(per_track.mean()), 4),
@@ -46,7 +47,14 @@ def counts(
             "encodings": dict(Counter(each.encoding for each in lyrics if each.encoding).most_common()),
             "stripped": dict(stripped.most_common()),
         },
-        "artists": {name: len({item.track.artist for item in members[name]} - {None}) for name in SPLITS},
+        "artists": {
+            name: len({key(item.track.artist) for item in members[name] if item.track.artist}) for name in SPLITS
+        },
+        "duplicates": {
+            "tracks": sum(map(len, selection.copies)),
+            "recordings": len(selection.copies),
+            "groups": [list(ids) for ids in selection.copies],
+        },
         "genres": [
             {"genre": genre} | {name: int(labels[name][:, g].sum()) for name in SPLITS}
             for g, genre in enumerate(vocabulary.names)

@@ -24,6 +24,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam", metavar="OPTIONS", help=beam)
 
 
+_COPIES = {
+    "group": "each recording is kept on one side of the split",
+    "drop": "all but the first are left out",
+    "ignore": "they may stand on both sides of the split",
+}
+
+
 def _run(options: argparse.Namespace) -> None:
     from data_pipeline.prepare.options import PrepareOptions
     from data_pipeline.prepare.pipeline import prepare
@@ -50,6 +57,12 @@ def _run(options: argparse.Namespace) -> None:
     print(f"{splits} tracks with {len(report['genres'])} genres in {options.out}")
     if left_out := report["tracks_read"] - report["tracks_kept"]:
         print(f"{left_out} tracks were left out; {options.out}/quarantine.tsv says why")
+    if copies := report["duplicates"]["groups"]:
+        count, first = report["duplicates"]["tracks"], " and ".join(copies[0][:2])
+        what = _COPIES[settings.data.duplicates]
+        print(
+            f"{count} tracks are {len(copies)} recordings (first: {first}): {what}; {options.out}/report.json has all"
+        )
 
 
 def _beam(pipeline_options: str) -> Executor:
