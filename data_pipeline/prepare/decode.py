@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -21,10 +19,11 @@ import numpy as np
 from data_pipeline.audio import AudioError, load_clip, log_mel
 from data_pipeline.lyrics import reading
 from data_pipeline.lyrics.reading import Lyrics, LyricsError
-from data_pipeline.prepare import arrays, audio_features, workers
+from data_pipeline.prepare import arrays, audio_features, source_files, workers
 from data_pipeline.prepare import fingerprints as audio_fingerprints
 from data_pipeline.prepare.audio_features import AudioEncoding
 from data_pipeline.prepare.options import PrepareOptions, Progress
+from data_pipeline.prepare.source_files import FileState
 from data_pipeline.prepare.workers import Executor
 from data_pipeline.schema import Track
 from data_pipeline.storage.files import replacing, sha256
@@ -40,6 +39,8 @@ class _Chunk(NamedTuple):
 
     number: int
     tracks: tuple[Track, ...]
+    digest: str
+    """Of all that its files depend on, the states of the tracks' files among it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Outcome:
     reason: str | None
     broken: bool
     lyrics: Lyrics
-    content: str = ""
-    """A digest of the audio file."""
+    sources: list[FileState]
+    """Of the audio file, and of the lyrics where they are a file."""
 
 
 class Sound(NamedTuple):
@@ -88,21 +89,22 @@ def decode(
     executor: Executor,
     progress: Progress,
 ) -> Decoded:
-    """Decode what ``work`` does not hold yet; the folder is emptied where it is of other tracks or options.
+    """Decode what ``work`` does not hold yet; chunks of other tracks, options or files than now are decoded anew.
 
     ``executor`` has the workers, which must see ``work`` and the corpus; the audio encoder, where there is one, works
     in this process behind them. ``progress`` is called with the stage "decode".
     """
     digest = encoding.digest if encoding else ""
     audio = [dataclasses.asdict(options.audio), digest]
-    plan = sha256([[t.row() for t in tracks], audio, options.data.require_lyrics, _CHUNK])
-    plan_file = work / "plan"
-    if not plan_file.is_file() or plan_file.read_text(encoding="ascii") != plan:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        plan_file.write_text(plan, encoding="ascii")
-    chunks = [_Chunk(i, tuple(tracks[first : first + _CHUNK])) for i, first in enumerate(range(0, len(tracks), _CHUNK))]
+    work.mkdir(exist_ok=True)
+    chunks = []
+    for number, first in enumerate(range(0, len(tracks), _CHUNK)):
+        own = tuple(tracks[first : first + _CHUNK])
+        rows = [[track.row(), source_files.look(track)] for track in own]
+        chunks.append(_Chunk(number, own, sha256([rows, audio, options.data.require_lyrics])))
     todo = [chunk for chunk in chunks if not _is_done(work, chunk)]
+    for chunk in todo:
+        _forget(work, chunk.number)
     remaining = sum(len(chunk.tracks) for chunk in todo)
     done = len(tracks) - remaining
     progress("decode", done, len(tracks))
@@ -117,6 +119,7 @@ def decode(
     outcomes: list[Outcome] = []
     for chunk in chunks:
         with _outcome_file(work, chunk.number).open(encoding="utf-8") as file:
+            next(file)
             outcomes += map(_outcome, file)
     fingerprints = [np.load(_fingerprint_file(work, chunk.number)) for chunk in chunks]
     return Decoded(outcomes, remaining, np.concatenate(fingerprints))
@@ -138,8 +141,8 @@ def _run(todo: Sequence[_Chunk], work: Path, options: PrepareOptions, executor: 
 
 
 def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: bool = False) -> None:
-    """Decodes one chunk to ``<number>.npy`` (n, T, M), or to waveforms for the audio encoder, and ``<number>.jsonl``;
-    the latter marks it as done."""
+    """Decodes one chunk to ``<number>.npy`` (n, T, M), or to waveforms for the audio encoder, and ``<number>.jsonl``,
+    whose first line, the chunk's digest, marks it as done."""
     sounds: list[np.ndarray] = []
     fingerprints: list[np.ndarray] = []
     outcomes = []
@@ -163,6 +166,7 @@ def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: boo
     with replacing(target) as partial, partial.open("wb") as file:
         np.save(file, np.stack(sounds) if sounds else none, allow_pickle=False)
     with replacing(_outcome_file(work, chunk.number)) as partial, partial.open("w", encoding="utf-8") as text:
+        text.write(f"{chunk.digest}\n")
         text.writelines(json.dumps(dataclasses.asdict(outcome)) + "\n" for outcome in outcomes)
 
 
@@ -176,34 +180,30 @@ def _decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[
                 try:
                     yield pool.submit(decode_track, track, options).result()
                 except BrokenProcessPool:
-                    yield Outcome(track.id, str(track.audio), -1, _CRASHED, True, _NONE), None
+                    files = source_files.look(track)
+                    yield Outcome(track.id, str(track.audio), -1, _CRASHED, True, _NONE, files), None
                     break
 
 
 def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, Sound | None]:
     """One track's lyrics and spectrogram (T, M), or its waveform (samples,) for the audio encoder; or why it is left
     out."""
-    audio = str(track.audio)
+    audio, files = str(track.audio), source_files.read(track)
     try:
         lyrics = _lyrics(track)
     except LyricsError as error:
-        return Outcome(track.id, str(track.lyrics_file or audio), -1, str(error), True, _NONE), None
+        return Outcome(track.id, str(track.lyrics_file or audio), -1, str(error), True, _NONE, files), None
     if options.data.require_lyrics and lyrics.text is None:
-        return Outcome(track.id, audio, -1, NO_LYRICS, False, lyrics), None
+        return Outcome(track.id, audio, -1, NO_LYRICS, False, lyrics, files), None
     try:
         clip = load_clip(track.audio, options.audio)
     except AudioError as error:
-        return Outcome(track.id, audio, -1, str(error), True, lyrics), None
+        return Outcome(track.id, audio, -1, str(error), True, lyrics, files), None
     sound = Sound(
         clip if options.audio.input == "features" else log_mel(clip, options.audio),
         audio_fingerprints.of_clip(clip, options.audio.sample_rate),
     )
-    return Outcome(track.id, audio, 0, None, False, lyrics, _content(track.audio)), sound
-
-
-def _content(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return Outcome(track.id, audio, 0, None, False, lyrics, files), sound
 
 
 def _lyrics(track: Track) -> Lyrics:
@@ -214,11 +214,23 @@ def _lyrics(track: Track) -> Lyrics:
 
 def _outcome(line: str) -> Outcome:
     content = json.loads(line)
-    return Outcome(**content | {"lyrics": Lyrics(**content["lyrics"])})
+    files = [FileState(*state) for state in content["sources"]]
+    return Outcome(**content | {"lyrics": Lyrics(**content["lyrics"]), "sources": files})
 
 
 def _is_done(work: Path, chunk: _Chunk) -> bool:
-    return _outcome_file(work, chunk.number).is_file()
+    try:
+        with _outcome_file(work, chunk.number).open(encoding="utf-8") as file:
+            return file.readline().rstrip("\n") == chunk.digest
+    except FileNotFoundError:
+        return False
+
+
+def _forget(work: Path, number: int) -> None:
+    """Removes what was made of other tracks or files; the mark of completeness first."""
+    sound = arrays.file(work, number)
+    for file in (_outcome_file(work, number), sound, audio_features.waveforms(sound), _fingerprint_file(work, number)):
+        file.unlink(missing_ok=True)
 
 
 def _outcome_file(work: Path, number: int) -> Path:

@@ -99,7 +99,9 @@ def select(
             (quarantine if outcome.broken else filtered).append(Rejected(track.id, outcome.file, outcome.reason))
     if not kept:
         raise InputError(_nothing_left(quarantine, filtered))
-    recordings = duplicates.find([decoded.outcomes[item.index].content for item in kept], decoded.fingerprints)
+    recordings = duplicates.find(
+        [decoded.outcomes[item.index].sources[0].sha256 or item.track.id for item in kept], decoded.fingerprints
+    )
     alike: dict[int, list[DecodedTrack]] = {}
     for item, recording in zip(kept, recordings.tolist(), strict=True):
         alike.setdefault(recording, []).append(item)

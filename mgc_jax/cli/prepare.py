@@ -52,6 +52,7 @@ def _run(options: argparse.Namespace) -> None:
             audio_encoding=audio_encoding,
             executor=workers,
             progress=counter,
+            tell=print,
         )
     splits = ", ".join(f"{n} {name}" for name, n in report["splits"].items())
     print(f"{splits} tracks with {len(report['genres'])} genres in {options.out}")
