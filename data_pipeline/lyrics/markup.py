@@ -18,7 +18,7 @@ _END = r"[^\S\n]*(?:\n|\Z)"
 _TIME = r"(?:\d{1,2}:)?\d{1,3}:\d{2}(?:[.,:]\d{1,3})?"
 _LRC_TAGS = (
     "#|al|album|ar|artist|au|author|by|creator|editor|encoding|hash|id|kana|key|la|lang|language|length|lr|offset|qq|re|"
-    "sign|ti|title|tool|total|ve|version"
+    "sign|ti|title|tool|total|ve|ver|version"
 )
 _CREDITS = (
     "作词|作詞|作曲|编曲|編曲|词曲|詞曲|词|詞|曲|原唱|演唱|制作人|製作人|监制|監製|混音|录音|錄音|母带|母帶|出品|发行|發行|和声|和聲|"
@@ -36,7 +36,8 @@ _INLINE_TAGS = (
 )
 _ELEMENTS = "aside|button|footer|form|head|header|iframe|nav|noscript|script|select|style|svg|template|textarea|title"
 _VALUE = r"""(?:"[^"<>]{0,500}"|'[^'<>]{0,500}'|[^\s"'<>]{1,500})"""
-_ATTRIBUTES = rf"(?:\s{{1,20}}[\w:-]{{1,50}}\s?=\s?{_VALUE}){{0,20}}\s{{0,20}}/?"
+_BARE = "hidden|nowrap|noshade|clear|itemscope|disabled|checked|compact"
+_ATTRIBUTES = rf"(?:\s{{1,20}}(?:[\w:-]{{1,50}}\s?=\s?{_VALUE}|{_BARE})){{0,20}}\s{{0,20}}/?"
 
 _NUMBER = r"(?:\d{1,2}|[IVX]{1,4}|[A-D]|one|two|three|four|five)"
 _SECTIONS = (
@@ -95,6 +96,9 @@ _WEBVTT = re.compile(r"\A\s*WEBVTT\b")
 _SCRIPT = re.compile(r"^\[Script Info\]", re.MULTILINE | re.IGNORECASE)
 _CUE = rf"[^\S\n]*{_TIME}[^\S\n]{{0,9}}-->[^\S\n]{{0,9}}{_TIME}[^\n]*(?:\n|\Z)"
 
+_TIMED_LINES = re.compile(rf"(?:^{_TIME}[^\S\n]+\S[^\n]*(?:\n\s*|\Z)){{3}}", re.MULTILINE)
+_TIME_LINES = re.compile(rf"(?:^{_TIME}[^\S\n]*\n[^\n]+(?:\n\s*|\Z)){{2}}", re.MULTILINE)
+
 _SUBTITLES = (
     Rule("subtitle header", re.compile(r"^(?!Dialogue:)[^\n]*(?:\n|\Z)", re.MULTILINE), where=_SCRIPT),
     Rule("subtitle times", re.compile(r"^Dialogue:\s?[^,\n]*,[\d:.]+,[\d:.]+,(?:[^,\n]*,){6}", re.MULTILINE)),
@@ -117,7 +121,10 @@ _TIMED = (
     Rule("time stamps", _inside(rf"(?:\[{_TIME}\]|<{_TIME}>)"), _joined),
     Rule("time stamps", _inside(r"^\[\d{1,7},\d{1,7}\]|<\d{1,7},\d{1,7},\d{1,7}>"), _joined),
     Rule("file tags", _line(rf"\[(?:{_LRC_TAGS})\s?:[^\n]*\]")),
-    Rule("credits", _line(rf"(?:{_CREDITS})\s?[:：][^\n]*")),
+    # As transcripts have them, and never one line alone: at 12:30 somebody may sing.
+    Rule("time stamps", re.compile(rf"^{_TIME}[^\S\n]+", re.MULTILINE), where=_TIMED_LINES),
+    Rule("time stamps", _line(_TIME), where=_TIME_LINES),
+    Rule("credits", _line(rf"\[?(?:{_CREDITS})\s?[:：][^\n]*|\[(?:produced|written|composed|mixed) by [^\[\]\n]*\]")),
 )
 
 _HTML = (
@@ -142,7 +149,7 @@ _PAGES = (
     Rule("page junk", re.compile(r"See [^\n]{1,100} Live\s?Get tickets as low as \$\d+")),
     Rule("page junk", re.compile(rf"You might also like(?:{_END}|(?=[\[A-Z\"'(]))")),
     # A title in capitals: words that are sung are written small.
-    Rule("page junk", re.compile(rf"\A\s*(?:(?:[^\sa-z]\S{{0,40}}|[a-z]{{1,3}}) ){{1,12}}Lyrics{_END}")),
+    Rule("page junk", re.compile(rf"\A\s*(?:(?:[^\sa-z]\S{{0,40}}|[a-z]{{1,3}}) ){{0,12}}Lyrics:?{_END}")),
     Rule(
         "page junk",
         re.compile(
@@ -157,8 +164,9 @@ _PAGES = (
             r"|Paroles (?:de|officielles)[^\n]{0,20} chanson [^\n]{1,200}|Paroles2Chansons[^\n]{0,200}"
             r"|Letra de la canción [^\n]{1,200}|Letra da música [^\n]{1,200}|Songtext (?:von|zu) [^\n]{1,200}"
             r"|Testo della canzone[^\n]{0,200}|Tekst piosenki:?[^\n]{0,200}|Текст песни[^\n]{0,200}"
-            r"|Lyrics (?:licensed|provided|powered|courtesy)[^\n]{0,200}|[^\n]{0,20}Find more lyrics at[^\n]{0,200}"
+            r"|Lyrics (?:licensed|provided|powered|courtesy|©)[^\n]{0,200}|[^\n]{0,20}Find more lyrics at[^\n]{0,200}"
             r"|[^\n]{0,20}Mojim\.com[^\n]{0,100}|Source: (?:LyricFind|Musixmatch|AZLyrics|Genius)[^\n]{0,100}"
+            r"|\[(?:Paroles d|Letra d|Songtext z|Текст|Testo d|Tekst|Lyrics (?:to|of|for))[^][\n]{1,150}\]"
             r"|(?:https?://|www\.)\S+|(?:Copyright|\(C\)|©)[^\n]{1,300}|All rights reserved\.?"
         ),
     ),
@@ -168,8 +176,8 @@ _SECTION_MARKS = (
     Rule(
         "section headings",
         re.compile(
-            rf"^[^\S\n]*[\[［【{{][^\S\n]*{_QUALIFIED}(?:{_LABELS})(?:\s?{_NUMBER}\b)?(?:\s?{_TIMES})?"
-            rf"(?:\s?(?:[:：(,&/+|–—-]|(?:by|with|feat|repeat|reprise)\b)[^\[\]［］【】{{}}\n]{{0,120}})?\s?[\]］】}}]:?(?:{_END}|[^\S\n]*)",
+            rf"^[^\S\n]*[\[［【{{<][^\S\n]*{_QUALIFIED}(?:{_LABELS})(?:\s?{_NUMBER}\b)?(?:\s?{_TIMES})?"
+            rf"(?:\s?(?:[:：(,&/+|–—-]|(?:by|with|feat|repeat|reprise)\b)[^\[\]［］【】{{}}<>\n]{{0,120}})?\s?[\]］】}}>]:?(?:{_END}|[^\S\n]*)",
             re.MULTILINE | re.IGNORECASE,
         ),
     ),
@@ -190,7 +198,8 @@ _SECTION_MARKS = (
     Rule(
         "section headings",
         _line(
-            rf"(?:(?:pre|post)-?\s?chorus|chorus|verse\s{_NUMBER}|refrain\s{_NUMBER}|припев|副歌|サビ)"
+            rf"(?:(?:pre|post)-?\s?chorus|chorus|verse\s{_NUMBER}|refrain\s{_NUMBER}|припев|副歌|サビ"
+            r"|repeat\s(?:chorus|refrain|verse|hook|bridge))"
             rf"(?:\s?\d)?(?:\s?{_TIMES})?"
         ),
     ),
@@ -207,7 +216,7 @@ _SECTION_MARKS = (
 RULES = (*_SUBTITLES, *_TIMED, *_HTML, *_PAGES, *_SECTION_MARKS)
 
 
-def strip(text: str) -> tuple[str, Counter[str]]:
+def strip(text: str) -> tuple[str, dict[str, int]]:
     """The text without its mark-up, and how often each rule applied, by its name.
 
     A text without mark-up comes back unchanged, and so does what was stripped once.
@@ -223,7 +232,7 @@ def strip(text: str) -> tuple[str, Counter[str]]:
                 counts[rule.name] += count
         if text == before:
             break
-    return text, +counts
+    return text, dict(+counts)
 
 
 def _without_elements(text: str) -> tuple[str, int]:

@@ -1,8 +1,8 @@
 """Raw corpus -> sharded data set: filter, decode, check, split, write; a killed run continues where it was.
 
 The folder it leaves: ``dataset.json`` (written last: the mark of completeness), ``genres.json``, ``report.json``,
-``quarantine.tsv``, ``tracks.tsv``, ``sources.json`` (the states of the files that it was made from) and the shards. Until
-then ``work/`` holds what was decoded, in chunks.
+``quarantine.tsv``, ``tracks.tsv``, ``sources.json`` (the states of the files that it was made from) and the shards.
+Until then ``work/`` holds what was decoded, in chunks.
 """
 
 from __future__ import annotations

@@ -71,6 +71,9 @@ MUSIXMATCH = "Walking home\n...\n\n******* This Lyrics is NOT for Commercial use
         ("Walking home\nSubmit Corrections\nWriter(s): Bob", "Walking home", {"page junk": 1, "credits": 1}),
         ("Paroles de la chanson Hiver par Personne\nIl neige", "Il neige", {"page junk": 1}),
         ("[00:00.00] 作词 : 某人\n[00:01.00]夜里的风", "夜里的风", {"time stamps": 2, "credits": 1}),
+        ("0:00 walking home\n0:04 tonight\n0:09 oh", "walking home\ntonight\noh", {"time stamps": 3}),
+        ("0:00\nwalking\n0:04\nhome", "walking\nhome", {"time stamps": 2}),
+        ('[Paroles de "Hiver"]\nil neige\n[Produced by Bob]', "il neige", {"page junk": 1, "credits": 1}),
         ("rain (x2)\ngo go x3\n[2x]", "rain \ngo go", {"repetition marks": 3}),
     ],
 )
@@ -104,7 +107,7 @@ def test_markup_is_stripped_and_counted(text, words, rules):
             "{Intro}",
             "[Outro - Bob]",
         ),
-        *("[Instrumental Break]", "[Music]", "[Final Chorus]"),
+        *("[Instrumental Break]", "[Music]", "[Final Chorus]", "<Chorus>", "Repeat chorus"),
     ],
 )
 def test_section_headings_are_not_sung(heading):

@@ -259,7 +259,7 @@ def test_lyrics_are_read_whatever_they_look_like_and_counted(tmp_path):
     assert reasons["t008"] == "lyrics are not text: a PDF document"
     assert {track for track, reason in reasons.items() if "yrics" in reason} == {"t005", "t008"}
     counted = report["lyrics"]
-    assert counted["stripped"] == {"time stamps": 2, "file tags": 1, "section headings": 1, "HTML tags": 6} | {
+    assert counted["stripped"] == {"time stamps": 2, "file tags": 1, "section headings": 1, "HTML tags": 4} | {
         "HTML elements": 1
     }
     assert counted["absent"]["an error page"] == 1
