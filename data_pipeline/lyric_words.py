@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from data_pipeline.lyrics import Pieces
+from data_pipeline.lyrics.tokenizer import Pieces
 
 # Chinese characters have no spaces between them, and BERT reads each as a word; other encoders, what they like.
 _IDEOGRAPHS = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"

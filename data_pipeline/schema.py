@@ -41,6 +41,8 @@ SMALLEST_WINDOW = 8
 """Word pieces of the smallest window that lyrics are read in."""
 SplitKind = Literal["random", "artist"]
 """Whether tracks are split, or whole artists."""
+Duplicates = Literal["group", "drop", "ignore"]
+"""What becomes of tracks that are one recording: one side for all, the first one alone, or nothing."""
 _LONGEST_ID = 4096  # bytes; an id may be made of a file's path
 SPLITS = ("train", "validation", "test")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import encoder_digest
+from data_pipeline.lyrics.encoder import encoder_digest
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.files import can_write
 from mgc_jax.config import ComputeConfig, recipes

@@ -20,7 +20,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from data_pipeline.lyrics import LyricsTokenizer, locate_encoder, read_lyrics_file
+from data_pipeline.lyrics.encoder import locate_encoder
+from data_pipeline.lyrics.reading import read_lyrics_file
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from data_pipeline.prepare.lyric_features import padded
 from data_pipeline.sources import manifest
 from mgc_jax.config import recipes

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipeline.lyrics import LyricsTokenizer, locate_encoder
+from data_pipeline.lyrics.encoder import locate_encoder
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.schema import SPLITS
 from mgc_jax.cli import main

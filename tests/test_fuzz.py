@@ -22,10 +22,12 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from data_pipeline import lyrics
 from data_pipeline.audio import AudioError, AudioSpec, Windows, load_clip
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
+from data_pipeline.lyrics.encoder import locate_encoder
+from data_pipeline.lyrics.reading import LyricsError, read_lyrics_file
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from data_pipeline.reading.prepared_data import PreparedData, example_fields
 from data_pipeline.schema import SPLITS, Corpus, safe_id
 from data_pipeline.sources import manifest, music4all
@@ -339,8 +341,8 @@ def test_lyrics_files(songs, content):
     path.write_bytes(content)
     with watched(songs):
         try:
-            text = lyrics.read_lyrics_file(path)
-        except lyrics.LyricsError:
+            text = read_lyrics_file(path)
+        except LyricsError:
             return
     assert text is None or text.strip()
     (text or "").encode()
@@ -744,7 +746,7 @@ def test_the_encoders_words(encoder, name, draw):
     path.write_bytes(content)
     try:
         with watched(encoder):
-            tokenizer = lyrics.LyricsTokenizer(encoder, max_tokens=6)
+            tokenizer = LyricsTokenizer(encoder, max_tokens=6)
             found = [tokenizer.encode(text) for text in ("", "ab c", "é 東 \u200d 1 " * 5)]
     except InputError:
         return
@@ -760,4 +762,4 @@ def test_names_of_encoders(tmp_path_factory, name):
         patch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: (_ for _ in ()).throw(OSError("offline")))
         patch.chdir(tmp_path_factory.getbasetemp())
         with pytest.raises(InputError):
-            lyrics.locate_encoder(name)
+            locate_encoder(name)

@@ -12,10 +12,12 @@ import numpy as np
 
 from data_pipeline.errors import InputError
 from data_pipeline.genres import make_vocabulary
+from data_pipeline.lyrics.reading import Lyrics
 from data_pipeline.prepare import selection
-from data_pipeline.prepare.decode import Outcome, decode_apart
+from data_pipeline.prepare.decode import Decoded, Outcome, decode_apart
 from data_pipeline.prepare.genre_report import genre_lines, genre_report
 from data_pipeline.prepare.options import PrepareOptions
+from data_pipeline.prepare.source_files import FileState
 from data_pipeline.schema import Corpus, Rejected, Track
 from data_pipeline.storage.files import escaped
 
@@ -71,7 +73,7 @@ def check(
         "lyrics": {
             "files": sum(track.lyrics_file is not None for track in tracks),
             "texts": sum(track.lyrics_text is not None for track in tracks),
-            "tried_with_words": sum(outcome.text is not None for outcome in tried.values()),
+            "tried_with_words": sum(outcome.lyrics.text is not None for outcome in tried.values()),
         },
         "artists": len({track.artist for track in tracks} - {None}),
         "tracks_without_artist": sum(track.artist is None for track in tracks),
@@ -179,11 +181,12 @@ def _dealt(
     if len(tracks) > _DEALT:
         lists = [track.genres for track in tracks]
         return {}, make_vocabulary(lists, data.min_genre_tracks, data.max_genres, data.aliases).size
+    lyrics, unread = Lyrics(None, "not read"), FileState(None, None)
     outcomes = [
-        tried.get(track.id) or Outcome(track.id, str(track.audio), 0, None, broken=False, text=track.lyrics_text)
-        for track in tracks
+        tried.get(track.id) or Outcome(track.id, str(track.audio), 0, None, False, lyrics, [unread]) for track in tracks
     ]
-    chosen = selection.select(corpus, tracks, filtered, outcomes, data)
+    unknown = np.zeros((sum(outcome.reason is None for outcome in outcomes), 1), np.int8)
+    chosen = selection.select(corpus, tracks, filtered, Decoded(outcomes, 0, unknown), data)
     return {name: len(members) for name, members in chosen.members.items()}, chosen.vocabulary.size
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -17,17 +16,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipeline import lyrics
 from data_pipeline.audio import AudioError, load_clip, log_mel
-from data_pipeline.prepare import arrays, audio_features, workers
+from data_pipeline.lyrics import reading
+from data_pipeline.lyrics.reading import Lyrics, LyricsError
+from data_pipeline.prepare import arrays, audio_features, source_files, workers
+from data_pipeline.prepare import fingerprints as audio_fingerprints
 from data_pipeline.prepare.audio_features import AudioEncoding
 from data_pipeline.prepare.options import PrepareOptions, Progress
+from data_pipeline.prepare.source_files import FileState
 from data_pipeline.prepare.workers import Executor
 from data_pipeline.schema import Track
 from data_pipeline.storage.files import replacing, sha256
 
 NO_LYRICS = "no lyrics"
 _CRASHED = "cannot be decoded: the decoder crashed"
+_NONE = Lyrics(None, "none in the corpus")
 _CHUNK = 32
 
 
@@ -36,6 +39,8 @@ class _Chunk(NamedTuple):
 
     number: int
     tracks: tuple[Track, ...]
+    digest: str
+    """Of all that its files depend on, the states of the tracks' files among it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +52,18 @@ class Outcome:
     row: int
     reason: str | None
     broken: bool
-    text: str | None
+    lyrics: Lyrics
+    sources: list[FileState]
+    """Of the audio file, and of the lyrics where they are a file."""
     sound: tuple[str, ...] = ()
     """What was done with its sound."""
+
+
+class Sound(NamedTuple):
+    """A decoded clip: what is stored of it, and its fingerprint (D,) int8."""
+
+    values: np.ndarray
+    fingerprint: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +71,12 @@ class Decoded:
     """What became of the tracks.
 
     ``outcomes`` are in the tracks' order; ``fresh`` of them are of this call, the others of a killed one before it.
+    ``fingerprints`` (N, D) int8 are of the tracks without a reason, in their order.
     """
 
     outcomes: list[Outcome]
     fresh: int
+    fingerprints: np.ndarray
 
     def sound(self, index: int) -> tuple[int, int]:
         """Where the sound of the track at ``index`` lies: the number of its chunk, and its row."""
@@ -75,21 +91,22 @@ def decode(
     executor: Executor,
     progress: Progress,
 ) -> Decoded:
-    """Decode what ``work`` does not hold yet; the folder is emptied where it is of other tracks or options.
+    """Decode what ``work`` does not hold yet; chunks of other tracks, options or files than now are decoded anew.
 
     ``executor`` has the workers, which must see ``work`` and the corpus; the audio encoder, where there is one, works
     in this process behind them. ``progress`` is called with the stage "decode".
     """
     digest = encoding.digest if encoding else ""
     audio = [dataclasses.asdict(options.audio), digest]
-    plan = sha256([[t.row() for t in tracks], audio, options.data.require_lyrics, _CHUNK])
-    plan_file = work / "plan"
-    if not plan_file.is_file() or plan_file.read_text(encoding="ascii") != plan:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        plan_file.write_text(plan, encoding="ascii")
-    chunks = [_Chunk(i, tuple(tracks[first : first + _CHUNK])) for i, first in enumerate(range(0, len(tracks), _CHUNK))]
+    work.mkdir(exist_ok=True)
+    chunks = []
+    for number, first in enumerate(range(0, len(tracks), _CHUNK)):
+        own = tuple(tracks[first : first + _CHUNK])
+        rows = [[track.row(), source_files.look(track)] for track in own]
+        chunks.append(_Chunk(number, own, sha256([rows, audio, options.data.require_lyrics])))
     todo = [chunk for chunk in chunks if not _is_done(work, chunk)]
+    for chunk in todo:
+        _forget(work, chunk.number)
     remaining = sum(len(chunk.tracks) for chunk in todo)
     done = len(tracks) - remaining
     progress("decode", done, len(tracks))
@@ -101,11 +118,13 @@ def decode(
             audio_features.encode(arrays.file(work, chunk.number), encoding)
         done += len(chunk.tracks)
         progress("decode", done, len(tracks))
-    outcomes = []
+    outcomes: list[Outcome] = []
     for chunk in chunks:
         with _outcome_file(work, chunk.number).open(encoding="utf-8") as file:
-            outcomes += [Outcome(**json.loads(line)) for line in file]
-    return Decoded(outcomes, remaining)
+            next(file)
+            outcomes += map(_outcome, file)
+    fingerprints = [np.load(_fingerprint_file(work, chunk.number)) for chunk in chunks]
+    return Decoded(outcomes, remaining, np.concatenate(fingerprints))
 
 
 def _run(todo: Sequence[_Chunk], work: Path, options: PrepareOptions, executor: Executor) -> Iterator[_Chunk]:
@@ -124,28 +143,34 @@ def _run(todo: Sequence[_Chunk], work: Path, options: PrepareOptions, executor: 
 
 
 def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: bool = False) -> None:
-    """Decodes one chunk to ``<number>.npy`` (n, T, M), or to waveforms for the audio encoder, and ``<number>.jsonl``;
-    the latter marks it as done."""
+    """Decodes one chunk to ``<number>.npy`` (n, T, M), or to waveforms for the audio encoder, and ``<number>.jsonl``,
+    whose first line, the chunk's digest, marks it as done."""
     sounds: list[np.ndarray] = []
+    fingerprints: list[np.ndarray] = []
     outcomes = []
     decoded = decode_apart(chunk.tracks, options) if apart else (decode_track(track, options) for track in chunk.tracks)
     for outcome, sound in decoded:
         if sound is not None:
             outcome = dataclasses.replace(outcome, row=len(sounds))
-            sounds.append(sound)
+            sounds.append(sound.values)
+            fingerprints.append(sound.fingerprint)
         outcomes.append(outcome)
     audio, target = options.audio, arrays.file(work, chunk.number)
     none = np.zeros((0, audio.num_frames, audio.n_mels), np.uint8)
     if audio.input != "spectrogram":
         target, none = audio_features.waveforms(target), np.zeros((0, audio.num_samples), np.float32)
+    empty = audio_fingerprints.of_clip(np.zeros(audio.num_samples, np.float32), audio.sample_rate)[None][:0]
     # Two workers may be given the same chunk.
+    with replacing(_fingerprint_file(work, chunk.number)) as partial, partial.open("wb") as file:
+        np.save(file, np.stack(fingerprints) if fingerprints else empty, allow_pickle=False)
     with replacing(target) as partial, partial.open("wb") as file:
         np.save(file, np.stack(sounds) if sounds else none, allow_pickle=False)
     with replacing(_outcome_file(work, chunk.number)) as partial, partial.open("w", encoding="utf-8") as text:
+        text.write(f"{chunk.digest}\n")
         text.writelines(json.dumps(dataclasses.asdict(outcome)) + "\n" for outcome in outcomes)
 
 
-def decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[tuple[Outcome, np.ndarray | None]]:
+def decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[tuple[Outcome, Sound | None]]:
     """Decodes one track at a time in another process, so that a process that ends names its track."""
     rest = list(tracks)
     while rest:
@@ -155,35 +180,64 @@ def decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[t
                 try:
                     yield pool.submit(decode_track, track, options).result()
                 except BrokenProcessPool:
-                    yield Outcome(track.id, str(track.audio), -1, _CRASHED, True, None), None
+                    files = source_files.look(track)
+                    yield Outcome(track.id, str(track.audio), -1, _CRASHED, True, _NONE, files), None
                     break
 
 
-def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, np.ndarray | None]:
+def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, Sound | None]:
     """One track's lyrics and spectrogram (T, M), or its waveform (samples,) for the audio encoder; or why it is left
     out."""
+    audio, files = str(track.audio), source_files.read(track)
     try:
-        if track.lyrics_file is not None:
-            text = lyrics.read_lyrics_file(track.lyrics_file)
-        else:
-            text = lyrics.read_lyrics_text(track.lyrics_text or "")
-    except lyrics.LyricsError as error:
-        return Outcome(track.id, str(track.lyrics_file or track.audio), -1, str(error), True, None), None
-    audio = str(track.audio)
-    if options.data.require_lyrics and text is None:
-        return Outcome(track.id, audio, -1, NO_LYRICS, False, None), None
+        lyrics = _lyrics(track)
+    except LyricsError as error:
+        return Outcome(track.id, str(track.lyrics_file or audio), -1, str(error), True, _NONE, files), None
+    if options.data.require_lyrics and lyrics.text is None:
+        return Outcome(track.id, audio, -1, NO_LYRICS, False, lyrics, files), None
     notes: set[str] = set()
     try:
         clip = load_clip(track.audio, options.audio, notes)
     except AudioError as error:
-        return Outcome(track.id, audio, -1, str(error), True, None), None
-    sound = log_mel(clip, options.audio) if options.audio.input == "spectrogram" else clip
-    return Outcome(track.id, audio, 0, None, False, text, tuple(sorted(notes))), sound
+        return Outcome(track.id, audio, -1, str(error), True, lyrics, files), None
+    sound = Sound(
+        log_mel(clip, options.audio) if options.audio.input == "spectrogram" else clip,
+        audio_fingerprints.of_clip(clip, options.audio.sample_rate),
+    )
+    return Outcome(track.id, audio, 0, None, False, lyrics, files, tuple(sorted(notes))), sound
+
+
+def _lyrics(track: Track) -> Lyrics:
+    if track.lyrics_file is not None:
+        return reading.read_file(track.lyrics_file, track.language)
+    return reading.read_text(track.lyrics_text) if track.lyrics_text else _NONE
+
+
+def _outcome(line: str) -> Outcome:
+    content = json.loads(line)
+    files = [FileState(*state) for state in content["sources"]]
+    read = {"lyrics": Lyrics(**content["lyrics"]), "sources": files, "sound": tuple(content["sound"])}
+    return Outcome(**content | read)
 
 
 def _is_done(work: Path, chunk: _Chunk) -> bool:
-    return _outcome_file(work, chunk.number).is_file()
+    try:
+        with _outcome_file(work, chunk.number).open(encoding="utf-8") as file:
+            return file.readline().rstrip("\n") == chunk.digest
+    except FileNotFoundError:
+        return False
+
+
+def _forget(work: Path, number: int) -> None:
+    """Removes what was made of other tracks or files; the mark of completeness first."""
+    sound = arrays.file(work, number)
+    for file in (_outcome_file(work, number), sound, audio_features.waveforms(sound), _fingerprint_file(work, number)):
+        file.unlink(missing_ok=True)
 
 
 def _outcome_file(work: Path, number: int) -> Path:
     return work / f"{number:06d}.jsonl"
+
+
+def _fingerprint_file(work: Path, number: int) -> Path:
+    return arrays.file(work, number).with_suffix(".fingerprints.npy")

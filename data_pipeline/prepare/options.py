@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
-from data_pipeline.schema import SMALLEST_WINDOW, LyricsInput, SplitKind
+from data_pipeline.schema import SMALLEST_WINDOW, Duplicates, LyricsInput, SplitKind
 from data_pipeline.validation import check
 
 _Share = Annotated[float, {"gt": 0}]
@@ -39,6 +39,9 @@ class DataConfig:
     """Shares of train, validation and test, which add up to 1."""
     split_seed: int = 0
     """Seed of the split."""
+    duplicates: Duplicates = "group"
+    """Of tracks that are one recording, by their bytes or by their sound: `group` keeps all of them on one side of the
+    split, `drop` keeps the first alone, `ignore` treats them as different songs."""
 
     def __post_init__(self) -> None:
         check(self, "data.")

@@ -1,7 +1,8 @@
 """Raw corpus -> sharded data set: filter, decode, check, split, write; a killed run continues where it was.
 
 The folder it leaves: ``dataset.json`` (written last: the mark of completeness), ``genres.json``, ``report.json``,
-``quarantine.tsv``, ``tracks.tsv`` and the shards. Until then ``work/`` holds what was decoded, in chunks.
+``quarantine.tsv``, ``tracks.tsv``, ``sources.json`` (the states of the files that it was made from) and the shards.
+Until then ``work/`` holds what was decoded, in chunks.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline import extras, lyrics
+from data_pipeline import extras
 from data_pipeline.audio import RANGE_DB
 from data_pipeline.errors import InputError
-from data_pipeline.prepare import examples, selection
+from data_pipeline.lyrics.encoder import encoder_digest, locate_encoder
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
+from data_pipeline.prepare import examples, selection, source_files
 from data_pipeline.prepare import report as reports
 from data_pipeline.prepare.audio_features import AudioEncoding
 from data_pipeline.prepare.decode import Decoded, decode
@@ -36,11 +39,21 @@ from data_pipeline.schema import AUDIO, SPLITS, Corpus
 from data_pipeline.storage import bucket
 from data_pipeline.storage.bucket import Bucket
 from data_pipeline.storage.files import final_name, sha256, write_tsv
-from data_pipeline.storage.json_file import parse_json, write_json
+from data_pipeline.storage.json_file import json_text, parse_json, write_json
 
 _SHARDS = "shards"
 _LOCK = "lock"
-_FILES = (_LOCK, "dataset.json", "genres.json", "report.json", "quarantine.tsv", "tracks.tsv", "work", _SHARDS)
+_FILES = (
+    _LOCK,
+    "dataset.json",
+    "genres.json",
+    "report.json",
+    "quarantine.tsv",
+    "tracks.tsv",
+    source_files.NAME,
+    "work",
+    _SHARDS,
+)
 
 
 def prepare(
@@ -52,6 +65,7 @@ def prepare(
     audio_encoding: AudioEncoding | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] = lambda sentence: None,
 ) -> dict[str, Any]:
     """Writes the data set of ``corpus`` to ``out``, a folder or an address like ``gs://bucket/folder``.
 
@@ -59,16 +73,17 @@ def prepare(
     audio encoder, wanted where ``options.audio.input`` is.
     ``executor`` has the workers: without it, processes of this machine.
     ``progress(stage, done, total)`` is called with the stages "decode", "lyrics", "encode", "write" and "upload". A
-    complete data set of the same corpus and options is left alone. Returns the data set's report. Raises InputError
-    in one sentence for whatever stands in the way.
+    complete data set of the same corpus, files and options is left alone, and ``tell`` is called with a sentence that
+    says so. Returns the data set's report. Raises InputError in one sentence for whatever stands in the way, also
+    where files changed since.
     """
     extras.check("Preparing a data set", "train")
     progress = progress or (lambda stage, done, total: None)
     if bucket.is_address(out):
-        return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, audio_encoding, executor, progress)
+        return _prepare_for_bucket(corpus, Bucket(str(out)), options, encode, audio_encoding, executor, progress, tell)
     out = Path(out)
     try:
-        return _prepare(corpus, out, options, encode, audio_encoding, executor, progress)
+        return _prepare(corpus, out, options, encode, audio_encoding, executor, progress, tell)
     except OSError as error:
         raise InputError(f"The data set cannot be written to {out}: {error.strerror or error}.") from error
 
@@ -81,9 +96,12 @@ def _prepare_for_bucket(
     audio_encoding: AudioEncoding | None,
     executor: Executor | None,
     progress: Progress,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    report = _complete(target.address, target.names(), target.read_text, _digest(corpus, options))
-    if report is None:
+    report = _complete(target.address, target.names(), target.read_text, corpus, options)
+    if report is not None:
+        tell(_nothing_done(target.address))
+    else:
         target.check_writable()
         folder = target.staging()
         report = prepare(
@@ -102,18 +120,19 @@ def _prepare(
     audio_encoding: AudioEncoding | None,
     executor: Executor | None,
     progress: Progress,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
     if (encode is None) != (options.lyrics.input == "tokens"):
         raise ValueError(f"lyrics.input {options.lyrics.input!r} and encode do not fit each other")
     if (audio_encoding is None) != (options.audio.input == "spectrogram"):
         raise ValueError(f"audio.input {options.audio.input!r} and audio_encoding do not fit each other")
-    digest = _digest(corpus, options)
-    complete = _claim(out, digest)
+    complete = _claim(out, corpus, options)
     if complete is not None:
+        tell(_nothing_done(str(out)))
         return complete
     with _alone(out):
-        complete = _claim(out, digest)  # of another process that ended meanwhile
-        report = complete or _make(corpus, out, options, digest, encode, audio_encoding, executor, progress)
+        complete = _claim(out, corpus, options)  # of another process that ended meanwhile
+        report = complete or _make(corpus, out, options, encode, audio_encoding, executor, progress)
         with contextlib.suppress(OSError):  # whoever opened it already will find a complete data set
             (out / _LOCK).unlink()
         return report
@@ -123,7 +142,6 @@ def _make(
     corpus: Corpus,
     out: Path,
     options: PrepareOptions,
-    digest: str,
     encode: Encode | None,
     audio_encoding: AudioEncoding | None,
     executor: Executor | None,
@@ -132,14 +150,14 @@ def _make(
     started = time.monotonic()
     for rest in out.glob("*.partial"):  # of a run that was killed
         rest.unlink(missing_ok=True)
-    encoder = lyrics.locate_encoder(options.lyrics.encoder)
-    tokenizer = lyrics.LyricsTokenizer(encoder, options.lyrics.max_tokens)
+    encoder = locate_encoder(options.lyrics.encoder)
+    tokenizer = LyricsTokenizer(encoder, options.lyrics.max_tokens)
 
     tracks, filtered = selection.candidates(corpus, options.data)
     decoding = time.monotonic()
     decoded = decode(tracks, out / "work", options, audio_encoding, executor or Processes(options.workers), progress)
     decode_seconds = time.monotonic() - decoding
-    chosen = selection.select(corpus, tracks, filtered, decoded.outcomes, options.data)
+    chosen = selection.select(corpus, tracks, filtered, decoded, options.data)
 
     tokens = {name: _tokenise(chosen.members[name], tokenizer, progress) for name in SPLITS}
     features = None
@@ -150,7 +168,7 @@ def _make(
             everyones,
             options.lyrics.max_tokens,
             encode,
-            identity=f"{lyrics.encoder_digest(encoder)} {options.lyrics.window}",
+            identity=f"{encoder_digest(encoder)} {options.lyrics.window}",
             progress=functools.partial(progress, "encode"),
         )
     writing = time.monotonic()
@@ -184,7 +202,7 @@ def _make(
         "range_db": RANGE_DB,
         "lyrics": {
             "encoder": options.lyrics.encoder,
-            "sha256": lyrics.encoder_digest(encoder),
+            "sha256": encoder_digest(encoder),
             "max_tokens": options.lyrics.max_tokens,
             "window": options.lyrics.window,
             "dtype": tokenizer.dtype.name,
@@ -196,8 +214,9 @@ def _make(
         "splits": {name: len(chosen.members[name]) for name in SPLITS},
         "shards": shards,
         "options": options.content(),
-        "digest": digest,
+        "digest": _digest(corpus, options),
     }
+    write_json(out / source_files.NAME, {outcome.id: outcome.sources for outcome in decoded.outcomes}, indent=None)
     write_json(out / "dataset.json", meta)
     shutil.rmtree(out / "work", ignore_errors=True)
     return report
@@ -222,13 +241,13 @@ def _alone(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _claim(out: Path, digest: str) -> dict[str, Any] | None:
-    """Makes or checks the folder; returns the report of a complete data set with this digest, else None."""
+def _claim(out: Path, corpus: Corpus, options: PrepareOptions) -> dict[str, Any] | None:
+    """Makes or checks the folder; returns the report of the complete data set that is wanted, else None."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
     names = [entry.name for entry in out.iterdir()]
-    report = _complete(str(out), names, lambda name: (out / name).read_text(encoding="utf-8"), digest)
+    report = _complete(str(out), names, lambda name: (out / name).read_text(encoding="utf-8"), corpus, options)
     if report is not None:
         shutil.rmtree(out / "work", ignore_errors=True)
     elif not os.access(out, os.W_OK | os.X_OK):
@@ -236,8 +255,13 @@ def _claim(out: Path, digest: str) -> dict[str, Any] | None:
     return report
 
 
-def _complete(where: str, names: Sequence[str], read_text: Callable[[str], str], digest: str) -> dict[str, Any] | None:
-    """The report of a complete data set with this digest in the folder ``where``, which holds ``names``; else None."""
+def _complete(
+    where: str, names: Sequence[str], read_text: Callable[[str], str], corpus: Corpus, options: PrepareOptions
+) -> dict[str, Any] | None:
+    """The report of a complete data set of this in the folder ``where``, which holds ``names``; None for no data set.
+
+    Raises InputError for any other one.
+    """
     foreign = sorted(name for name in names if final_name(name) not in _FILES)
     if foreign:
         raise InputError(f"{where} already holds other files ({foreign[0]}); choose an empty folder as --out.")
@@ -245,14 +269,28 @@ def _complete(where: str, names: Sequence[str], read_text: Callable[[str], str],
         return None
     try:
         meta, report = parse_json(read_text("dataset.json")), parse_json(read_text("report.json"))
-        same = meta["digest"] == digest
-    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+        same, same_options = meta["digest"] == _digest(corpus, options), _same(meta["options"], options.content())
+        changed = source_files.changed(corpus.tracks, parse_json(read_text(source_files.NAME))) if same else []
+    except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
         raise InputError(f"The data set in {where} is broken; delete it or choose another --out.") from error
     if not same:
+        what = "of another corpus, or its tables have changed" if same_options else "with other options"
+        raise InputError(f"{where} holds a data set {what}; delete it or choose another --out.")
+    if changed:
+        count = f"{len(changed)} file{'s' * (len(changed) > 1)}"
         raise InputError(
-            f"{where} holds a data set of another corpus or with other options; delete it or choose another --out."
+            f"{count} changed since the data set in {where} was prepared (first: {changed[0]}); delete it or choose "
+            "another --out."
         )
     return report
+
+
+def _same(one: Any, two: Any) -> bool:
+    return json_text(one) == json_text(two)
+
+
+def _nothing_done(where: str) -> str:
+    return f"{where} holds this data set already, and its source files have not changed: nothing was done"
 
 
 def _digest(corpus: Corpus, options: PrepareOptions) -> str:
@@ -260,13 +298,13 @@ def _digest(corpus: Corpus, options: PrepareOptions) -> str:
     return sha256([options.content(), [track.row() for track in corpus.tracks], [r.id for r in corpus.rejected]])
 
 
-def _tokenise(items: Sequence[DecodedTrack], tokenizer: lyrics.LyricsTokenizer, progress: Progress) -> list[np.ndarray]:
+def _tokenise(items: Sequence[DecodedTrack], tokenizer: LyricsTokenizer, progress: Progress) -> list[np.ndarray]:
     """The word pieces of every track, none for a track without lyrics."""
     tokens = [np.zeros(0, tokenizer.dtype)] * len(items)
-    with_text = [i for i, item in enumerate(items) if item.text is not None]
+    with_text = [i for i, item in enumerate(items) if item.lyrics.text is not None]
     for first in range(0, len(with_text), 512):
         part = with_text[first : first + 512]
-        for i, ids in zip(part, tokenizer.encode_batch([items[i].text or "" for i in part]), strict=True):
+        for i, ids in zip(part, tokenizer.encode_batch([items[i].lyrics.text or "" for i in part]), strict=True):
             tokens[i] = ids
         progress("lyrics", first + len(part), len(with_text))
     return tokens

@@ -6,13 +6,18 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from data_pipeline import genres, lyrics
+import numpy as np
+
+from data_pipeline import genres
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.prepare import splits
-from data_pipeline.prepare.decode import NO_LYRICS, Outcome
+from data_pipeline.lyrics.reading import Lyrics
+from data_pipeline.prepare import duplicates, splits
+from data_pipeline.prepare.decode import NO_LYRICS, Decoded
 from data_pipeline.prepare.options import DataConfig
 from data_pipeline.schema import SPLITS, Corpus, Rejected, Track
+
+COPY = "a copy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +25,7 @@ class DecodedTrack:
     """A decoded track on its way into the shards; ``index`` is its own among the candidates."""
 
     track: Track
-    text: str | None
+    lyrics: Lyrics
     index: int
 
 
@@ -35,6 +40,8 @@ class Selection:
     members: Mapping[str, Sequence[DecodedTrack]]
     quarantine: tuple[Rejected, ...]
     filtered: tuple[Rejected, ...]
+    copies: tuple[tuple[str, ...], ...]
+    """The ids of tracks that are one recording, where there are several."""
 
 
 def candidates(corpus: Corpus, wanted: DataConfig) -> tuple[list[Track], list[Rejected]]:
@@ -49,7 +56,7 @@ def candidates(corpus: Corpus, wanted: DataConfig) -> tuple[list[Track], list[Re
             reason = "the id occurs twice"
         elif languages and (track.language or "").casefold() not in languages:
             reason = f"language {track.language or 'unknown'} is not among {', '.join(wanted.languages)}"
-        elif wanted.require_lyrics and track.lyrics_file is None and not lyrics.clean(track.lyrics_text):
+        elif wanted.require_lyrics and not (track.lyrics_file or track.lyrics_text):
             reason = NO_LYRICS
         elif not track.genres:
             reason = "no genre"
@@ -75,7 +82,7 @@ def select(
     corpus: Corpus,
     tracks: Sequence[Track],
     filtered: Sequence[Rejected],
-    outcomes: Sequence[Outcome],
+    decoded: Decoded,
     wanted: DataConfig,
 ) -> Selection:
     """What ``candidates`` gave, after it was decoded.
@@ -85,20 +92,34 @@ def select(
     """
     quarantine, filtered = [*corpus.rejected], [*filtered]
     kept: list[DecodedTrack] = []
-    for index, (track, outcome) in enumerate(zip(tracks, outcomes, strict=True)):
+    for index, (track, outcome) in enumerate(zip(tracks, decoded.outcomes, strict=True)):
         if outcome.reason is None:
-            kept.append(DecodedTrack(track, outcome.text, index))
+            kept.append(DecodedTrack(track, outcome.lyrics, index))
         else:
             (quarantine if outcome.broken else filtered).append(Rejected(track.id, outcome.file, outcome.reason))
     if not kept:
         raise InputError(_nothing_left(quarantine, filtered))
+    recordings = duplicates.find(
+        [decoded.outcomes[item.index].sources[0].sha256 or item.track.id for item in kept], decoded.fingerprints
+    )
+    alike: dict[int, list[DecodedTrack]] = {}
+    for item, recording in zip(kept, recordings.tolist(), strict=True):
+        alike.setdefault(recording, []).append(item)
+    copies = tuple(tuple(item.track.id for item in items) for items in alike.values() if len(items) > 1)
+    if wanted.duplicates == "drop":
+        kept = [items[0] for items in alike.values()]
+        for first, *others in alike.values():
+            filtered += [Rejected(x.track.id, str(x.track.audio), f"{COPY}: of {first.track.id}") for x in others]
+    if wanted.duplicates != "group":
+        recordings = np.arange(len(kept))
     vocabulary = genres.make_vocabulary(
         [item.track.genres for item in kept], wanted.min_genre_tracks, wanted.max_genres, wanted.aliases
     )
-    labelled = []
-    for item in kept:
+    labelled, together = [], []
+    for item, recording in zip(kept, recordings, strict=True):
         if vocabulary.encode(item.track.genres).any():
             labelled.append(item)
+            together.append(recording)
         else:
             filtered.append(Rejected(item.track.id, str(item.track.audio), _rare(wanted)))
     sides = splits.assign(
@@ -108,10 +129,11 @@ def select(
         kind=wanted.split,
         fractions=wanted.fractions,
         seed=wanted.split_seed,
+        recordings=np.array(together),
     )
     members = {name: [item for item, side in zip(labelled, sides, strict=True) if side == name] for name in SPLITS}
     vocabulary = vocabulary.with_statistics([item.track.genres for item in members["train"]])
-    return Selection(vocabulary, members, tuple(quarantine), tuple(filtered))
+    return Selection(vocabulary, members, tuple(quarantine), tuple(filtered), copies)
 
 
 def _rare(wanted: DataConfig) -> str:

@@ -1,4 +1,4 @@
-"""Train, validation and test: label-stratified, over tracks or over whole artists."""
+"""Train, validation and test: label-stratified, over recordings or over whole artists."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_pipeline.errors import InputError
+from data_pipeline.prepare import groups
+from data_pipeline.prepare.artists import identities
 from data_pipeline.schema import SPLITS, SplitKind
 
 
@@ -18,32 +20,36 @@ def assign(
     kind: SplitKind,
     fractions: Sequence[float],
     seed: int,
+    recordings: np.ndarray | None = None,
 ) -> np.ndarray:
     """The split's name of every track, (N,) str, a function of the arguments alone.
 
-    ``labels`` (N, G) multi-hot. ``random`` stratifies tracks after Sechidis et al. (2011); ``artist`` keeps every
-    artist on one side and weighs artists by their tracks (a track without artist is an artist of its own).
-    Raises InputError when a split would be empty.
+    ``labels`` (N, G) multi-hot; ``recordings`` (N,) numbers, the same for tracks that are one recording and stay
+    together. ``random`` stratifies recordings after Sechidis et al. (2011); ``artist`` keeps every artist, as
+    :mod:`artists` knows them, on one side and weighs artists by their tracks (a track without artist is an artist of
+    its own). Raises InputError when a split would be empty.
     """
     shares = np.asarray(fractions, np.float64)
     labels = np.asarray(labels, bool)
-    if kind == "random":
-        groups = np.arange(len(track_ids))
-    else:
-        keys = [("track", t) if a is None else ("artist", a) for t, a in zip(track_ids, artists, strict=True)]
-        numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-        groups = np.array([numbers[key] for key in keys], np.int64)
-    num_groups = int(groups.max()) + 1 if len(groups) else 0
+    copies = np.arange(len(track_ids)) if recordings is None else np.asarray(recordings)
+    keys: list[set[object]] = [{int(copy)} for copy in copies]
+    if kind == "artist":
+        for own, names in zip(keys, identities(artists), strict=True):
+            own |= names
+    belonging = groups.sharing(keys)
+    num_groups = int(belonging.max()) + 1 if len(belonging) else 0
     if num_groups < len(SPLITS):
         unit = "tracks" if kind == "random" else "artists"
         raise InputError(f"{num_groups} {unit} cannot be split into {', '.join(SPLITS)}; at least 3 are needed.")
     random = np.random.RandomState(seed % 2**32)
     if kind == "random":
-        sides = _stratify_tracks(labels, shares, random)
+        of_group = np.zeros((num_groups, labels.shape[1]), bool)
+        np.logical_or.at(of_group, belonging, labels)
+        sides = _stratify_tracks(of_group, shares, random)
     else:
-        sides = _stratify_groups(labels, groups, num_groups, shares, random)
-    sides = _without_empty_sides(sides, np.bincount(groups))
-    return np.array(SPLITS)[sides[groups]]
+        sides = _stratify_groups(labels, belonging, num_groups, shares, random)
+    sides = _without_empty_sides(sides, np.bincount(belonging))
+    return np.array(SPLITS)[sides[belonging]]
 
 
 def _stratify_tracks(labels: np.ndarray, shares: np.ndarray, random: np.random.RandomState) -> np.ndarray:
@@ -57,12 +63,12 @@ def _stratify_tracks(labels: np.ndarray, shares: np.ndarray, random: np.random.R
 
 
 def _stratify_groups(
-    labels: np.ndarray, groups: np.ndarray, num_groups: int, shares: np.ndarray, random: np.random.RandomState
+    labels: np.ndarray, belonging: np.ndarray, num_groups: int, shares: np.ndarray, random: np.random.RandomState
 ) -> np.ndarray:
     """A side (A,) for every artist: the largest first, each to the side that lacks most of what it brings."""
     # The last column counts tracks, so that the sides' sizes are balanced like one more genre.
     brought = np.zeros((num_groups, labels.shape[1] + 1))
-    np.add.at(brought, groups, np.column_stack([labels, np.ones(len(labels), bool)]))
+    np.add.at(brought, belonging, np.column_stack([labels, np.ones(len(labels), bool)]))
     totals = np.maximum(brought.sum(axis=0), 1)
     brought /= totals
     lacking = np.repeat(shares[:, None], brought.shape[1], axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,15 +58,18 @@ def local_run(place: str | Path) -> Path:
 
 
 def read_lyrics(file: str | None) -> str | None:
-    """The words of a file; ``-`` stands for none."""
+    """The words of a file; ``-`` stands for none. Where there are none in a file, that is said on standard error."""
     if file in (None, "-"):
         return None
-    from data_pipeline.lyrics import LyricsError, read_lyrics_file
+    from data_pipeline.lyrics.reading import LyricsError, read_file
 
     try:
-        return read_lyrics_file(Path(file))
+        lyrics = read_file(Path(file))
     except LyricsError as error:
         raise InputError(f"{file}: {error}.") from None
+    if lyrics.text is None:
+        print(f"{file} counts as no lyrics: {lyrics.absence}", file=sys.stderr)
+    return lyrics.text
 
 
 @contextmanager

@@ -24,6 +24,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam", metavar="OPTIONS", help=beam)
 
 
+_COPIES = {
+    "group": "each recording is kept on one side of the split",
+    "drop": "all but the first are left out",
+    "ignore": "they may stand on both sides of the split",
+}
+
+
 def _run(options: argparse.Namespace) -> None:
     from data_pipeline.prepare.genre_report import genre_lines
     from data_pipeline.prepare.options import PrepareOptions
@@ -49,6 +56,7 @@ def _run(options: argparse.Namespace) -> None:
             audio_encoding=audio_encoding,
             executor=workers,
             progress=counter,
+            tell=print,
         )
     splits = ", ".join(f"{n} {name}" for name, n in report["splits"].items())
     print(f"{splits} tracks with {len(report['genres'])} genres in {options.out}")
@@ -57,6 +65,12 @@ def _run(options: argparse.Namespace) -> None:
     changed = [f"changed: {count} {what}" for what, count in report["changed"].items()]
     for line in (*changed, *report["notes"], *genre_lines(report)):
         print(line)
+    if copies := report["duplicates"]["groups"]:
+        count, first = report["duplicates"]["tracks"], " and ".join(copies[0][:2])
+        what = _COPIES[settings.data.duplicates]
+        print(
+            f"{count} tracks are {len(copies)} recordings (first: {first}): {what}; {options.out}/report.json has all"
+        )
 
 
 def _beam(pipeline_options: str) -> Executor:

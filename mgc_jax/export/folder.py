@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import copy_encoder, public_name
+from data_pipeline.lyrics.encoder import copy_encoder, public_name
 from data_pipeline.storage.json_file import write_json
 from mgc_jax.api import Model
 from mgc_jax.config.recipes import as_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from data_pipeline.audio import GATE_DB, RANGE_DB, AudioSpec
-from data_pipeline.lyrics import LyricsTokenizer
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from mgc_jax.export.program import NAME, OUTPUTS, inputs
 
 FORMAT = 1

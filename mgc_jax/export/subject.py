@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import public_name
+from data_pipeline.lyrics.encoder import public_name
 from mgc_jax.api import Model
 from mgc_jax.evaluation.results import Evaluation, of_step, source
 

@@ -15,7 +15,8 @@ from data_pipeline import audio as sound
 from data_pipeline.audio import Window, Windows
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.lyrics import LyricsError, LyricsTokenizer, read_lyrics_text
+from data_pipeline.lyrics.reading import LyricsError, read_lyrics_text
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from data_pipeline.schema import AUDIO
 from mgc_jax.config import Config
 from mgc_jax.evaluation.steps import EvaluationStep, make_embedding_step, make_evaluation_step

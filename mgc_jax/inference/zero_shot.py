@@ -17,7 +17,7 @@ from flax import nnx
 from data_pipeline import mel
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import LyricsTokenizer
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from mgc_jax.inference.tagger import Tagger
 from mgc_jax.models import clap
 from mgc_jax.models.pretrained import Published, as_function

@@ -13,7 +13,8 @@ from flax import nnx
 
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.lyrics import LyricsTokenizer, encoder_digest, locate_encoder
+from data_pipeline.lyrics.encoder import encoder_digest, locate_encoder
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from data_pipeline.prepare.audio_features import AudioEncoding
 from mgc_jax.config import Config
 from mgc_jax.models import genre_graph

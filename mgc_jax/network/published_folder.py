@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import encoder_digest
+from data_pipeline.lyrics.encoder import encoder_digest
 from data_pipeline.storage import snapshot
 from data_pipeline.storage.json_file import read_json
 from mgc_jax.models.pretrained import Published

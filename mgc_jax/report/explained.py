@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import LyricsError, read_lyrics_file
+from data_pipeline.lyrics.reading import LyricsError, read_lyrics_file
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.evaluation.scored import Scored, StoredScores
 from mgc_jax.plots.data_uri import png_data_uri

@@ -14,7 +14,7 @@ import numpy as np
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.lyrics import locate_encoder
+from data_pipeline.lyrics.encoder import locate_encoder
 from data_pipeline.storage.json_file import read_json, write_json
 from mgc_jax.config import Config, recipes
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from data_pipeline import extras
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import locate_encoder
+from data_pipeline.lyrics.encoder import locate_encoder
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax import trackers
 from mgc_jax.config import Config, recipes

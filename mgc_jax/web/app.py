@@ -11,7 +11,7 @@ import gradio as gr
 from fastapi import FastAPI
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import MAX_BYTES
+from data_pipeline.lyrics.reading import MAX_BYTES
 from mgc_jax.api import Model, Tagger
 from mgc_jax.evaluation import results
 from mgc_jax.web import result

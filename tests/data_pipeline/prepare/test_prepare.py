@@ -259,3 +259,33 @@ def test_a_corpus_that_is_all_lost_is_said(corpus, tmp_path):
         prepare(Corpus(()), tmp_path / "c", music.OPTIONS)
     with pytest.raises(InputError, match="at least 500 tracks"):
         prepare(corpus, tmp_path / "d", music.options(min_genre_tracks=500))
+
+
+def test_lyrics_are_read_whatever_they_look_like_and_counted(tmp_path):
+    corpus = music.corpus(tmp_path / "corpus", 40)
+    contents = {
+        1: "[ti:Hollow Moon]\n[00:01.00]love love\n[00:02.00]love".encode("utf-16"),
+        2: "[Chorus]\nночной ветер идёт через мост\nи город молчит".encode("cp1251"),
+        3: b"<html><head><title>404 Not Found</title></head><body>Not Found</body></html>",
+        4: "纯音乐，请欣赏".encode("gbk"),
+        5: bytes(range(128, 256)),
+        8: b"%PDF-1.7",
+    }
+    for number, content in contents.items():
+        corpus.tracks[number].lyrics_file.write_bytes(content)
+    report = prepare(corpus, tmp_path / "out", music.OPTIONS)
+    reasons = quarantine(tmp_path / "out")
+    assert reasons["t005"].startswith("encoding of the lyrics is not known: ")
+    assert reasons["t008"] == "lyrics are not text: a PDF document"
+    assert {track for track, reason in reasons.items() if "yrics" in reason} == {"t005", "t008"}
+    counted = report["lyrics"]
+    assert counted["stripped"] == {"time stamps": 2, "file tags": 1, "section headings": 1, "HTML tags": 4} | {
+        "HTML elements": 1
+    }
+    assert counted["absent"]["an error page"] == 1
+    assert counted["absent"]["instrumental"] >= 1 + 5
+    assert counted["encodings"].items() >= {"utf-16": 1, "cp1251": 1, "gb18030": 1}.items()
+    assert counted["with"] + counted["without"] == report["tracks_kept"]
+    assert counted["without"] == sum(counted["absent"].values())
+    lengths = {id: example["num_tokens"] for id, example in examples(tmp_path / "out").items()}
+    assert (lengths["t001"], lengths["t003"], lengths["t004"]) == (3 + 2, 0, 0)

@@ -1,14 +1,17 @@
 import functools
+import hashlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_pipeline import genres
 from data_pipeline.errors import InputError
 from data_pipeline.prepare import splits
 from data_pipeline.prepare.options import DataConfig
 from data_pipeline.schema import SPLITS
+from data_pipeline.sources import world
 
 USUAL = DataConfig()
 assign = functools.partial(splits.assign, kind=USUAL.split, fractions=USUAL.fractions, seed=USUAL.split_seed)
@@ -72,3 +75,27 @@ def test_what_cannot_be_split_is_said():
     for fractions in ((0.7, 0.3, 0.0), (0.5, 0.5), (0.7, 0.2, 0.2)):
         with pytest.raises(InputError, match="fractions"):
             DataConfig(fractions=fractions)
+
+
+@pytest.mark.parametrize(("kind", "digest"), [("artist", "d9c115e927f45b4c"), ("random", "e5b49d82150c468c")])
+def test_the_splits_of_the_published_figures_stay_as_they_were(kind, digest):
+    """Recorded before artists had identities and recordings copies: clean names without copies are split as ever."""
+    plans = world.make_plans(800, 0)
+    vocabulary = genres.make_vocabulary([plan.genres for plan in plans], 2, 0, {})
+    plans = [plan for plan in plans if vocabulary.encode(plan.genres).any()]
+    labels = vocabulary.encode_all([plan.genres for plan in plans])
+    sides = assign([plan.id for plan in plans], [plan.artist.name for plan in plans], labels, kind=kind, seed=5)
+    assert hashlib.sha256(" ".join(sides).encode()).hexdigest()[:16] == digest
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=12, max_size=60), st.sampled_from(["random", "artist"]))
+def test_copies_are_never_parted(recordings, kind):
+    if len(set(recordings)) < 3:
+        return
+    labels = np.random.default_rng(len(recordings)).integers(0, 2, (len(recordings), 3))
+    ids = [str(i) for i in range(len(recordings))]
+    sides = assign(ids, ids, labels, kind=kind, recordings=np.array(recordings))
+    assert set(sides) == set(SPLITS)
+    for recording in set(recordings):
+        assert len({side for side, own in zip(sides, recordings, strict=True) if own == recording}) == 1

@@ -191,7 +191,7 @@ def test_a_broken_or_incomplete_folder_is_said(copy, tmp_path):
 
 def test_opening_a_data_set_does_not_import_tensorflow(data):
     code = (
-        "import sys; from data_pipeline import lyrics; from data_pipeline.prepare import pipeline, splits; "
+        "import sys; from data_pipeline.lyrics import reading; from data_pipeline.prepare import pipeline, splits; "
         "from data_pipeline.reading.prepared_data import PreparedData;"
         f"PreparedData({str(data.path)!r}); print({{'tensorflow', 'librosa', 'jax'}} & set(sys.modules))"
     )

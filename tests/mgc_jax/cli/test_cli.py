@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import mgc_jax.cli
-from mgc_jax.cli import entry
+from data_pipeline.errors import InputError
+from mgc_jax.cli import entry, opening
 
 
 def test_every_module_with_a_command_is_listed_by_its_name():
@@ -57,3 +58,17 @@ def test_overrides_are_split_off_in_both_forms():
     rest, overrides = entry._take_overrides(words)
     assert rest == ["train", "--data", "d", "--config", "r.py", "--seeds", "3"]
     assert overrides == ["a.b=1", "c=2", "flag"]
+
+
+def test_lyrics_that_count_as_none_are_said(tmp_path, capsys):
+    file = tmp_path / "song.txt"
+    file.write_text("[00:00.00]Instrumental")
+    assert opening.read_lyrics(str(file)) is None
+    assert capsys.readouterr().err == f"{file} counts as no lyrics: instrumental\n"
+    file.write_bytes(b"%PDF-1.7")
+    with pytest.raises(InputError, match="a PDF document"):
+        opening.read_lyrics(str(file))
+    file.write_text("[00:00.00]Walking home")
+    assert opening.read_lyrics(str(file)) == "Walking home"
+    assert opening.read_lyrics("-") is None
+    assert not capsys.readouterr().err

@@ -17,7 +17,7 @@ from flax import nnx
 
 import mgc_jax
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import locate_encoder
+from data_pipeline.lyrics.encoder import locate_encoder
 from mgc_jax.api import Model
 from mgc_jax.cli import main
 from mgc_jax.config import recipes

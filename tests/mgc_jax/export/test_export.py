@@ -12,7 +12,8 @@ from safetensors.numpy import load_file
 
 import mgc_jax
 from data_pipeline.audio import log_mel
-from data_pipeline.lyrics import LyricsTokenizer, public_name
+from data_pipeline.lyrics.encoder import public_name
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from mgc_jax import api
 from mgc_jax.cli import main
 from mgc_jax.export.folder import export

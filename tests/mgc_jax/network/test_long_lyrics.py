@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics import LyricsTokenizer
+from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from data_pipeline.prepare.pipeline import prepare
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.config import Config, recipes

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from data_pipeline.lyric_words import Words, find_words
-from data_pipeline.lyrics import Pieces
+from data_pipeline.lyrics.tokenizer import Pieces
 from mgc_jax.explain.explanation import Attention, Explanation, Spectrogram
 from mgc_jax.explain.text import clock, summary
 from mgc_jax.inference.prediction import Prediction

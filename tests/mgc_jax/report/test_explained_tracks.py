@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.lyrics import read_lyrics_file
+from data_pipeline.lyrics.reading import read_lyrics_file
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax import api
 from mgc_jax.cli import main

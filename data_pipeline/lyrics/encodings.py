@@ -1,0 +1,185 @@
+"""Bytes -> text, whatever their encoding: what a file proves is believed, what is left is guessed by its languages."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import itertools
+import re
+from collections import Counter
+
+from data_pipeline.errors import InputError
+from data_pipeline.lyrics.languages import ALPHABETS, CHARACTERS, languages, logarithm, script
+
+CANDIDATES = (
+    "cp1252", "cp1251", "cp932", "gb18030", "big5", "cp949", "euc_jp", "cp1250", "koi8_r", "cp1253", "cp1254", "cp1255",
+    "cp1256", "cp1257", "cp874", "iso8859_2", "iso8859_5", "iso8859_6", "koi8_u", "cp866", "mac_cyrillic", "mac_roman",
+    "cp950", "big5hkscs", "utf_16_le", "utf_16_be",
+)  # fmt: skip
+"""The encodings that are guessed among, the likelier ones first: it decides where they give the same text."""
+
+_UNSURE = 2.0
+"""By so much (in nats) the best guess must be likelier than the next."""
+_UNLIKELY = -5.2
+"""The likelihood that each byte beyond ASCII must have on average (in nats)."""
+_HINT = 4.0
+"""What the track's own language adds."""
+_PRIOR = {"cp1252": 2.0, "mac_roman": -4.0, "mac_cyrillic": -4.0, "cp866": -2.0}
+"""What text files often or seldom are, before one looks."""
+_SAMPLE = 20_000  # bytes that are guessed from
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ue000-\uf8ff]")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+_ASCII = re.compile(r"[\x00-\x7f]")
+_DASH = re.compile(r"(?<=[^\W\d_])–(?=[^\W\d_])")  # where MacRoman has an ñ
+_WORD = re.compile(r"\w+")
+_SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+
+
+class EncodingError(InputError):
+    """Nobody can tell what the bytes mean."""
+
+
+class NotTextError(EncodingError):
+    """The bytes are no text in any encoding."""
+
+
+def decode(content: bytes, language: str | None = None) -> tuple[str, str]:
+    """The text, and the name of its encoding.
+
+    A byte order mark, valid UTF-8, the zeros of UTF-16 and UTF-32 and the escapes of ISO-2022 are proofs. UTF-8 with
+    a few broken bytes is UTF-8, with U+FFFD for these. The rest is guessed: by the likelihood of the text in each of
+    the :mod:`languages`, of which ``language``, a code, is the likeliest beforehand.
+
+    Raises:
+        NotTextError: it is no text.
+        EncodingError: no guess is good, or two are equally good.
+    """
+    for mark, name in _MARKS:
+        if content.startswith(mark):
+            try:
+                return content[len(mark) :].decode(name), name.rstrip("-bel")
+            except UnicodeDecodeError:
+                raise NotTextError("the byte order mark is that of another encoding") from None
+    for proof in (_escaped, _wide, _utf_8):
+        if found := proof(content):
+            return found
+    if b"\x00" in content:
+        raise NotTextError("zeros are no text")
+    return _guess(content, language)
+
+
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+)
+
+
+def _escaped(content: bytes) -> tuple[str, str] | None:
+    """ISO-2022 of Japan or Korea, which is ASCII but for its escapes."""
+    for name, escape in (("iso2022_kr", b"\x1b$)C"), ("iso2022_jp_ext", b"\x1b$"), ("iso2022_jp_ext", b"\x1b(J")):
+        if escape in content and content.isascii():
+            try:
+                return content.decode(name), name
+            except UnicodeDecodeError:
+                continue
+    return None
+
+
+def _wide(content: bytes) -> tuple[str, str] | None:
+    """UTF-16 or UTF-32 without a mark: of ASCII, blanks and line ends among it, they have zeros on one side."""
+    zeros = content.count(b"\x00")
+    if zeros == 0:
+        return None
+    for name, size in (("utf-32-le", 4), ("utf-32-be", 4), ("utf-16-le", 2), ("utf-16-be", 2)):
+        side = slice(size - 1, None, size) if name.endswith("le") else slice(0, None, size)
+        if len(content) % size or content[side].count(b"\x00") < (len(content) // 4 if size == 4 else 0.6 * zeros):
+            continue
+        try:
+            text = content.decode(name)
+        except UnicodeDecodeError:
+            continue
+        if not _CONTROL.search(text) and _quality(text) > 2 * _UNLIKELY:
+            return text, name[:6]
+    return None
+
+
+def _utf_8(content: bytes) -> tuple[str, str] | None:
+    """UTF-8, also with a broken byte for every four characters beyond ASCII, or cut within its last one."""
+    try:
+        return content.decode(), "utf-8"
+    except UnicodeDecodeError as error:
+        if b"\x00" in content:
+            return None
+        whole = len(_SEQUENCE.findall(content))
+        text = content.decode(errors="replace")
+        cut = error.reason == "unexpected end of data"
+        if whole and (cut or 4 * text.count("\ufffd") <= whole):
+            return text, "utf-8 with broken bytes"
+    return None
+
+
+def _guess(content: bytes, language: str | None) -> tuple[str, str]:
+    from charset_normalizer import from_bytes  # takes a while, and most files are UTF-8
+
+    sample = content[:_SAMPLE].rpartition(b"\n")[0] if len(content) > _SAMPLE else content
+    texts: dict[str, list[str]] = {}
+    for name in CANDIDATES:
+        with contextlib.suppress(UnicodeDecodeError):
+            texts.setdefault(sample.decode(name), []).append(name)
+    matches = from_bytes(sample, cp_isolation=list(CANDIDATES))
+    shortlist = {CANDIDATES[0]} | {name for match in matches for name in match.could_be_from_charset}
+    likely: list[tuple[float, str]] = []
+    for text, names in texts.items():
+        if shortlist.isdisjoint(names) or _CONTROL.search(text):
+            continue
+        beyond = len(sample) - (2 if names[0].startswith("utf_16") else 1) * len(_ASCII.findall(text))
+        likelihood = _likelihood(text, language)
+        if likelihood >= _UNLIKELY * beyond - _UNSURE:
+            likely.append((likelihood + _PRIOR.get(names[0], 0.0), names[0]))
+    ranked = sorted(likely, key=lambda guess: -guess[0])
+    if not ranked:
+        raise EncodingError("no encoding gives a text of any language")
+    if len(ranked) > 1 and ranked[0][0] - ranked[1][0] < _UNSURE:
+        raise EncodingError(f"it may be {ranked[0][1]} or {ranked[1][1]}")
+    name = ranked[0][1]
+    return content.decode(name, errors="replace"), name
+
+
+def _quality(text: str) -> float:
+    """The likelihood of each character beyond ASCII, on average."""
+    beyond = len(_BEYOND_ASCII.findall(text))
+    return _likelihood(text, None) / beyond if beyond else 0.0
+
+
+def _likelihood(text: str, hint: str | None) -> float:
+    """The logarithm of the text's probability in the language that gives the highest one."""
+    counts = Counter(_BEYOND_ASCII.findall(text))
+    hinted = languages(hint)
+    best = max(
+        sum(count * logarithm(language, character) for character, count in counts.items())
+        + (_HINT if language in hinted else 0.0)
+        for language in (*ALPHABETS, *CHARACTERS)
+    )
+    odd = -3.0 * len(_DASH.findall(text))
+    if not (words := [word for word in _WORD.findall(text) if not word.isascii()]):
+        return best + odd
+    if all(map(str.isupper, words)):
+        return best + odd - 4.0 + sum(_oddity(word.lower()) for word in words)
+    return best + odd + sum(map(_oddity, words))
+
+
+def _oddity(word: str) -> float:
+    """What a word costs for its capitals and for letters of two alphabets, or digits, in it (in nats)."""
+    cost = -4.0 * sum(
+        one.isascii() != two.isascii() and (one.isdigit() or two.isdigit() or script(max(one, two)) != "LATIN")
+        for one, two in itertools.pairwise(word)
+    )
+    if word.islower() or not (capitals := sum(map(str.isupper, word))):
+        return cost
+    if capitals == len(word):
+        return cost - 3.5
+    first = 0.0 if word[0].isascii() else 2.3
+    return cost - first - 4.0 * sum(one.islower() and two.isupper() for one, two in itertools.pairwise(word))

@@ -1,0 +1,98 @@
+"""A text of its own language comes back from each of its encodings, or it is said that the encoding is not known."""
+
+import codecs
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_pipeline.lyrics.encodings import EncodingError, NotTextError, decode
+from tests.support.foreign_lines import ENCODINGS, LINES
+
+PAIRS = [(language, encoding) for language, encodings in ENCODINGS.items() for encoding in encodings]
+
+
+@pytest.mark.parametrize(("language", "encoding"), PAIRS)
+def test_a_song_comes_back(language, encoding):
+    text = "\n".join(LINES[language])
+    assert decode(text.encode(encoding))[0] == text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_few_lines_come_back_or_are_not_guessed(data):
+    language, encoding = data.draw(st.sampled_from(PAIRS))
+    lines = data.draw(st.lists(st.sampled_from(LINES[language]), min_size=5, max_size=40, unique=False))
+    text = "\n".join(lines)
+    try:
+        assert decode(text.encode(encoding), language)[0] == text
+    except EncodingError:
+        assert len(set(lines)) < 5  # one line again and again says no more than one
+
+
+def test_one_line_is_right_or_unknown_and_mostly_right_with_its_language():
+    right = {False: 0, True: 0}
+    wrong = {False: 0, True: 0}
+    total = 0
+    for language, encoding in PAIRS:
+        for line in LINES[language]:
+            total += 1
+            for hinted in (False, True):
+                try:
+                    same = decode(line.encode(encoding), language if hinted else None)[0] == line
+                    right[hinted] += same
+                    wrong[hinted] += not same
+                except EncodingError:
+                    pass
+    assert right[False] / total > 0.9
+    assert right[True] / total > 0.95
+    assert max(wrong.values()) / total < 0.015
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("You\u2019re \u201ccool\u201d \u2013 yes".encode("cp1252"), "You\u2019re \u201ccool\u201d \u2013 yes"),
+        (b"caf\xe9", "café"),
+        (b"na\xefve\n" + b"we walk along the line\n" * 30, "naïve\n" + "we walk along the line\n" * 30),
+        ("НОЧНОЙ ВЕТЕР ИДЁТ\nЧЕРЕЗ МОСТ".encode("cp1251"), "НОЧНОЙ ВЕТЕР ИДЁТ\nЧЕРЕЗ МОСТ"),
+        ("Baby 널 원해, show me love".encode("cp949"), "Baby 널 원해, show me love"),
+        ("love €5".encode("cp1252"), "love €5"),
+        ("愛してる".encode("utf-8-sig"), "愛してる"),
+        *[("愛 oh".encode(name), "愛 oh") for name in ("utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-32-le")],
+        (codecs.BOM_UTF32_BE + "愛 oh".encode("utf-32-be"), "愛 oh"),
+    ],
+)
+def test_short_texts(content, text):
+    assert decode(content)[0] == text
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (("愛してる\n" * 3).encode() + b"\xff\n" + "愛".encode(), "愛してる\n" * 3 + "\ufffd\n愛"),
+        ("愛してる 愛".encode()[:-1], "愛してる \ufffd"),
+    ],
+)
+def test_a_few_broken_bytes_are_said_and_spoil_nothing_else(content, text):
+    assert decode(content) == (text, "utf-8 with broken bytes")
+
+
+@pytest.mark.parametrize(("language", "text"), [("ko", "사랑해"), ("pl", "dziękuję"), ("ru", "я"), ("zh-TW", "我愛你")])
+def test_the_language_helps_where_a_text_is_short(language, text):
+    encoding = {"ko": "cp949", "pl": "cp1250", "ru": "cp1251", "zh-TW": "big5"}[language]
+    assert decode(text.encode(encoding), language)[0] == text
+
+
+@pytest.mark.parametrize(
+    "content", [bytes(range(128, 256)), "El niño duerme junto al mar".encode("cp037"), b"\xed\xa0\x80\xed\xb0\x80" * 3]
+)
+def test_what_no_language_has_is_unknown(content):
+    with pytest.raises(EncodingError):
+        decode(content)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00\xd8\x00", b"\x00\xff\x01\xfe"])
+def test_what_is_no_text_is_said(content):
+    with pytest.raises(NotTextError):
+        decode(content)

@@ -1,0 +1,197 @@
+"""What is not sung goes, by rule; what is sung stays."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_pipeline.lyrics import markup
+from data_pipeline.lyrics.reading import read_text
+
+LRC = """[ar:Nobody]
+[ti:Hollow Moon]
+[offset:+200]
+[00:12.34]Walking home tonight
+[00:15.10][01:15.10]oh oh
+[00:20]
+[00:21.5]<00:21.50>When <00:21.90>it <00:22.10>rains
+"""
+SRT = "1\r\n00:00:01,000 --> 00:00:04,000\r\nWalking <i>home</i> tonight\r\n\r\n"
+SRT += "2\r\n00:00:05,000 --> 00:00:07,000\r\n99\r\n"
+WEBVTT = """WEBVTT - Hollow Moon
+Kind: captions
+
+NOTE nobody
+sings this
+
+refrain
+00:01.000 --> 00:04.000 align:start
+<v Bob>Walking <c.yellow>home</c> <00:02.000>tonight
+
+00:05.000 --> 00:07.000
+99
+"""
+ASS = """[Script Info]
+Title: Hollow Moon
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Dialogue: 0,0:00:01.00,0:00:05.00,Default,,0,0,0,,{\\an8}Walking, home\\Ntonight
+"""
+HTML = "<p>Walking home<br/>\ntonight<br>R&amp;B &lt;3</p>\n<!-- ad --><script>var a = '<p>';</script>5 < 6 <b>now</b>"
+GENIUS = (
+    "12 ContributorsTranslationsFrançaisHollow Moon Lyrics[Verse 1: Bob]\nWalking home\n"
+    "See Nobody LiveGet tickets as low as $35You might also like[Chorus]\ntonight123Embed"
+)
+MUSIXMATCH = "Walking home\n...\n\n******* This Lyrics is NOT for Commercial use *******\n(1409618123456)"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "rules"),
+    [
+        (LRC, "Walking home tonight\noh oh\n\nWhen it rains", {"time stamps": 8, "file tags": 3}),
+        ("<00:12.34>Hel<00:12.50>lo <00:13.00> world", "Hello world", {"time stamps": 3}),
+        ("[12340,500]<0,200,0>Hel<200,300,0>lo", "Hello", {"time stamps": 3}),
+        (SRT, "Walking home tonight\r\n\r\n99", {"subtitle times": 2, "HTML tags": 2}),
+        (
+            WEBVTT,
+            "Walking home tonight\n\n99",
+            {"subtitle times": 3, "subtitle tags": 3, "subtitle header": 2, "time stamps": 1},
+        ),
+        (ASS, "Walking, home\ntonight", {"subtitle header": 4, "subtitle times": 1, "subtitle tags": 2}),
+        (
+            HTML,
+            "Walking home\ntonight\nR&B <3\n\n5 < 6 now",
+            {"HTML elements": 2, "HTML tags": 6, "HTML entities": 2},
+        ),
+        ("Walking&lt;br&gt;home &amp;amp; away", "Walking\nhome & away", {"HTML entities": 4, "HTML tags": 1}),
+        (GENIUS, "Walking home\ntonight", {"page junk": 4, "section headings": 2}),
+        ("Hollow Moon Lyrics\nWalking home\nYou might also like\nEmbed", "Walking home", {"page junk": 3}),
+        (MUSIXMATCH, "Walking home\n...", {"page junk": 1}),
+        ("Walking home\nSubmit Corrections\nWriter(s): Bob", "Walking home", {"page junk": 1, "credits": 1}),
+        ("Paroles de la chanson Hiver par Personne\nIl neige", "Il neige", {"page junk": 1}),
+        ("[00:00.00] 作词 : 某人\n[00:01.00]夜里的风", "夜里的风", {"time stamps": 2, "credits": 1}),
+        ("0:00 walking home\n0:04 tonight\n0:09 oh", "walking home\ntonight\noh", {"time stamps": 3}),
+        ("0:00\nwalking\n0:04\nhome", "walking\nhome", {"time stamps": 2}),
+        ('[Paroles de "Hiver"]\nil neige\n[Produced by Bob]', "il neige", {"page junk": 1, "credits": 1}),
+        ("rain (x2)\ngo go x3\n[2x]", "rain \ngo go", {"repetition marks": 3}),
+    ],
+)
+def test_markup_is_stripped_and_counted(text, words, rules):
+    lyrics = read_text(text)
+    assert lyrics.text == words
+    assert lyrics.stripped == rules
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        *(
+            "[Chorus]",
+            "[Verse 1: Bob & Al]",
+            "[Verse II]",
+            "[Pre-Chorus]",
+            "[Chorus x2]",
+            "[Guitar Solo]",
+            "[Hook: Bob]",
+        ),
+        *("(Chorus)", "(Chorus x2)", "(Repeat chorus)", "Chorus:", "CHORUS", "Verse 2", "Verse 2:", "*Bridge*"),
+        *(
+            "[Refrão]",
+            "[Estribillo]",
+            "[Couplet 1]",
+            "[Припев]",
+            "Припев:",
+            "【副歌】",
+            "[후렴]",
+            "{Intro}",
+            "[Outro - Bob]",
+        ),
+        *("[Instrumental Break]", "[Music]", "[Final Chorus]", "<Chorus>", "Repeat chorus"),
+    ],
+)
+def test_section_headings_are_not_sung(heading):
+    lyrics = read_text(f"Walking home\n{heading}\ntonight")
+    assert lyrics.text == "Walking home\ntonight"
+    assert lyrics.stripped == {"section headings": 1}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "(oh oh)",
+            "[Laughing] you got me",
+            "[Break it down]",
+            "<3",
+            "5 < 6 and 7 > 6",
+            "<laughs>",
+            "(solo)",
+            "R&B &nothing",
+        ),
+        *(
+            "Bridge over the river",
+            "Part of me",
+            "you might also like to dance",
+            "John 3:16",
+            "the chorus sings",
+            "x marks it",
+        ),
+        *(
+            "She wrote me lyrics",
+            "I < you > me",
+            "at 12:30 we meet",
+            "[End of the road]",
+            "note to self",
+            "Embed it in my heart",
+        ),
+        *(
+            "(One more time)",
+            "la la la [oh]",
+            "*whispers*",
+            "intro to love",
+            "rock & roll; soul",
+            "A+B=C",
+            "x3 times I called",
+        ),
+    ],
+)
+def test_what_is_sung_stays(line):
+    text = f"Walking home\n{line}\ntonight"
+    lyrics = read_text(text)
+    assert lyrics.text == text
+    assert not lyrics.stripped
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(st.characters(categories=("L", "M", "N", "Zs", "Po", "Pd", "Sc"), exclude_characters="*#&"), max_size=200)
+)
+def test_plain_text_passes_unchanged(text):
+    plain = "\n".join(line for line in text.splitlines() if ":" not in line and "：" not in line)
+    words, counts = markup.strip(f"oh {plain} la")
+    assert words == f"oh {plain} la" or counts.keys() <= {"section headings", "repetition marks"}
+
+
+def test_hostile_texts_take_no_long_time():
+    size = 1 << 18
+    parts = (
+        "<a ",
+        "<script>",
+        "&amp;",
+        "[00:",
+        "[[[[",
+        " ",
+        "\t",
+        "{\\",
+        "1",
+        "<br ",
+        "&",
+        "*",
+        "You might ",
+        "12 Contributors ",
+    )
+    started = time.process_time()
+    for part in parts:
+        markup.strip(part * (size // len(part)))
+    assert time.process_time() - started < 20
