@@ -290,6 +290,11 @@ def test_an_id_that_leads_outwards_is_left_out_with_a_reason(songs, id_):
 
 
 SOUNDS = [bad_files.encoded(bad_files.tone(seconds=1.2), kind=kind) for kind in ("WAV", "MP3", "FLAC", "AIFF", "OGG")]
+SOUNDS += [
+    sounds.by_ffmpeg(sounds.music(1.2, 48_000), codec, container, 48_000, bit_rate=64_000)
+    for codec, container in (("aac", "ipod"), ("libopus", "webm"), ("wavpack", "wv"), ("wmav2", "asf"), ("aac", "adts"))
+]
+SOUNDS += [2 * SOUNDS[1], SOUNDS[4] + SOUNDS[4], SOUNDS[0] + SOUNDS[0]]
 SPEC = AudioSpec(sample_rate=8000, n_mels=16, seconds=1.5)
 
 
@@ -301,7 +306,7 @@ def decoder(songs) -> None:
         load_clip(songs / "sound.wav", SPEC)
 
 
-@fuzz(250)
+@fuzz(400)
 @given(content=st.sampled_from(SOUNDS).flatmap(mutated) | st.binary(max_size=200))
 def test_audio_files(songs, decoder, content):
     path = songs / "sound.mp3"

@@ -25,7 +25,7 @@ class Decoding:
     def __init__(self, file: BinaryIO, container: str) -> None:
         av = _library()
         self._damaged = self._whole = 0
-        self._reason = ""
+        self._reason, self._broken = "", False
         try:
             self._container: Any = av.open(file, format=container, metadata_errors="ignore")
         except (av.FFmpegError, ValueError, OSError, MemoryError) as error:
@@ -66,6 +66,8 @@ class Decoding:
             parts.append(samples)
         if parts:
             yield rate, np.concatenate(parts)
+        if self._broken and not self.seconds:  # else what is missing is to be seen
+            raise AudioError(f"cannot be decoded: {self._reason}")
         if self._damaged > self._whole:
             total = self._damaged + self._whole
             raise AudioError(f"cannot be decoded: {self._damaged} of {total} packets are damaged")
@@ -88,8 +90,11 @@ class Decoding:
         while True:
             try:
                 packet = next(packets, None)
+            except LookupError:  # of a track that was not there at first: PyAV does not know it
+                packets = self._container.demux(self._track)
+                continue
             except (av.FFmpegError, OSError, ValueError) as error:
-                self._reason = _reason(error)
+                self._reason, self._broken = _reason(error), True
                 return
             if packet is None:
                 return

@@ -57,11 +57,12 @@ class Levels:
         exact, amplitudes = second.astype(np.float64), np.abs(second)
         sums, squares = (np.add.reduceat(values, edges[:-1]) for values in (exact, exact * exact))
         peaks = np.maximum.reduceat(amplitudes, edges[:-1])
-        loud = np.flatnonzero(amplitudes >= np.repeat(peaks / 2, lengths))
+        loud = np.flatnonzero(amplitudes >= np.repeat(peaks / 8, lengths))
         ends = loud[np.searchsorted(loud, edges[1:]) - 1] + 1
         ends = np.where(edges[1:] - ends > self.rate * _WAVE, ends, edges[1:])
         self.peak = max(self.peak, float(peaks.max()))
-        self.loudest = max(self.loudest, _level(len(second), sums.sum(), squares.sum()))
+        if 2 * len(second) >= self.rate:  # of a few samples there is no level
+            self.loudest = max(self.loudest, _level(len(second), sums.sum(), squares.sum()))
         self._blocks += zip(
             lengths.tolist(), sums.tolist(), squares.tolist(), (ends - edges[:-1]).tolist(), strict=True
         )
@@ -72,8 +73,11 @@ class Levels:
         return min(block * self.rate // PER_SECOND, self.samples)
 
     def end(self, block: int) -> int:
-        """Where a song that breaks off in the midst of a block does so, be it followed by nothing or by noise: behind
-        the last sample that has half of the block's largest amplitude, unless the block ends with the next wave."""
+        """Where a song that breaks off in the midst of a block does so, be it followed by nothing or by noise.
+
+        It is behind the last sample that has an eighth of the block's largest amplitude, or with the block where no
+        whole wave has room between.
+        """
         return self.begin(block) + self._blocks[block][3]
 
     def sounding(self) -> np.ndarray:

