@@ -55,17 +55,23 @@ _TRADITIONAL = (
     "的我你一是不了在人有這來到說們為子和那要心愛就沒過會天想去著看得裡時好還以上都也自可讓再多回走情下風後夜"
 )
 
+_SEVERAL = {code: {"zh", "zh-hant"} for code in ("zh", "zho", "chi", "yue", "cmn")}
+_LONG = {"iw": "he", "no": "da", "nb": "da", "nn": "da"} | dict(
+    pair.split("=")
+    for pair in "eng=en fra=fr fre=fr deu=de ger=de spa=es por=pt ita=it cat=ca nld=nl dut=nl swe=sv dan=da nor=da "
+    "fin=fi isl=is ice=is pol=pl ces=cs cze=cs slk=sk slo=sk hun=hu ron=ro rum=ro hrv=hr tur=tr lav=lv lit=lt est=et "
+    "rus=ru ukr=uk bul=bg srp=sr ell=el gre=el heb=he ara=ar fas=fa per=fa tha=th jpn=ja kor=ko".split()
+)
+"""ISO 639-2, as ID3 tags have it, and what else means one of the languages here."""
+
 CHARACTERS = frozenset({"zh", "zh-hant", "ja", "ko"})
 """The languages without an alphabet of their own in the table above."""
 
 
 def languages(code: str | None) -> frozenset[str]:
     """The languages that a track's code, such as ``pt-BR`` or ``zh``, may mean."""
-    short = (code or "").strip().casefold().replace("_", "-")
-    main = short.partition("-")[0]
-    named = {"zh": {"zh", "zh-hant"}, "yue": {"zh", "zh-hant"}, "iw": {"he"}, "no": {"da"}, "nb": {"da"}}.get(
-        main, {main}
-    )
+    short = (code or "").strip().casefold().replace("_", "-").partition("-")[0]
+    named = _SEVERAL.get(short) or {_LONG.get(short, short)}
     return frozenset(named) & (frozenset(ALPHABETS) | CHARACTERS)
 
 

@@ -40,8 +40,9 @@ def preprocessing(spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int) -> d
         },
         **spectrogram,
         "lyrics": {
-            "cleaning": "control characters are spaces, HTML entities resolved, white space around it dropped; no "
-            "lyrics where nothing is left or where it says [INSTRUMENTAL]",
+            "cleaning": "control characters are spaces; time stamps, HTML, headings and what lyrics pages add are "
+            "stripped by the rules of data_pipeline/lyrics/markup.py, white space around it dropped; no lyrics where "
+            "nothing is left or every line says so, such as [INSTRUMENTAL]",
             "tokenizer": "encoder/tokenizer.json",
             "max_tokens": tokens,
             "truncation": "words are cut behind; the first and the last token stay",

@@ -78,9 +78,11 @@ def test_a_few_broken_bytes_are_said_and_spoil_nothing_else(content, text):
     assert decode(content) == (text, "utf-8 with broken bytes")
 
 
-@pytest.mark.parametrize(("language", "text"), [("ko", "사랑해"), ("pl", "dziękuję"), ("ru", "я"), ("zh-TW", "我愛你")])
+@pytest.mark.parametrize(
+    ("language", "text"), [("ko", "사랑해"), ("kor", "사랑해"), ("pl", "dziękuję"), ("ru", "я"), ("zh-TW", "我愛你")]
+)
 def test_the_language_helps_where_a_text_is_short(language, text):
-    encoding = {"ko": "cp949", "pl": "cp1250", "ru": "cp1251", "zh-TW": "big5"}[language]
+    encoding = {"ko": "cp949", "kor": "cp949", "pl": "cp1250", "ru": "cp1251", "zh-TW": "big5"}[language]
     assert decode(text.encode(encoding), language)[0] == text
 
 
