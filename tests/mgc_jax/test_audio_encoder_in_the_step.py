@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 import shutil
 from pathlib import Path
@@ -52,7 +54,9 @@ def config(settings: list[str], *more: str):
 def prepared(corpus: Path, settings: list[str], encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("filterbank") / "data"
     (encoder / "README.md").write_text("---\nlicense: cc-by-nc-sa-4.0\n---\n")
-    assert main(["prepare", "--config", CONFIG, *settings, "--source", str(corpus), "--out", str(out)]) == 0
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(["prepare", "--config", CONFIG, *settings, "--source", str(corpus), "--out", str(out)]) == 0
+    assert "are CC-BY-NC-SA-4.0: not for commercial use, nor is what they taught." in printed.getvalue()
     return out
 
 
