@@ -13,7 +13,7 @@ _TABLES = 48
 _CROWD = 32
 """Tracks in one bucket that are all compared with each other; in a larger one, with so many of them."""
 _APART = 0.35
-"""Of all planes, the share that may part two copies; those that correlate by SAME are parted by .23."""
+"""Of all planes, the share that may part two copies; those that correlate by SAME are parted by .18."""
 _ROWS = 4096
 
 

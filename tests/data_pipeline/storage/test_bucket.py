@@ -52,7 +52,7 @@ def test_a_data_set_in_a_bucket_is_the_local_one(bucket, tracks, tmp_path):
     local = tmp_path / "local"
     names = {path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file()}
     assert {name.removeprefix("/bucket/music/") for name in bucket.find("/bucket/music")} == names
-    assert stages[-1] == ("upload", 9, 9)
+    assert stages[-1] == ("upload", 10, 10)
     assert not cached(tmp_path, "prepare")
     there, here = PreparedData(ADDRESS), PreparedData(local)
     assert there.meta == here.meta
@@ -107,7 +107,7 @@ def test_what_is_in_the_bucket_is_left_alone(filled, tracks):
     before = dict(filled.store)
     report = prepare(tracks, ADDRESS, music.OPTIONS)
     assert report == json.loads(filled.cat_file("/bucket/music/report.json"))
-    with pytest.raises(InputError, match="memory://bucket/music holds a data set of another corpus or with other"):
+    with pytest.raises(InputError, match="memory://bucket/music holds a data set with other"):
         prepare(tracks, ADDRESS, music.options(split_seed=6))
     filled.pipe_file("/bucket/thesis.doc", b"years of work")
     with pytest.raises(InputError, match=r"memory://bucket already holds other files \(music\)"):
