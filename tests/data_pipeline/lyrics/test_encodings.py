@@ -87,7 +87,12 @@ def test_the_language_helps_where_a_text_is_short(language, text):
 
 
 @pytest.mark.parametrize(
-    "content", [bytes(range(128, 256)), "El niño duerme junto al mar".encode("cp037"), b"\xed\xa0\x80\xed\xb0\x80" * 3]
+    "content",
+    [
+        bytes(range(128, 256)),
+        "El niño duerme junto al mar y la noche canta una canción".encode("cp037"),
+        b"\xed\xa0\x80\xed\xb0\x80" * 3,
+    ],
 )
 def test_what_no_language_has_is_unknown(content):
     with pytest.raises(EncodingError):
