@@ -10,9 +10,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from data_pipeline import extras
 from data_pipeline.audio.recording import AudioError
 
 NAME = "ffmpeg"
+_PLANES = 8  # AV_NUM_DATA_POINTERS
 _FULL_SCALE = {"u1": 128.0, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63}
 
 
@@ -114,14 +116,26 @@ class Decoding:
 
 def _samples(frame: Any) -> np.ndarray:
     """(n, C) float32, full scale at 1."""
-    array = frame.to_ndarray()
     channels = len(frame.layout.channels)
+    if frame.format.is_planar and channels >= _PLANES:
+        frame = _packed(frame)
+    array = frame.to_ndarray()
     array = array.T if frame.format.is_planar else array.reshape(-1, channels)
     if array.dtype.kind == "f":
         return array.astype(np.float32)
     scale = _FULL_SCALE[array.dtype.str[1:]]
     floats = array.astype(np.float64 if array.dtype.itemsize > 2 else np.float32)
     return ((floats - scale if array.dtype.kind == "u" else floats) / scale).astype(np.float32)
+
+
+def _packed(frame: Any) -> Any:
+    """The frame with its channels side by side: of so many planes PyAV finds no end, and reads what is no sound."""
+    av = _library()
+    try:
+        (packed,) = av.AudioResampler(frame.format.packed, frame.layout, frame.sample_rate).resample(frame)
+    except (av.FFmpegError, ValueError) as error:
+        raise AudioError(f"cannot be decoded: {_reason(error)}") from error
+    return packed
 
 
 def _reason(error: Exception) -> str:
@@ -134,7 +148,10 @@ def _reason(error: Exception) -> str:
 @functools.cache
 def _library() -> Any:
     """PyAV, whose log goes into its errors and nowhere else."""
-    import av
+    try:
+        import av
+    except ImportError as error:
+        raise AudioError(str(extras.missing("this format", ("formats",), str(error))).rstrip(".")) from None
 
     logger = logging.getLogger("libav")
     logger.addHandler(logging.NullHandler())

@@ -18,14 +18,16 @@ CANDIDATES = (
 )  # fmt: skip
 """The encodings that are guessed among, the likelier ones first: it decides where they give the same text."""
 
-_UNSURE = 2.0
+_UNSURE = 1.7
 """By so much (in nats) the best guess must be likelier than the next."""
 _UNLIKELY = -5.2
 """The likelihood that each byte beyond ASCII must have on average (in nats)."""
 _HINT = 4.0
 """What the track's own language adds."""
-_PRIOR = {"cp1252": 2.0, "mac_roman": -4.0, "mac_cyrillic": -4.0, "cp866": -2.0}
+_PRIOR = {"cp1252": 2.3, "mac_roman": -4.0, "mac_cyrillic": -4.0, "cp866": -2.0}
 """What text files often or seldom are, before one looks."""
+_LISTED = 4.0
+"""What charset-normalizer adds, for which the text is not too messy."""
 _SAMPLE = 20_000  # bytes that are guessed from
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ue000-\uf8ff]")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -132,13 +134,15 @@ def _guess(content: bytes, language: str | None) -> tuple[str, str]:
     matches = from_bytes(sample, cp_isolation=list(CANDIDATES))
     shortlist = {CANDIDATES[0]} | {name for match in matches for name in match.could_be_from_charset}
     likely: list[tuple[float, str]] = []
-    for text, names in texts.items():
-        if shortlist.isdisjoint(names) or _CONTROL.search(text):
+    for text, (name, *others) in texts.items():
+        if _CONTROL.search(text):
             continue
-        beyond = len(sample) - (2 if names[0].startswith("utf_16") else 1) * len(_ASCII.findall(text))
-        likelihood = _likelihood(text, language)
+        lines = "\n".join(dict.fromkeys(text.split("\n")))  # what is repeated says nothing more
+        beyond = len(lines.encode(name)) - (2 if name.startswith("utf_16") else 1) * len(_ASCII.findall(lines))
+        likelihood = _likelihood(lines, language)
         if likelihood >= _UNLIKELY * beyond - _UNSURE:
-            likely.append((likelihood + _PRIOR.get(names[0], 0.0), names[0]))
+            listed = 0.0 if shortlist.isdisjoint({name, *others}) else _LISTED
+            likely.append((likelihood + _PRIOR.get(name, 0.0) + listed, name))
     ranked = sorted(likely, key=lambda guess: -guess[0])
     if not ranked:
         raise EncodingError("no encoding gives a text of any language")

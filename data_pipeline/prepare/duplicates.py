@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from data_pipeline.prepare import groups
-from data_pipeline.prepare.fingerprints import SAME
+from data_pipeline.prepare.fingerprints import SAME, SAME_IF_SHORT, SHORT, steps
 
 _TABLES = 48
 _CROWD = 32
 """Tracks in one bucket that are all compared with each other; in a larger one, with so many of them."""
 _APART = 0.35
-"""Of all planes, the share that may part two copies; those that correlate by SAME are parted by .23."""
+"""Of all planes, the share that may part two copies; those that correlate by SAME are parted by .24."""
 _ROWS = 4096
 
 
@@ -37,6 +37,7 @@ def _alike(fingerprints: np.ndarray) -> Iterator[tuple[int, int]]:
     if len(sounding) < 2:
         return
     norms = np.array([np.linalg.norm(row.astype(np.float32)) for row in fingerprints[sounding]])
+    bounds = np.where(steps(fingerprints[sounding]) < SHORT, SAME_IF_SHORT, SAME)
     bits = int(np.clip(np.ceil(np.log2(len(sounding))), 4, 20))
     planes = np.random.default_rng(0).standard_normal((fingerprints.shape[1], _TABLES * bits), np.float32)
     sides = np.concatenate(
@@ -54,7 +55,7 @@ def _alike(fingerprints: np.ndarray) -> Iterator[tuple[int, int]]:
         for first in range(0, len(pairs), _ROWS):
             one, two = pairs[first : first + _ROWS].T
             left, right = (fingerprints[sounding[side]].astype(np.float32) for side in (one, two))
-            same = np.einsum("nd,nd->n", left, right) >= SAME * norms[one] * norms[two]
+            same = np.einsum("nd,nd->n", left, right) >= np.maximum(bounds[one], bounds[two]) * norms[one] * norms[two]
             yield from zip(sounding[one[same]].tolist(), sounding[two[same]].tolist(), strict=True)
 
 

@@ -40,6 +40,8 @@ def assign(
     num_groups = int(belonging.max()) + 1 if len(belonging) else 0
     if num_groups < len(SPLITS):
         unit = "tracks" if kind == "random" else "artists"
+        if len(np.unique(copies)) < len(copies):
+            unit = f"different {unit} ({len(copies)} with copies, which data.duplicates=ignore parts)"
         raise InputError(f"{num_groups} {unit} cannot be split into {', '.join(SPLITS)}; at least 3 are needed.")
     random = np.random.RandomState(seed % 2**32)
     if kind == "random":

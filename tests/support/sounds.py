@@ -36,13 +36,13 @@ def file(samples: np.ndarray, rate: int = 22_050, kind: str = "WAV", subtype: st
 def by_ffmpeg(samples: np.ndarray, codec: str, container: str, rate: int = 22_050, **options: Any) -> bytes:
     """What a file of FFmpeg's holds; samples (n,) or (n, channels)."""
     written = io.BytesIO()
-    channels = np.atleast_2d(samples.T)
-    layout = {1: "mono", 2: "stereo"}[len(channels)]
+    channels = samples.shape[1] if samples.ndim == 2 else 1
+    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[channels]
     with av.open(written, "w", format=container) as target:
         track = target.add_stream(codec, rate=rate, layout=layout, **options)
         context: Any = track.codec_context
         context.open(strict=False)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels, np.float32), format="fltp", layout=layout)
+        frame = av.AudioFrame.from_ndarray(samples.astype(np.float32).reshape(1, -1), format="flt", layout=layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
         converted = av.AudioResampler(context.format, layout, rate, frame_size=context.frame_size or 4096)
         for part in [*converted.resample(frame), *converted.resample(None), None]:

@@ -81,6 +81,17 @@ def test_lossy_codecs_begin_where_the_music_does(codec, container, close):
     assert abs(max(shifts, key=shifts.__getitem__)) <= 4
 
 
+@pytest.mark.parametrize(
+    ("codec", "container", "layout"), [("aac", "ipod", "7.1"), ("wavpack", "wv", "7.1"), ("aac", "adts", "5.1")]
+)
+def test_surround_sound_is_mixed(codec, container, layout):
+    channels = np.stack([sounds.music(2.3, RATE, seed=i) for i in range(int(layout[0]) + 1)], axis=1)
+    with decoded(sounds.by_ffmpeg(channels, codec, container, RATE)) as stream:
+        found = np.concatenate(list(stream.seconds()))
+    assert len(found) / RATE == pytest.approx(2.3, abs=0.05)
+    assert found.std() == pytest.approx(channels.mean(axis=1).std(), rel=0.15)
+
+
 def test_the_track_that_is_marked_is_heard_of_several_or_the_first():
     content, other = io.BytesIO(), sounds.music(3.0, RATE, pitch=440.0)
     with av.open(content, "w", format="matroska") as target:
