@@ -24,6 +24,7 @@ PER_SECOND = 10
 """Blocks of a second, the finest that levels are told of."""
 SILENCE = 1e-4
 """The peak under which all is silence: -80 dB of full scale; what lossy coders leave of digital silence is less."""
+_ROUNDING = 1e-6
 _WAVE = 0.01  # s, of the lowest note that matters
 
 
@@ -87,6 +88,8 @@ class Levels:
         """
         if self.peak < SILENCE:
             raise AudioError("silent: throughout")
+        if self.loudest < _ROUNDING * self.peak:
+            raise AudioError("silent: a constant offset and nothing else")
         length, total, squares, _ = np.array(self._blocks, np.float64).T
         levels = np.sqrt(np.maximum(squares / length - (total / length) ** 2, 0.0))
         return (levels >= GATE * self.loudest) & (levels > 0)

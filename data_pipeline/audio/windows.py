@@ -68,14 +68,21 @@ class Windows:
                 yield from self._heard(stream.seconds())
 
     def _heard(self, seconds: Iterable[np.ndarray]) -> Iterator[Window]:
-        loudest = self._levels.loudest
+        loudest, best, given = self._levels.loudest, (0.0, 0.0, np.zeros(0, np.float32)), 0
         for (begin, _), samples in zip(self._ranges, cut(seconds, self._ranges), strict=True):
             weight = level(samples) / loudest
-            if weight >= GATE or len(self._ranges) == 1:
+            if weight >= GATE:
+                given += 1
                 yield Window(begin / self._rate, fit(samples, self._rate, self._spec, self._repeat), weight)
             else:
                 self._at_the_gate += 1
                 self.too_quiet += 1
+                best = max(best, (weight, begin / self._rate, samples), key=lambda one: one[0])
+        if not given:  # all that is loud was a moment in a window
+            self._at_the_gate -= 1
+            self.too_quiet -= 1
+            weight, start, samples = best
+            yield Window(start, fit(samples, self._rate, self._spec, self._repeat), weight)
 
     def _layout(self) -> list[Range]:
         """Where the windows lie."""
@@ -84,7 +91,10 @@ class Windows:
             return [(0, self._levels.samples)]
         runs = [self._run(*run) for run in _runs(sounding, self._levels.blocks_of(self._spec.seconds))]
         long = [run for run in runs if run[1] - run[0] >= MIN_SECONDS * self._rate]
-        return [window for run in long or runs for window in self._windows(*run)]
+        if not long:  # moments alone: with what is around them
+            firsts = sorted({min(begin, self._levels.samples - self._length) for begin, _ in runs})
+            return [(first, first + self._length) for first in firsts]
+        return [window for run in long for window in self._windows(*run)]
 
     def _run(self, first: int, last: int) -> Range:
         """What sounds from one block to another; less than 1 s of quiet before all and behind all is left as it is."""

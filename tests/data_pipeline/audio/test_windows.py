@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.audio import AudioSpec, Windows, as_file
+from data_pipeline.audio import AudioError, AudioSpec, Windows, as_file
 from tests.support.sounds import file, hiss, music
 
 RATE = 22_050
@@ -111,6 +111,23 @@ def test_a_fade_out_counts_less_and_less():
 def test_an_offset_is_no_sound():
     found = heard(SONG, np.full(20 * RATE, 0.1, np.float32) + hiss(20.0))
     assert [window.start for window in found] == pytest.approx([0, 3, 6], abs=0.11)
+
+
+def test_an_offset_alone_is_silence():
+    with pytest.raises(AudioError, match=r"^silent: a constant offset and nothing else$"):
+        heard(np.full(7 * RATE, 0.3, np.float32))
+
+
+def test_clicks_are_heard_where_there_is_nothing_else():
+    clicks = silence(60.0)
+    clicks[20 * RATE :: 20 * RATE] = 1.0
+    found = list(heard(clicks))
+    assert found
+    assert all(window.samples.any() and window.weight > 0 for window in found)
+    sparse = silence(60.0)
+    sparse[5 * RATE : 5 * RATE + 9] = 1.0  # louder than all that follows, and over at once
+    sparse[30 * RATE :: RATE] = 0.02
+    assert len(list(heard(sparse))) >= 1
 
 
 def test_a_quiet_recording_is_heard_as_a_loud_one():
