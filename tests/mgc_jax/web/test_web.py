@@ -32,7 +32,7 @@ from mgc_jax.web.queue import SongQueue
 from tests.support.browser import browser, page  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[3]
-WORDS = "dancing all night\nunder <b>the</b> lights"
+WORDS = "dancing all night <3\n5 < 6 & under the lights"
 pytestmark = pytest.mark.slow
 expect.set_options(timeout=60_000)
 
