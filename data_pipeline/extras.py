@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from data_pipeline.errors import InputError
 
 MODULES = {
+    "tags": ("mutagen",),
     "train": ("tensorflow", "tensorflow_datasets", "iterstrat", "tensorboardX"),
     "torch": ("torch", "transformers"),
     "onnx": ("onnx", "onnxscript"),

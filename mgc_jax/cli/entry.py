@@ -24,6 +24,7 @@ from mgc_jax.cli import (
     push,
     report,
     reproduce,
+    scan,
     serve,
     train,
 )
@@ -31,6 +32,7 @@ from mgc_jax.runtime.signals import Stopped
 
 COMMANDS = (  # in the order of the help
     corpus.COMMAND,
+    scan.COMMAND,
     check.COMMAND,
     prepare.COMMAND,
     train.COMMAND,
