@@ -66,11 +66,23 @@ def add_config(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
     parser.add_argument("--config", required=required, metavar="RECIPE[:ARG]", help=text)
 
 
-def add_model(parser: argparse.ArgumentParser, *, built_in: bool = False) -> None:
+def add_model(parser: argparse.ArgumentParser, *, built_in: bool = False, required: bool = True) -> None:
     """``--workdir``, from which a trained model is read, or by which one that is ``built_in`` goes."""
     text = "a run's folder, or an address like gs://bucket/run"
     text += "; or musicnn, which is built in and has heard real music" if built_in else ""
-    parser.add_argument("--workdir", type=place, required=True, metavar="W", help=text)
+    parser.add_argument("--workdir", type=place, required=required, metavar="W", help=text)
+
+
+def number_between(lowest: float, highest: float) -> Callable[[str], float]:
+    """The type of a number in a range."""
+
+    def number(text: str) -> float:
+        if not lowest <= float(text) <= highest:
+            raise argparse.ArgumentTypeError(f"{text} is not from {lowest:g} to {highest:g}")
+        return float(text)
+
+    number.__name__ = "number"
+    return number
 
 
 def add_prepared_data(parser: argparse.ArgumentParser) -> None:

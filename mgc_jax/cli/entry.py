@@ -26,6 +26,7 @@ from mgc_jax.cli import (
     reproduce,
     scan,
     serve,
+    tag,
     train,
 )
 from mgc_jax.runtime.signals import Stopped
@@ -38,6 +39,7 @@ COMMANDS = (  # in the order of the help
     train.COMMAND,
     evaluate.COMMAND,
     predict.COMMAND,
+    tag.COMMAND,
     explain.COMMAND,
     report.COMMAND,
     reproduce.COMMAND,
