@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -188,7 +189,8 @@ def _show(row: Row) -> None:
     if row.action in ("write", "failed", "unsure"):
         new = "; ".join(row.new) if row.action == "write" else row.action
         note = f" ({row.note})" if row.note else ""
-        show(f"{row.file:<48}  {'; '.join(row.old) or '-':<24}  -> {new}{note}")
+        file = row.file.removeprefix(f"{os.getcwd()}{os.sep}")
+        show(f"{file:<48}  {'; '.join(row.old) or '-':<24}  -> {new}{note}")
 
 
 def _tell(options: argparse.Namespace, rows: Sequence[Row]) -> None:
