@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mgc_jax.tagging.songs import Row, Tagging
 
 LOG = Path("genres.undo.jsonl")
+_CHOICES = ("mode", "min_score", "max_genres", "none_if_unsure", "tree_use")
 _TOLD = {  # actions and what is printed of them at the end, without and with --write
     "write": ("would be written", "were written"),
     "done": ("were written by an earlier run",) * 2,
@@ -80,8 +81,15 @@ def _run(options: argparse.Namespace) -> int:
     if options.tree_use == "parents" and options.tree is None:
         raise InputError("--tree-use needs a --tree.")
     from data_pipeline.tags.walk import Walk
+    from mgc_jax.tagging.policy import read_policy
 
-    policy = _policy(options)
+    policy = read_policy(
+        whitelist=options.whitelist,
+        tree=options.tree,
+        aliases=options.aliases,
+        capitals=options.case == "title",
+        **{name: getattr(options, name) for name in _CHOICES},
+    )
     walk = Walk()
     files = list(walk.songs(options.songs))
     rows = [_failure(file, reason) for file, reason in walk.failures]
@@ -96,26 +104,6 @@ def _run(options: argparse.Namespace) -> int:
     if walk.hidden or walk.repeated:
         print(f"{walk.hidden} hidden files and folders and {walk.repeated} links to the same songs were passed by")
     return int(any(row.action == "failed" for row in rows))
-
-
-def _policy(options: argparse.Namespace) -> Policy:
-    from data_pipeline.genre_names import spaced
-    from mgc_jax.tagging.genre_tree import read_aliases, read_names, read_tree
-    from mgc_jax.tagging.policy import Policy
-    from mgc_jax.tagging.spelling import Spelling
-
-    names = read_names(options.whitelist) if options.whitelist else []
-    aliases = read_aliases(options.aliases) if options.aliases else {}
-    return Policy(
-        mode=options.mode,
-        min_score=options.min_score,
-        max_genres=options.max_genres,
-        none_if_unsure=options.none_if_unsure,
-        whitelist=frozenset(map(spaced, names)) if options.whitelist else None,
-        tree=read_tree(options.tree) if options.tree else None,
-        tree_use=options.tree_use,
-        spelling=Spelling(aliases, names, capitals=options.case == "title"),
-    )
 
 
 def _tag(
@@ -165,9 +153,8 @@ def _settings(options: argparse.Namespace, model: Model | Tagger) -> str:
     from data_pipeline.storage.files import sha256
 
     files = {name: _content(getattr(options, name)) for name in ("whitelist", "tree", "aliases")}
-    names = ("mode", "min_score", "max_genres", "none_if_unsure", "tree_use", "case", "per_album")
     step = getattr(getattr(model, "state", None), "step", 0)
-    told = {name: getattr(options, name) for name in names}
+    told = {name: getattr(options, name) for name in (*_CHOICES, "case", "per_album")}
     return sha256([str(options.workdir), int(step), list(model.genres), told, files])
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from data_pipeline.genre_names import is_missing, spaced
-from mgc_jax.tagging.genre_tree import GenreTree
+from mgc_jax.tagging.genre_tree import GenreTree, read_aliases, read_names, read_tree
 from mgc_jax.tagging.spelling import Spelling
 
 Mode = Literal["keep", "append", "replace"]
@@ -70,6 +71,20 @@ class Policy:
             return new
         there = {spaced(name) for name in old}
         return (*old, *(name for name in new if spaced(name) not in there))
+
+
+def read_policy(
+    *, whitelist: Path | None, tree: Path | None, aliases: Path | None, capitals: bool = True, **choices: Any
+) -> Policy:
+    """A policy whose names are in files: a ``whitelist`` of one a line, a ``tree`` and ``aliases`` in YAML; raises
+    InputError where one cannot be read. ``choices`` are the other fields of :class:`Policy`."""
+    names = read_names(whitelist) if whitelist else []
+    return Policy(
+        whitelist=frozenset(map(spaced, names)) if whitelist else None,
+        tree=read_tree(tree) if tree else None,
+        spelling=Spelling(read_aliases(aliases) if aliases else {}, names, capitals=capitals),
+        **choices,
+    )
 
 
 def has_genre(tags: Iterable[str]) -> bool:

@@ -7,33 +7,19 @@ import shutil
 from pathlib import Path
 
 import filelock
-import numpy as np
 import pytest
 
 import mgc_jax
-from data_pipeline.audio import AudioSpec
 from data_pipeline.tags import tag_file
 from mgc_jax.cli import main
 from mgc_jax.inference import tagger
-from mgc_jax.inference.tagger import Tagger
 from mgc_jax.tagging import rewrite
 from mgc_jax.tagging.policy import Policy
 from mgc_jax.tagging.songs import Tagging
-from tests.support.tagged_files import RATE, song
+from tests.support.pitch_tagger import HIGH, LOW, by_pitch
+from tests.support.tagged_files import song
 
 KINDS = ("mp3", "flac", "ogg", "opus", "wav")
-LOW, HIGH = 220.0, 880.0  # Hz
-
-
-def by_pitch() -> Tagger:
-    """Names the genre by the pitch, so that tests need no weights: "low fi" under 400 Hz, "high life" over it."""
-
-    def scores(windows: np.ndarray) -> np.ndarray:
-        peaks = np.abs(np.fft.rfft(windows)).argmax(1)  # in Hz, of windows of 1 s
-        high = np.where(peaks > 400, 0.9, 0.1) * (peaks > 0)
-        return np.stack([1 - high, high, np.full(len(windows), 0.15)], axis=1)
-
-    return Tagger("musicnn", ("low fi", "high life", "rock"), AudioSpec(RATE, seconds=1.0), scores, "")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """From scores to the genres that are written, and how they are spelled."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -109,8 +110,11 @@ def test_a_tree_in_the_format_of_beets(tmp_path):
 
 
 def test_the_real_tree_of_beets():
-    lastgenre = pytest.importorskip("beetsplug.lastgenre")
-    tree = read_tree(Path(lastgenre.__file__).parent / "genres-tree.yaml")
+    beets = importlib.util.find_spec("beetsplug")
+    if beets is None:
+        pytest.skip("there is no beets")
+    (folder,) = beets.submodule_search_locations
+    tree = read_tree(Path(folder, "lastgenre", "genres-tree.yaml"))
     assert tree.line("Doom Metal")[-1] == "rock"
     assert len(tree) > 500
 
