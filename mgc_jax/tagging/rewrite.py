@@ -106,7 +106,8 @@ def take_back(change: Change) -> bool:
 def _copy_beside(file: Path) -> Iterator[Path]:
     """A new hidden file in the same folder, gone afterwards unless it was renamed; whatever the system refuses is a
     TagError."""
-    copy = file.with_name(f".mgc-jax-{secrets.token_hex(6)}.partial")
+    ending = file.suffix if len(file.suffix) < 9 else ""  # by which mutagen tells some formats
+    copy = file.with_name(f".mgc-jax-{secrets.token_hex(6)}.partial{ending}")
     try:
         copy.touch(mode=0o600, exist_ok=False)
         yield copy
