@@ -10,6 +10,7 @@ from data_pipeline.errors import InputError
 
 MODULES = {
     "formats": ("av",),
+    "tags": ("mutagen",),
     "train": ("tensorflow", "tensorflow_datasets", "iterstrat", "tensorboardX"),
     "torch": ("torch", "transformers"),
     "onnx": ("onnx", "onnxscript"),

@@ -50,6 +50,7 @@ SMALL_STEP = (
 RUN = {
     "mgc-jax corpus --out corpus --tracks 400 --seed 1": ["--tracks", "60", "--seconds", "3"],
     "mgc-jax prepare --config manifest --source my_music/songs.csv --out data/mine": [*SMALL, "--workers=1"],
+    "mgc-jax scan my_music --out collection.csv": [],
     "mgc-jax train --config manifest --data data/mine --workdir runs/mine": SMALL,
     "mgc-jax evaluate --workdir runs/mine --data data/mine --split test --json mine.json": [],
     "mgc-jax predict --workdir runs/mine my_music/audio/new_song.mp3 --lyrics my_music/lyrics/new_song.txt": [],
@@ -98,6 +99,7 @@ ELSEWHERE = {
     "serve": "tests/mgc_jax/web/test_web.py",
     "predict --genres": "tests/mgc_jax/inference/test_zero_shot.py",
     "push": "tests/mgc_jax/runs/test_hub.py",
+    "tag": "tests/mgc_jax/cli/test_tag.py",
     "train --coordinator": "tests/mgc_jax/training/test_hosts.py",
     "train --processes": "tests/mgc_jax/training/test_hosts.py",
     "train --process": "tests/mgc_jax/training/test_hosts.py",

@@ -90,6 +90,15 @@ def test_only_one_file_knows_apache_beam_and_it_is_imported_on_demand():
     assert all(i.lazy for i in known)  # Beam need not be there
 
 
+def test_only_one_file_knows_mutagen_and_it_need_not_be_there():
+    assert users("mutagen") == {"data_pipeline.tags.tag_file"}
+    inside = {name for name in MODULES if within(name, "mgc_jax.tagging")}
+    for room, outside in (("mgc_jax.tagging", {"mgc_jax.cli.tag"}), ("data_pipeline.tags", {"mgc_jax.cli.scan"})):
+        known = {name for name in users(room) if not within(name, room)} - inside
+        assert outside <= known <= {"mgc_jax.cli.tag", "mgc_jax.cli.scan"}
+        assert all(i.lazy for name in known for i in MODULES[name].imports if within(i.target, room))
+
+
 def test_only_bucket_reaches_beyond_this_machines_disk():
     assert users("fsspec") == {"data_pipeline.storage.bucket"}
 
@@ -359,8 +368,9 @@ def test_a_base_installation_imports_all_but_what_belongs_to_an_extra():
     absent = {module for modules in extras.MODULES.values() for module in modules}
     absent |= {"librosa", "numba", "matplotlib", "jinja2", "ml_collections", "IPython"}
     apart = eager_users(absent)
-    rooms = ("torch_reference", "web", "trackers.wandb_run", "trackers.mlflow_run", "plots")
-    allowed = (*(f"mgc_jax.{room}" for room in rooms), "data_pipeline.prepare", "data_pipeline.host_tensorflow")
+    rooms = ("torch_reference", "web", "trackers.wandb_run", "trackers.mlflow_run", "plots", "tagging")
+    inside = ("prepare", "host_tensorflow", "tags")
+    allowed = (*(f"mgc_jax.{room}" for room in rooms), *(f"data_pipeline.{name}" for name in inside))
     assert not {name for name in apart if not name.startswith(allowed)}
     base = sorted(set(MODULES) - apart - {"mgc_jax.__main__"})
     assert {"mgc_jax.api", "mgc_jax.training.loop", "data_pipeline.prepare.pipeline"} <= set(base)

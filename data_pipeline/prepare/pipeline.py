@@ -13,7 +13,7 @@ import functools
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from data_pipeline.prepare.workers import Executor, Processes
 from data_pipeline.reading.prepared_data import FORMAT
 from data_pipeline.schema import AUDIO, SPLITS, Corpus
 from data_pipeline.storage import bucket
+from data_pipeline.storage.alone import alone
 from data_pipeline.storage.bucket import Bucket
 from data_pipeline.storage.files import final_name, sha256, write_tsv
 from data_pipeline.storage.json_file import json_text, parse_json, write_json
@@ -130,7 +131,7 @@ def _prepare(
     if complete is not None:
         tell(_nothing_done(str(out)))
         return complete
-    with _alone(out):
+    with alone(out / _LOCK, f"{out} is being prepared by another process; wait for it, or give another --out."):
         complete = _claim(out, corpus, options)  # of another process that ended meanwhile
         report = complete or _make(corpus, out, options, encode, audio_encoding, executor, progress)
         with contextlib.suppress(OSError):  # whoever opened it already will find a complete data set
@@ -220,25 +221,6 @@ def _make(
     write_json(out / "dataset.json", meta)
     shutil.rmtree(out / "work", ignore_errors=True)
     return report
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Holds the folder; the operating system lets go of it when this process ends, in whatever way."""
-    import filelock
-
-    lock = filelock.FileLock(out / _LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise InputError(f"{out} is being prepared by another process; wait for it, or give another --out.") from None
-    except (NotImplementedError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        print(f"{out} cannot be locked ({reason}): see to it that nobody else prepares into it")
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _claim(out: Path, corpus: Corpus, options: PrepareOptions) -> dict[str, Any] | None:

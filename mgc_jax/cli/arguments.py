@@ -71,16 +71,29 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     _add_workdir(parser, "")
 
 
-def add_namer(parser: argparse.ArgumentParser) -> None:
+def add_namer(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """``--workdir`` and ``--genres`` for all that names genres: a trained model, a built-in one, or a CLAP."""
-    _add_workdir(parser, "; or musicnn, which is built in and has heard real music; or a CLAP, with --genres")
+    more = "; or musicnn, which is built in and has heard real music; or a CLAP, with --genres"
+    _add_workdir(parser, more, required=required)
     text = "for a CLAP: two or more that it scores a song for, with commas between them"
     parser.add_argument("--genres", action="append", metavar="NAMES", help=text)
 
 
-def _add_workdir(parser: argparse.ArgumentParser, more: str) -> None:
+def _add_workdir(parser: argparse.ArgumentParser, more: str, *, required: bool = True) -> None:
     text = f"a run's folder, or an address like gs://bucket/run{more}"
-    parser.add_argument("--workdir", type=place, required=True, metavar="W", help=text)
+    parser.add_argument("--workdir", type=place, required=required, metavar="W", help=text)
+
+
+def number_between(lowest: float, highest: float) -> Callable[[str], float]:
+    """The type of a number in a range."""
+
+    def number(text: str) -> float:
+        if not lowest <= float(text) <= highest:
+            raise argparse.ArgumentTypeError(f"{text} is not from {lowest:g} to {highest:g}")
+        return float(text)
+
+    number.__name__ = "number"
+    return number
 
 
 def add_prepared_data(parser: argparse.ArgumentParser) -> None:

@@ -24,18 +24,22 @@ from mgc_jax.cli import (
     push,
     report,
     reproduce,
+    scan,
     serve,
+    tag,
     train,
 )
 from mgc_jax.runtime.signals import Stopped
 
 COMMANDS = (  # in the order of the help
     corpus.COMMAND,
+    scan.COMMAND,
     check.COMMAND,
     prepare.COMMAND,
     train.COMMAND,
     evaluate.COMMAND,
     predict.COMMAND,
+    tag.COMMAND,
     explain.COMMAND,
     report.COMMAND,
     reproduce.COMMAND,

@@ -21,6 +21,11 @@ def stage(name: str) -> None:
     print(f"[mgc-jax] {name}", flush=True)
 
 
+def show(line: str) -> None:
+    """Print a line of a command's result on standard output without breaking any bar."""
+    tqdm.write(line, file=sys.stdout)
+
+
 class Progress:
     """Counts ``unit`` up to ``total`` on standard error.
 
