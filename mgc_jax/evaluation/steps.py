@@ -56,6 +56,12 @@ def make_evaluation_step(network: Network) -> EvaluationStep:
     return _compiled(network, step)
 
 
+def words_digest(tokens: np.ndarray, max_tokens: int) -> int:
+    """The hash of one track's lyrics ``tokens`` (n,), as the evaluation step has it in ``words``."""
+    row = np.pad(tokens.astype(np.int32), (0, max_tokens - len(tokens)))
+    return int(losses.row_digest(jnp.asarray(row[None]))[0])
+
+
 def genre_graph(network: Network, state: ModelState) -> dict[str, np.ndarray]:
     """What the model has learned of the genres: ``genre_vectors`` (G, D), from the graph or of the linear head, and the
     graph's ``adjacency`` (G, G); what a model has not is left out."""

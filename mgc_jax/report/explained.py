@@ -147,18 +147,14 @@ def _entry(model: Model, stored: StoredScores, song: Song) -> dict[str, Any]:
 
 def _lyrics(model: Model, files: Sequence[Path], digest: int) -> str | None:
     """The text of the first file whose tokens are those that were evaluated, by their ``digest``."""
-    import jax.numpy as jnp
-
-    from mgc_jax.models import losses
+    from mgc_jax.evaluation.steps import words_digest
 
     for file in files:
         try:
             text = read_lyrics_file(file)
         except LyricsError:
             continue
-        tokens = model.tokens(text)
-        row = np.pad(tokens.astype(np.int32), (0, model.config.lyrics.max_tokens - len(tokens)))
-        if int(losses.row_digest(jnp.asarray(row[None]))[0]) == digest:
+        if words_digest(model.tokens(text), model.config.lyrics.max_tokens) == digest:
             return text
     return None
 
