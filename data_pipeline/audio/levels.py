@@ -24,6 +24,8 @@ PER_SECOND = 10
 """Blocks of a second, the finest that levels are told of."""
 SILENCE = 1e-4
 """The peak under which all is silence: -80 dB of full scale; what lossy coders leave of digital silence is less."""
+_ROUNDING = 1e-6
+"""The level under which a block may be a constant: float64's rounding of it."""
 _WAVE = 0.01  # s, of the lowest note that matters
 
 
@@ -83,12 +85,14 @@ class Levels:
     def sounding(self) -> np.ndarray:
         """The blocks (N,) that are above the gate: bool.
 
-        Raises AudioError where all is silence.
+        Raises AudioError where all is silence, or one constant.
         """
         if self.peak < SILENCE:
             raise AudioError("silent: throughout")
         length, total, squares, _ = np.array(self._blocks, np.float64).T
         levels = np.sqrt(np.maximum(squares / length - (total / length) ** 2, 0.0))
+        if levels.max() < _ROUNDING:
+            raise AudioError("silent: a constant offset throughout")
         return (levels >= GATE * self.loudest) & (levels > 0)
 
     def energies(self) -> np.ndarray:

@@ -69,13 +69,21 @@ class Windows:
 
     def _heard(self, seconds: Iterable[np.ndarray]) -> Iterator[Window]:
         loudest = self._levels.loudest
+        heard, best = False, None  # the loudest second may be a click that lies in no window
         for (begin, _), samples in zip(self._ranges, cut(seconds, self._ranges), strict=True):
             weight = level(samples) / loudest
+            window = Window(begin / self._rate, fit(samples, self._rate, self._spec, self._repeat), weight)
             if weight >= GATE or len(self._ranges) == 1:
-                yield Window(begin / self._rate, fit(samples, self._rate, self._spec, self._repeat), weight)
+                heard = True
+                yield window
             else:
                 self._at_the_gate += 1
                 self.too_quiet += 1
+                best = window if best is None or weight > best.weight else best
+        if not heard and best is not None:
+            self._at_the_gate -= 1
+            self.too_quiet -= 1
+            yield best
 
     def _layout(self) -> list[Range]:
         """Where the windows lie."""
@@ -83,8 +91,12 @@ class Windows:
         if self._levels.samples <= self._length:
             return [(0, self._levels.samples)]
         runs = [self._run(*run) for run in _runs(sounding, self._levels.blocks_of(self._spec.seconds))]
-        long = [run for run in runs if run[1] - run[0] >= MIN_SECONDS * self._rate]
-        return [window for run in long or runs for window in self._windows(*run)]
+        moment = math.ceil(MIN_SECONDS * self._rate)
+        long = [run for run in runs if run[1] - run[0] >= moment]
+        if not long:  # clicks: of a few samples there is no level
+            begins = (min(begin, self._levels.samples - moment) for begin, _ in runs)
+            long = [(begin, begin + moment) for begin in begins]
+        return [window for run in long for window in self._windows(*run)]
 
     def _run(self, first: int, last: int) -> Range:
         """What sounds from one block to another; less than 1 s of quiet before all and behind all is left as it is."""
