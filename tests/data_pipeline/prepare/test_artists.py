@@ -36,6 +36,7 @@ def together(*artists):
             "Queen feat.David Bowie",
             "Queen（ｆｅａｔ．David Bowie）",
         ),
+        ("Queen -feat. David Bowie-", "Queen", "David Bowie", "Queen,feat. David Bowie", "Queen starring David Bowie"),
         ("Queen (prod. Somebody)", "Queen", "Queen prod. by Somebody", "Queen [Produced by Somebody]"),
         ("Σπάθα και Βίσση", "Σπάθα", "Σπάθα & Βίσση"),
         ("Кино и Алиса", "Кино", "Кино при участии Алисы"),
