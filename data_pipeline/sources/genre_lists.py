@@ -40,7 +40,7 @@ _SEPARATORS = {
 """Patterns of what separates genres. All but the last two hardly occur within a name."""
 _STRONG = [name for name in _SEPARATORS if name not in (_COMMA, _SLASH)]
 _PERHAPS = ("/", ">", "+", "→", "#")
-"""What is in names and between them: told where all parts are genres of other cells."""
+"""What is in names and between them: told where all parts are genres of other cells, or one stands in front."""
 _ID3 = re.compile(r"\A(?:\(\d{1,3}\))+(?=[^\W\d_]{2})")
 """ID3's number of a genre before its name, as in ``(17)Rock``."""
 
@@ -204,7 +204,7 @@ def _otherwise(
         if not field.whole and field.name not in split
         for sign in _PERHAPS
         if len(parts := [part for part in field.name.split(sign) if part.strip()]) > 1
-        and all(key(part.strip()) in bare for part in parts)
+        and (field.name.startswith(sign) or all(key(part.strip()) in bare for part in parts))
     }
     return also, (*(name for name in split if name not in also), *perhaps)
 
