@@ -10,7 +10,7 @@ import unicodedata
 
 MISSING = frozenset(
     """nan -nan none null nil na n/a n.a. n.a #n/a #na <na> nat \\n undefined unknown <unknown> unspecified missing
-    unclassified untagged""".split()
+    unclassified untagged #value! #ref! #name? #div/0! #null! #num!""".split()
 ) | {"#n/a n/a", "not available", "not specified", "no genre", "no genres", "unknown genre"}
 """What tables write where there is no value, normalised."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 
 _MAGIC = {
@@ -39,12 +40,14 @@ _PACKED = {
 
 def what(content: bytes) -> str | None:
     """The kind of file, by its first bytes; None for what may be text."""
+    content = content.removeprefix(codecs.BOM_UTF8)
     if content.startswith(_ZIP):
         return next((name for mark, name in _PACKED.items() if mark in content), "a ZIP archive")
     if content.startswith(b"RIFF") and content[8:12] in (b"WAVE", b"AVI ", b"WEBP"):
         return "a RIFF file"
     if content[4:8] == b"ftyp":
         return "an MP4 file"
+    content = content.lstrip() if content.lstrip()[:5] == b"{\\rtf" else content
     return next((name for magic, name in _MAGIC.items() if content.startswith(magic)), None)
 
 

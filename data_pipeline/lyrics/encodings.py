@@ -14,7 +14,7 @@ from data_pipeline.lyrics.languages import ALPHABETS, CHARACTERS, languages, log
 CANDIDATES = (
     "cp1252", "cp1251", "cp932", "gb18030", "big5", "cp949", "euc_jp", "cp1250", "koi8_r", "cp1253", "cp1254", "cp1255",
     "cp1256", "cp1257", "cp874", "iso8859_2", "iso8859_5", "iso8859_6", "koi8_u", "cp866", "mac_cyrillic", "mac_roman",
-    "cp950", "big5hkscs", "utf_16_le", "utf_16_be",
+    "cp850", "cp852", "cp857", "cp737", "cp862", "cp950", "big5hkscs", "utf_16_le", "utf_16_be",
 )  # fmt: skip
 """The encodings that are guessed among, the likelier ones first: it decides where they give the same text."""
 
@@ -24,7 +24,9 @@ _UNLIKELY = -5.2
 """The likelihood that each byte beyond ASCII must have on average (in nats)."""
 _HINT = 4.0
 """What the track's own language adds."""
-_PRIOR = {"cp1252": 2.3, "mac_roman": -4.0, "mac_cyrillic": -4.0, "cp866": -2.0}
+_PRIOR = {"cp1252": 2.3, "mac_roman": -4.0, "mac_cyrillic": -4.0, "cp866": -2.0} | dict.fromkeys(
+    ("cp850", "cp852", "cp857", "cp737", "cp862"), -4.0
+)
 """What text files often or seldom are, before one looks."""
 _LISTED = 4.0
 """What charset-normalizer adds, for which the text is not too messy."""
@@ -48,9 +50,9 @@ class NotTextError(EncodingError):
 def decode(content: bytes, language: str | None = None) -> tuple[str, str]:
     """The text, and the name of its encoding.
 
-    A byte order mark, valid UTF-8, the zeros of UTF-16 and UTF-32 and the escapes of ISO-2022 are proofs. UTF-8 with
-    a few broken bytes is UTF-8, with U+FFFD for these. The rest is guessed: by the likelihood of the text in each of
-    the :mod:`languages`, of which ``language``, a code, is the likeliest beforehand.
+    A byte order mark, valid UTF-8, the zeros of UTF-16 and UTF-32 and the escapes of ISO-2022, HZ and UTF-7 are
+    proofs. UTF-8 with a few broken bytes is UTF-8, with U+FFFD for these. The rest is guessed: by the likelihood of the
+    text in each of the :mod:`languages`, of which ``language``, a code, is the likeliest beforehand.
 
     Raises:
         NotTextError: it is no text.
@@ -80,13 +82,20 @@ _MARKS = (
 
 
 def _escaped(content: bytes) -> tuple[str, str] | None:
-    """ISO-2022 of Japan or Korea, which is ASCII but for its escapes."""
+    """ISO-2022 of Japan or Korea, HZ of China, and UTF-7, which are ASCII but for their escapes."""
     for name, escape in (("iso2022_kr", b"\x1b$)C"), ("iso2022_jp_ext", b"\x1b$"), ("iso2022_jp_ext", b"\x1b(J")):
         if escape in content and content.isascii():
             try:
                 return content.decode(name), name
             except UnicodeDecodeError:
                 continue
+    for name, escape in (("hz", b"~{"), ("utf-7", b"+")):  # which somebody may write for other reasons
+        if escape in content and content.isascii():
+            with contextlib.suppress(UnicodeDecodeError):
+                text = content.decode(name)
+                enough = len(_BEYOND_ASCII.findall(text)) > 2
+                if enough and not _CONTROL.search(text) and _quality(text) > 2 * _UNLIKELY:
+                    return text, name
     return None
 
 

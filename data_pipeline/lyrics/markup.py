@@ -91,7 +91,7 @@ def _inside(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{pattern})[^\S\n]*", re.MULTILINE | re.IGNORECASE)
 
 
-_DOCUMENT = re.compile(r"\A\s*<(?:\?xml|!doctype|html|tt)\b", re.IGNORECASE)
+_DOCUMENT = re.compile(r"\A\s*<(?:\?xml|!doctype|html|tt|sami)\b", re.IGNORECASE)
 _WEBVTT = re.compile(r"\A\s*WEBVTT\b")
 _SCRIPT = re.compile(r"^\[Script Info\]", re.MULTILINE | re.IGNORECASE)
 _CUE = rf"[^\S\n]*{_TIME}[^\S\n]{{0,9}}-->[^\S\n]{{0,9}}{_TIME}[^\n]*(?:\n|\Z)"
@@ -99,7 +99,33 @@ _CUE = rf"[^\S\n]*{_TIME}[^\S\n]{{0,9}}-->[^\S\n]{{0,9}}{_TIME}[^\n]*(?:\n|\Z)"
 _TIMED_LINES = re.compile(rf"(?:^{_TIME}[^\S\n]+\S[^\n]*(?:\n\s*|\Z)){{3}}", re.MULTILINE)
 _TIME_LINES = re.compile(rf"(?:^{_TIME}[^\S\n]*\n[^\n]+(?:\n\s*|\Z)){{2}}", re.MULTILINE)
 
+_FRAMES = re.compile(r"^\{\d{1,7}\}\{\d{0,7}\}", re.MULTILINE)
+_TENTHS = r"^\[\d{1,6}\]\[\d{1,6}\]/?"
+
+_ULTRASTAR = re.compile(r"^#(?:TITLE|ARTIST|BPM|GAP):", re.MULTILINE | re.IGNORECASE)
+_NOTE = r"^[:*FRG][ \t]-?\d{1,7}[ \t]\d{1,7}[ \t]-?\d{1,4}[ \t]?([^\r\n]*)[^\S\n]*(?:\n|\Z)"
+
+
+def _sung(match: re.Match[str]) -> str:
+    """The words of a line of notes, whose syllables stand below each other; a ~ holds the one before."""
+    syllables = re.findall(_NOTE, match[0], re.MULTILINE)
+    return "".join(syllables).replace("~", "").strip() + "\n"
+
+
+def _shown(match: re.Match[str]) -> str:
+    """The words of MPL2's lines, in which a bar ends a line and a slash is for italics."""
+    return re.sub(r"\|/?", "\n", re.sub(_TENTHS, "", match[0], flags=re.MULTILINE))
+
+
+_KARAOKE = (
+    Rule("karaoke notes", re.compile(rf"(?:{_NOTE})+", re.MULTILINE), _sung, _ULTRASTAR),
+    Rule("karaoke notes", _line(r"-[ \t]?\d{1,7}(?:[ \t]\d{1,7})?|E|P ?\d"), where=_ULTRASTAR),
+    Rule("karaoke notes", _line(r"#[A-Z0-9]{2,30}:[^\n]*"), where=_ULTRASTAR),
+)
+
 _SUBTITLES = (
+    Rule("subtitle tags", re.compile(r"\\h"), " ", _SCRIPT),
+    Rule("subtitle tags", re.compile(r"\{[^{}\n]{0,200}\\p[1-9][^{}\n]{0,200}\}[^{}\n]*"), where=_SCRIPT),  # drawings
     Rule("subtitle header", re.compile(r"^(?!Dialogue:)[^\n]*(?:\n|\Z)", re.MULTILINE), where=_SCRIPT),
     Rule("subtitle times", re.compile(r"^Dialogue:\s?[^,\n]*,[\d:.]+,[\d:.]+,(?:[^,\n]*,){6}", re.MULTILINE)),
     Rule("subtitle tags", re.compile(r"\{\\[^{}\n]{0,200}\}")),
@@ -113,12 +139,15 @@ _SUBTITLES = (
     Rule("subtitle times", re.compile(rf"(?<=\n\n)[^\n]+\n(?={_CUE})"), where=_WEBVTT),  # a cue's name
     Rule("subtitle times", re.compile(rf"(?:^[^\S\n]*\d{{1,6}}[^\S\n]*\n)?^{_CUE}", re.MULTILINE)),
     Rule("subtitle times", _line(rf"{_TIME},{_TIME}")),
-    Rule("subtitle times", re.compile(r"^\{\d{1,7}\}\{\d{0,7}\}", re.MULTILINE)),
+    Rule("subtitle tags", re.compile(r"\{[A-Za-z]:[^{}\n]{0,100}\}"), where=_FRAMES),
+    Rule("subtitle tags", re.compile(r"\|/?"), "\n", _FRAMES),
+    Rule("subtitle times", _FRAMES),
+    Rule("subtitle times", re.compile(rf"(?:{_TENTHS}[^\n]*(?:\n|\Z)){{2,}}", re.MULTILINE), _shown),
     Rule("subtitle header", re.compile(r"\A\s*WEBVTT\b[^\n]*(?:\n(?:[\w-]+[:=][^\n]*(?:\n|\Z))*|\Z)")),
 )
 
 _TIMED = (
-    Rule("time stamps", _inside(rf"(?:\[{_TIME}\]|<{_TIME}>)"), _joined),
+    Rule("time stamps", _inside(rf"(?:\[-?{_TIME}\]|<-?{_TIME}>)"), _joined),
     Rule("time stamps", _inside(r"^\[\d{1,7},\d{1,7}\]|<\d{1,7},\d{1,7},\d{1,7}>"), _joined),
     Rule("file tags", _line(rf"\[(?:{_LRC_TAGS})\s?:[^\n]*\]")),
     # As transcripts have them, and never one line alone: at 12:30 somebody may sing.
@@ -213,7 +242,7 @@ _SECTION_MARKS = (
     ),
 )
 
-RULES = (*_SUBTITLES, *_TIMED, *_HTML, *_PAGES, *_SECTION_MARKS)
+RULES = (*_KARAOKE, *_SUBTITLES, *_TIMED, *_HTML, *_PAGES, *_SECTION_MARKS)
 
 
 def strip(text: str) -> tuple[str, dict[str, int]]:

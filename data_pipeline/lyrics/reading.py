@@ -64,6 +64,8 @@ def read_text(text: str) -> Lyrics:
     _check_size(len(text))
     if len(_CONTROL.findall(text)) > len(text) / 50 or "\x00" in text:
         raise LyricsError("lyrics are not text")
+    if kind := documents.what(text[:100].encode("utf-8", "replace")):
+        raise LyricsError(f"lyrics are not text: {kind}")
     if documents.is_json(text):
         raise LyricsError("lyrics are not text: JSON")
     # Half of a character of two halves, as JSON may have and where an emoji was cut, is nothing a tokenizer takes.

@@ -19,11 +19,14 @@ NOBODY = frozenset(
 
 _LETTERS = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ð": "d", "$": "s"})
 _FEATURED = re.compile(
-    r"[\s(\[]+(?:feat(?:uring|\.)?|ft\.?|f/)\s+|[(\[](?:with|w/|con|avec|mit)\s+|\s+(?:vs\.?|versus)\s+|\s+[x×]\s+"
-    r"|\s*[;\x00|]\s*|\s+/+\s+",
+    r"[\s(\[,~-]+(?:feat(?:uring|\.)?|ft\.?|f/|w/|pres(?:ents|\.)|starring|при участии)\s*(?<=[\s./])"
+    r"|[(\[](?:with|con|avec|mit)\s+|\s+(?:vs\.?|versus)\s+|\s+[x×•·]\s+|\s*[;\x00|]\s*|\s+/+\s+",
     re.IGNORECASE,
 )
-_MEMBERS = re.compile(r"\s*[,/&+]\s*|\s+(?:and|with|y|e|et|und|con|og|och)\s+", re.IGNORECASE)
+_PRODUCED = re.compile(r"\s*[(\[]\s*prod(?:\.|uced\b)[^)\]]*(?:[)\]]|\Z)|\s+(?:prod\.|produced by\b).*", re.IGNORECASE)
+_MEMBERS = re.compile(
+    r"\s*[,/&+、]\s*|\s+(?:and|with|y|e|et|und|con|avec|mit|og|och|en|i|ja|és|ve|και|και οι|и|та|с)\s+", re.IGNORECASE
+)
 
 
 def key(name: str) -> str:
@@ -38,8 +41,9 @@ def key(name: str) -> str:
 
 
 def names(artist: str) -> list[str]:
-    """The artists that a table's field names: those between "feat.", "vs.", "x", ``;`` and " / "."""
-    parts = (part.strip(" ()[]") for part in _FEATURED.split(html.unescape(artist)))
+    """The artists that a table's field names: those between "feat.", "vs.", "x", ``;`` and " / "; not who produced."""
+    text = _PRODUCED.sub("", unicodedata.normalize("NFKC", html.unescape(artist)))
+    parts = (part.strip(" ()[],~-") for part in _FEATURED.split(text))
     return [part for part in parts if part] or [artist]
 
 

@@ -256,7 +256,8 @@ def _complete(
     except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
         raise InputError(f"The data set in {where} is broken; delete it or choose another --out.") from error
     if not same:
-        what = "of another corpus, or its tables have changed" if same_options else "with other options"
+        tables = "of another corpus, or its tables have changed, or files that they name came or went"
+        what = tables if same_options else "with other options"
         raise InputError(f"{where} holds a data set {what}; delete it or choose another --out.")
     if changed:
         count = f"{len(changed)} file{'s' * (len(changed) > 1)}"

@@ -39,6 +39,10 @@ _SEPARATORS = {
 }
 """Patterns of what separates genres. All but the last two hardly occur within a name."""
 _STRONG = [name for name in _SEPARATORS if name not in (_COMMA, _SLASH)]
+_PERHAPS = ("/", ">", "+", "→", "#")
+"""What is in names and between them: told where all parts are genres of other cells, or one stands in front."""
+_ID3 = re.compile(r"\A(?:\(\d{1,3}\))+(?=[^\W\d_]{2})")
+"""ID3's number of a genre before its name, as in ``(17)Rock``."""
 
 # Names that hold a comma or a slash with blanks: genres of Discogs and of Beatport.
 _WHOLE = (
@@ -95,6 +99,16 @@ class GenreColumn(NamedTuple):
 
     def notes(self) -> list[str]:
         """Sentences about what may be meant otherwise."""
+        return [*self._on_separators(), *self._on_numbers()]
+
+    def _on_numbers(self) -> list[str]:
+        names = dict.fromkeys(name for row in self.genres if not isinstance(row, str) for name in row)
+        numbers = [name for name in names if not any(sign.isalpha() for sign in name)]
+        if not numbers:
+            return []
+        return [f"{len(numbers)} of {len(names)} genres have no letter, such as {numbers[0]!r:.80}: names are wanted."]
+
+    def _on_separators(self) -> list[str]:
         if not self.whole:
             return []
         count, one = len(self.whole), len(self.whole) == 1
@@ -183,7 +197,16 @@ def _otherwise(
         else:
             known.add(key(name))
     also = {name: parts for name, parts in split.items() if parts and all(key(part) in known for part in parts)}
-    return also, tuple(name for name in split if name not in also)
+    bare = known | {name.strip("#") for name in known}
+    perhaps = {
+        field.name: None
+        for field in names
+        if not field.whole and field.name not in split
+        for sign in _PERHAPS
+        if len(parts := [part for part in field.name.split(sign) if part.strip()]) > 1
+        and (field.name.startswith(sign) or all(key(part.strip()) in bare for part in parts))
+    }
+    return also, (*(name for name in split if name not in also), *perhaps)
 
 
 def _splits(text: str, separator: str) -> bool:
@@ -255,7 +278,9 @@ def _cell(value: Any) -> _Cell:
         return _Cell(reason="genres are neither a text nor a list")
     if len(value) > _LONGEST:
         return _Cell(reason="genres are longer than 16 384 characters")
-    text = resolve_entities(value).strip()
+    text = _ID3.sub("", resolve_entities(value).strip())
+    if is_missing(text):  # a null of MySQL is no separator
+        return _Cell(listed=("nan",) if text else ())
     items = _notation(text[1:-1] if _QUOTED_LIST.fullmatch(text) else text)
     return _Cell(text) if items is None else _listed(items)
 

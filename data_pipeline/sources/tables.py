@@ -21,6 +21,7 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 
 _MAX_FIELD = 1 << 24
 _MAGIC = {
+    codecs.BOM_UTF32_LE: "UTF-32",
     b"PK\x03\x04": "a ZIP archive, as .xlsx and .ods files are",
     b"\xd0\xcf\x11\xe0": "a file of Excel or Word",
     b"PAR1": "a Parquet file",

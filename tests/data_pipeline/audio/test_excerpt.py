@@ -84,6 +84,13 @@ def test_silence_is_said_to_be_silence(way, monkeypatch):
         clip(silence(70.0), music(9.0), way=way)
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("offset", [0.5, -0.3, 0.123])
+def test_a_constant_offset_is_no_sound(way, offset):
+    with pytest.raises(AudioError, match=r"^silent: a constant offset and nothing else$"):
+        clip(silence(20.0) + np.float32(offset), way=way)
+
+
 @pytest.mark.parametrize(("way", "most"), [("start", 31), ("middle", 60), ("loudest", 60)])
 def test_no_more_is_read_than_is_needed(way, most, monkeypatch):
     read = []

@@ -59,6 +59,22 @@ def test_noise_before_a_song_is_skipped(noise):
         np.testing.assert_array_equal(window.samples, alone.samples)
 
 
+@pytest.mark.parametrize("places", [[0], [88_199], [50_000], [0, 88_199], [1000, 200_000, 400_000]])
+def test_clicks_have_a_weight(places):
+    clicks = silence(max(places) // RATE + 1)
+    clicks = np.append(clicks, silence(max(0.0, 4 - len(clicks) / RATE)))
+    clicks[places] = 1.0
+    found = list(heard(clicks))
+    assert found
+    assert all(window.weight > 0.1 for window in found)
+
+
+def test_something_is_heard_where_the_loudest_second_lies_in_no_window():
+    beeps = np.tile(np.concatenate([music(0.1) * 0.02, silence(2.8)]), 4)
+    found = heard(music(0.3), silence(5.0), beeps)
+    assert len(list(found)) == len(list(found)) > 0
+
+
 def test_a_moment_of_quiet_before_a_song_is_left_as_it_is():
     assert [window.start for window in heard(silence(0.9), SONG)] == [0, 3, 6]
 

@@ -18,6 +18,32 @@ def test_a_song_comes_back(language, encoding):
     assert decode(text.encode(encoding))[0] == text
 
 
+DOS = {"fr": "cp850", "de": "cp850", "es": "cp850", "pt": "cp850", "it": "cp850", "sv": "cp850"} | {
+    "pl": "cp852",
+    "cs": "cp852",
+    "hu": "cp852",
+    "tr": "cp857",
+    "el": "cp737",
+    "he": "cp862",
+    "zh": "hz",
+}
+
+
+@pytest.mark.parametrize(("language", "encoding"), [(code, name) for code, name in DOS.items() if code in LINES])
+@pytest.mark.parametrize("first", [0, 20])
+def test_a_few_lines_of_dos_come_back(language, encoding, first):
+    text = "\n".join(LINES[language][first : first + 10]).translate(str.maketrans("‘’“”–—", "''\"\"--"))
+    assert decode(text.encode(encoding, "ignore"))[0] == text.encode(encoding, "ignore").decode(encoding)
+
+
+@pytest.mark.parametrize("language", sorted(LINES))
+def test_utf_7_is_read_where_it_says_something(language):
+    text = "\n".join(LINES[language][:5])
+    assert decode(text.encode("utf-7"))[0] == text
+    plain = "rock+roll, 1+1=2 and a+b ~{ah~} +yeah- +love- +hate-"
+    assert decode(plain.encode()) == (plain, "utf-8")
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_few_lines_come_back_or_are_not_guessed(data):

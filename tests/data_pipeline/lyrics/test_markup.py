@@ -38,6 +38,25 @@ Title: Hollow Moon
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 Dialogue: 0,0:00:01.00,0:00:05.00,Default,,0,0,0,,{\\an8}Walking, home\\Ntonight
 """
+ASS_DRAWING = r"""Dialogue: 0,0:00:06.00,0:00:07.00,Default,,0,0,0,,and{\k10}\hday
+Dialogue: 0,0:00:06.00,0:00:07.00,Default,,0,0,0,,{\an7\p1}m 0 0 l 100 0 100 100{\p0}
+"""
+ULTRASTAR = """#TITLE:Hollow Moon
+#BPM:120
+#GAP:1000
+: 0 5 12 Wal
+: 5 3 14 king
+* 8 3 14 ~
+: 12 5 12  home~
+- 20
+F 21 3 0 to
+: 24 3 -2 night
+E
+"""
+SAMI = (
+    "<SAMI><HEAD><STYLE>P {color: red}</STYLE></HEAD><BODY><SYNC Start=1000><P Class=ENCC>Walking<br>home"
+    "<SYNC Start=2000><P>&nbsp;</BODY></SAMI>"
+)
 HTML = "<p>Walking home<br/>\ntonight<br>R&amp;B &lt;3</p>\n<!-- ad --><script>var a = '<p>';</script>5 < 6 <b>now</b>"
 GENIUS = (
     "12 ContributorsTranslationsFrançaisHollow Moon Lyrics[Verse 1: Bob]\nWalking home\n"
@@ -59,6 +78,24 @@ MUSIXMATCH = "Walking home\n...\n\n******* This Lyrics is NOT for Commercial use
             {"subtitle times": 3, "subtitle tags": 3, "subtitle header": 2, "time stamps": 1},
         ),
         (ASS, "Walking, home\ntonight", {"subtitle header": 4, "subtitle times": 1, "subtitle tags": 2}),
+        (
+            ASS + ASS_DRAWING,
+            "Walking, home\ntonight\nand day",
+            {"subtitle header": 4, "subtitle times": 3, "subtitle tags": 6},
+        ),
+        (
+            "{1}{72}Walking|home\n{73}{100}{Y:i}tonight",
+            "Walking\nhome\ntonight",
+            {"subtitle times": 2, "subtitle tags": 2},
+        ),
+        (
+            "[1][72]Walking|/home\n[73][100]/tonight",
+            "Walking\nhome\ntonight",
+            {"subtitle times": 1},
+        ),
+        (ULTRASTAR, "Walking home\ntonight", {"karaoke notes": 7}),
+        ("[-00:01.50]Walking\n[00:02.00]home", "Walking\nhome", {"time stamps": 2}),
+        (SAMI, "Walking\nhome", {"HTML elements": 1, "HTML tags": 9, "HTML entities": 1}),
         (
             HTML,
             "Walking home\ntonight\nR&B <3\n\n5 < 6 now",

@@ -137,6 +137,8 @@ def packed(name):
     ("content", "kind"),
     [
         (b"{\\rtf1\\ansi Walking home}", "an RTF document"),
+        (b"\xef\xbb\xbf\r\n{\\rtf1\\ansi Walking home}", "an RTF document"),
+        ("{\\rtf1\\ansi Walking home}".encode("utf-16"), "an RTF document"),
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "a PDF document"),
         (packed("word/document.xml"), "a DOCX document"),
         (packed("song.txt"), "a ZIP archive"),

@@ -132,7 +132,7 @@ def test_tables_and_options_are_told_apart(corpus, tmp_path):
         prepare(corpus, tmp_path / "out", music.options(split_seed=9))
     first, *rest = corpus.tracks
     other = dataclasses.replace(corpus, tracks=(dataclasses.replace(first, genres=("polka",)), *rest))
-    with pytest.raises(InputError, match="its tables have changed; delete"):
+    with pytest.raises(InputError, match="its tables have changed, or files that they name came or went; delete"):
         prepare(other, tmp_path / "out", music.OPTIONS)
 
 

@@ -184,6 +184,30 @@ def test_missing_values_are_counted():
     assert column.genres == [("rock",), NO_GENRES, ("unknown|pop",), ("jazz",)]
 
 
+@pytest.mark.parametrize("null", ["\\N", "#VALUE!", "#N/A", "[]"])
+def test_a_null_of_a_database_or_of_excel_is_no_genre(null):
+    column = read_column(["rock", null, "pop", null])
+    assert column.genres == [("rock",), NO_GENRES, ("pop",), NO_GENRES]
+    assert (column.separator, column.missing) == ("", 2)
+
+
+def test_the_number_of_an_id3_genre_is_none_of_its_name():
+    assert read_column(["(17)Rock", "(8)(2)Jazz", "(80)"]).genres[:2] == [("Rock",), ("Jazz",)]
+
+
+@pytest.mark.parametrize("cell", ["Rock/Pop", "rock > pop", "#rock #pop", "rock+pop", "rock → pop"])
+def test_a_sign_between_genres_of_other_cells_is_told(cell):
+    column = read_column([cell, "Rock", "Pop", "Jazz"])
+    assert column.genres[0] == (cell,)
+    assert "stays whole" in column.notes()[0]
+    assert bool(read_column([cell, "Rock", "Jazz"]).notes()) == cell.startswith("#")
+
+
+def test_numbers_in_the_place_of_names_are_told():
+    assert read_column(["17", "8", "rock"]).notes() == ["2 of 3 genres have no letter, such as '17': names are wanted."]
+    assert not read_column(["80s", "2 step"]).notes()
+
+
 def test_a_cell_of_a_novels_length_takes_no_time():
     assert "longer than" in read_column(["rock " * 20_000]).genres[0]
     for sign in "['\"\\ ,;":

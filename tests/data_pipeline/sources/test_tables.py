@@ -77,6 +77,7 @@ REFUSED = {
     "cp1252.csv": ("audio,genres\na.mp3,música\n".encode("cp1252"), "is not UTF-8 (byte 20) but an older code"),
     "cp1252 path.csv": ("audio,genres\né.mp3,rock\n".encode("cp1252"), "is not UTF-8 (byte 13)"),
     "xlsx.csv": (b"PK\x03\x04rest", "is no text but a ZIP archive, as .xlsx"),
+    "utf32.csv": ("audio,genres\n".encode("utf-32"), "is no text but UTF-32"),
     "xls.csv": (b"\xd0\xcf\x11\xe0rest", "a file of Excel"),
     "object.json": ('{"audio": {"0": "a.mp3"},\n "genres": {"0": "rock"}}', "is one JSON object; give an array"),
     "broken.json": ('[{"audio": "a.mp3",\n "genres": ["rock"]},\n{', "is no JSON"),
