@@ -105,9 +105,8 @@ def render(inputs: Inputs, gaps: Gaps, *, players: bool) -> str:
 def _facts(inputs: Inputs) -> list[tuple[str, str]]:
     c, evaluation = inputs.config, inputs.evaluation
     m = c.model
-    model = (
-        f"{m.architecture}: audio {m.audio_preset}, fusion {m.fusion}, head {m.head}" if m.architecture == "ru" else ""
-    )
+    sound = f"CNN {m.audio_preset}" if c.audio.input == "spectrogram" else c.audio.encoder
+    model = f"{m.architecture}: audio {sound}, fusion {m.fusion}, head {m.head}" if m.architecture == "ru" else ""
     windows = f" in windows of {c.lyrics.window}" if c.lyrics.window else ""
     facts = [
         ("Model", model or m.architecture),

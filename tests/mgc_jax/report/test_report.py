@@ -13,7 +13,11 @@ from playwright.sync_api import Page
 
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
+from mgc_jax.config import recipes
+from mgc_jax.report.inputs import Inputs
 from mgc_jax.report.mistakes import locate
+from mgc_jax.report.render import _facts
+from mgc_jax.runs.workdir import Workdir
 from tests.support.browser import problems
 
 SECTIONS = (
@@ -52,6 +56,17 @@ def opened(page: Page, file: Path) -> list[str]:
     page.route("**/*", lambda route: route.continue_() if route.request.url == file.as_uri() else route.abort())
     page.goto(file.as_uri())
     return asked
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [([], "ru: audio CNN paper, fusion scma"), (["audio.input=features"], "ru: audio musicnn, fusion scma")],
+)
+def test_the_model_is_told_by_what_it_hears(run: Path, settings: list[str], said: str):
+    of_run = Workdir(run)
+    config = recipes.load("music4all", ["audio.sample_rate=16000", *settings])
+    read = Inputs(of_run, "test", config, of_run.vocabulary(), [], None, None, None)
+    assert dict(_facts(read))["Model"].startswith(said)
 
 
 def test_the_page_stands_alone_in_a_browser(evaluated: Path, page: Page, tmp_path: Path):
