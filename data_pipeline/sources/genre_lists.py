@@ -139,7 +139,7 @@ def read_column(cells: Sequence[Any], separator: str = "") -> GenreColumn:
     [('Rock', 'Pop'), ('R&B', 'Soul'), ('Folk, World, & Country', 'Rock')]
     """
     read = [_cell(value) for value in cells]
-    texts = dict.fromkeys(cell.text for cell in read if cell.text)
+    texts = Counter(cell.text for cell in read if cell.text)
     found = separator or _found(texts)
     fields = {text: _without_leading(_fields(text, found), found) for text in texts}
     also, whole = ({}, ()) if separator else _otherwise(fields, found)
@@ -157,13 +157,14 @@ def read_column(cells: Sequence[Any], separator: str = "") -> GenreColumn:
     return GenreColumn(genres, found, missing, tuple(also), whole)
 
 
-def _found(texts: Iterable[str]) -> str:
+def _found(texts: Mapping[str, int]) -> str:
     """The column's separator: of those that hardly occur within a name the one that splits most, unless the comma
     splits more cells that hold none of them."""
-    counts: Counter[str] = Counter()
-    for text in texts:
+    counts, rows = Counter[str](), Counter[str]()  # different cells, and all of them, which decide between equals
+    for text, times in texts.items():
         strong = [name for name in _STRONG if _splits(text, name)]
         counts.update(strong)
+        rows.update(dict.fromkeys(strong, times))
         if strong:
             continue
         if _splits(text, _SLASH) and not any(
@@ -172,7 +173,7 @@ def _found(texts: Iterable[str]) -> str:
             counts[_SLASH] += 1
         elif _splits(text, _COMMA) and not _is_series(_fields(text, _COMMA)):
             counts[_COMMA] += 1
-    best = max(_STRONG, key=lambda name: counts[name])
+    best = max(_STRONG, key=lambda name: (counts[name], rows[name]))
     if counts[best] and counts[best] >= counts[_COMMA]:
         return best
     return next((name for name in (_COMMA, _SLASH) if counts[name]), "")

@@ -212,3 +212,9 @@ def test_a_cell_of_a_novels_length_takes_no_time():
     assert "longer than" in read_column(["rock " * 20_000]).genres[0]
     for sign in "['\"\\ ,;":
         read_column([sign * 16_000])
+
+
+def test_of_two_separators_the_one_of_more_rows_is_the_columns():
+    genres = read_column(["rock;pop", "rock"] * 7 + ["polka|rock"]).genres
+    assert genres[0] == ("rock", "pop")
+    assert genres[-1] == ("polka|rock",)
