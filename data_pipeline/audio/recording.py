@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from data_pipeline.errors import InputError
+from data_pipeline.signatures import SIGNATURES
 
 Recording = Path | bytes
 """A file of music, or what one holds."""
@@ -20,17 +21,7 @@ RATES = 1_000, 1_000_000
 """Hz, the least and the most; a second of a broken header's 1 Hz would be resampled from one sample."""
 LARGEST_PIPE = 1 << 30
 """Bytes that are read of what is no file on a disk."""
-_SOUGHT = {  # what is found at the beginning of files that people take for music
-    b"\x89PNG": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"GIF8": "a GIF image",
-    b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a ZIP archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"<!DOC": "an HTML page",
-    b"<html": "an HTML page",
-    b"\x7fELF": "a program",
-}
+_MAGIC = SIGNATURES | {b"PK\x03\x04": "a ZIP archive", b"<!DOC": "an HTML page", b"<html": "an HTML page"}
 
 
 class AudioError(InputError):
@@ -71,7 +62,7 @@ def opened(source: Recording) -> Iterator[BinaryIO]:
             raise AudioError(f"cannot be opened: {error.strerror or error}") from error
         if not head:
             raise AudioError("empty file")
-        for magic, what in _SOUGHT.items():
+        for magic, what in _MAGIC.items():
             if head.startswith(magic):
                 raise AudioError(f"not audio: {what}")
         yield file

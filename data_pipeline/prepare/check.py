@@ -13,7 +13,7 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.genres import make_vocabulary
 from data_pipeline.lyrics.reading import Lyrics
-from data_pipeline.prepare import selection
+from data_pipeline.prepare import selection, source_files
 from data_pipeline.prepare.decode import Decoded, Outcome, decode_apart
 from data_pipeline.prepare.genre_report import genre_lines, genre_report
 from data_pipeline.prepare.options import PrepareOptions
@@ -124,11 +124,11 @@ def same_bytes(files: Sequence[Path]) -> list[list[str]]:
     """Groups of files that hold the same bytes; of more than 2000 files of like size so many are compared."""
     alike = _alike(files, _size)
     spread = np.linspace(0, len(alike) - 1, min(len(alike), _COMPARED)).astype(int)
-    alike = _alike([alike[i] for i in spread], lambda file: (_size(file), _digest(file, 1 << 16)))
-    groups: dict[Hashable, list[str]] = {}
+    alike = _alike([alike[i] for i in spread], lambda file: (_size(file), _beginning(file)))
+    groups: dict[str, list[str]] = {}
     for file in alike:
-        groups.setdefault(_digest(file), []).append(str(file))
-    return [group for digest, group in groups.items() if digest is not None and len(group) > 1]
+        groups.setdefault(source_files.digest(file), []).append(str(file))
+    return [group for digest, group in groups.items() if digest and len(group) > 1]
 
 
 def _alike(files: Sequence[T], of: Callable[[T], Hashable]) -> list[T]:
@@ -145,15 +145,13 @@ def _size(file: Path) -> int:
         return -1
 
 
-def _digest(file: Path, most: int = -1) -> bytes | None:
-    """Of the first bytes, or of all; None for a file that cannot be read."""
+def _beginning(file: Path) -> bytes:
+    """The sha256 of the first 64 KiB; of nothing for a file that cannot be read."""
     try:
         with file.open("rb") as opened:
-            if most > 0:
-                return hashlib.sha256(opened.read(most)).digest()
-            return hashlib.file_digest(opened, "sha256").digest()
+            return hashlib.sha256(opened.read(1 << 16)).digest()
     except OSError:
-        return None
+        return b""
 
 
 def _tried(

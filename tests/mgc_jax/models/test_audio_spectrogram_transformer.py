@@ -11,17 +11,10 @@ from flax import nnx
 from data_pipeline import mel
 from mgc_jax.models import audio_spectrogram_transformer as ast
 from mgc_jax.models.bert import Frozen
-from tests.support import published
+from tests.support import published, tiny_ast
 
 MAEST = {"feature_extractor_type": "MAESTFeatureExtractor", "num_mel_bins": 96, "max_length": 1876, "n_fft": 512}
-SMALL = ast.AstConfig(
-    hidden_size=28,
-    num_hidden_layers=1,
-    num_attention_heads=7,
-    intermediate_size=37,
-    max_length=119,
-    num_mel_bins=47,
-)
+SMALL = tiny_ast.CONFIG
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
