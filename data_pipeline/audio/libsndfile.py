@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from data_pipeline.audio.quiet import quiet
 from data_pipeline.audio.recording import AudioError
-from data_pipeline.shared_context import SharedContext
 
 NAME = "libsndfile"
 
@@ -23,7 +21,7 @@ class Decoding:
         import soundfile
 
         try:
-            with _silence:
+            with quiet:
                 self._file = _forward_only()(file)
         except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
             reason = _reason(error) or "unknown format"
@@ -42,7 +40,7 @@ class Decoding:
 
         while True:
             try:
-                with _silence:
+                with quiet:
                     samples = self._file.read(self.rate, dtype="float32", always_2d=True)
             except (soundfile.SoundFileError, RuntimeError, ValueError, MemoryError) as error:
                 raise AudioError(f"cannot be decoded: {_reason(error)}") from error
@@ -69,24 +67,3 @@ def _forward_only() -> Any:
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "error_string", error)).strip().rstrip(".")
-
-
-@contextlib.contextmanager
-def _without_standard_error() -> Iterator[None]:
-    """Keeps what the MP3 decoder's C code prints off standard error: its errors reach us as exceptions."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # no standard error: nothing to keep clean
-        yield
-        return
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
-
-
-_silence = SharedContext(_without_standard_error)  # the file descriptor is the process's

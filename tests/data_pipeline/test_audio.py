@@ -1,4 +1,5 @@
 import os
+import platform
 import threading
 
 import librosa
@@ -208,3 +209,24 @@ def test_threads_that_decode_at_once_leave_standard_error_as_it_was(tmp_path, mo
     second.join()
     assert len(clips) == 2
     assert os.path.samestat(os.fstat(2), before)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there the descriptor itself is exchanged")
+def test_a_noisy_decoder_is_silenced_and_nobody_else(tmp_path, monkeypatch, capfd):
+    """A page that says goodbye while a song is decoded was not heard."""
+    soundfile.write(tmp_path / "a.mp3", tone(4), 22050, format="MP3")
+    content = (tmp_path / "a.mp3").read_bytes()
+    half = len(content) // 2
+    (tmp_path / "a.mp3").write_bytes(content[:half] + b"junk" * 150 + content[half:])
+    soundfile.read(tmp_path / "a.mp3")
+    assert "Illegal Audio-MPEG-Header" in capfd.readouterr().err
+    read = soundfile.SoundFile.read
+
+    def read_and_speak(self, *arguments, **options):
+        os.write(2, b"somebody else\n")
+        return read(self, *arguments, **options)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", read_and_speak)
+    load_clip(tmp_path / "a.mp3", SPEC)
+    told = capfd.readouterr().err
+    assert set(told.splitlines()) == {"somebody else"}

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,8 +40,8 @@ expect.set_options(timeout=60_000)
 class Served:
     """The command in a process of its own."""
 
-    def __init__(self, workdir: Path | str, *more: str):
-        command = [sys.executable, "-m", "mgc_jax", "serve", "--workdir", str(workdir), "--port", "0", *more]
+    def __init__(self, workdir: Path | str, *more: str, program: Sequence[str] = ("-m", "mgc_jax")):
+        command = [sys.executable, *program, "serve", "--workdir", str(workdir), "--port", "0", *more]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
@@ -269,34 +269,47 @@ def test_a_port_in_use(run: Path, capsys):
     assert "in use" in capsys.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def long_song(tmp_path_factory) -> Path:
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 22_050 * 900)
-    file = tmp_path_factory.mktemp("songs") / "long.flac"
-    soundfile.write(file, noise, 22_050)
-    return file
+SLOW_PAGE = """
+import sys
+from pathlib import Path
+from mgc_jax import api
+from mgc_jax.cli import main
+
+explain = api.Model.explain
+
+def slow(model, song, lyrics="", **options):
+    if isinstance(song, str):  # no noise of the warm-up
+        Path(sys.argv[1]).read_bytes()  # ends when somebody has opened and closed the other side
+    return explain(model, song, lyrics, **options)
+
+api.Model.explain = slow
+sys.exit(main(sys.argv[2:]))
+"""
 
 
 @pytest.mark.parametrize("impatient", [False, True])
 def test_the_song_that_is_worked_on_is_waited_for_unless_somebody_insists(
     run: Path,
-    long_song: Path,
+    song: Path,
     page: Page,  # noqa: F811
+    tmp_path: Path,
     impatient: bool,
 ):
-    served = Served(run)
+    """However long it takes: it is worked on until this test opens a gate."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    served = Served(run, program=("-c", SLOW_PAGE, str(gate)))
     page.set_default_timeout(120_000)
     page.goto(served.address)
-    give(page, long_song)
-    page.get_by_label("Lyrics").fill("night and day " * 120)
+    give(page, song)
     ask(page)
-    expect(page.locator("#genres").get_by_text("processing")).to_be_visible()
-    served.process.send_signal(signal.SIGINT)
-    assert "waiting for the song" in served.process.stdout.readline()
-    if impatient:
-        ended, told = served.end(signal.SIGINT)
-        assert told.count("not waited for") == 1
-    else:
+    with gate.open("w"):  # waits until the song is worked on
+        served.process.send_signal(signal.SIGINT)
+        assert "waiting for the song" in served.process.stdout.readline()
+        if impatient:
+            ended, told = served.end(signal.SIGINT)
+            assert (ended, told.count("not waited for")) == (130, 1), told
+    if not impatient:
         expect(page.locator("#genres td.name").first).to_be_visible()
         _, told = served.process.communicate(timeout=60)
         ended = served.process.returncode
