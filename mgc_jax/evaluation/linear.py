@@ -11,12 +11,14 @@ a lyric token, P word pieces, K components, G genres.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.special import expit
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """The values of C that are tried on validation, one after the other until it gets worse."""
@@ -90,6 +92,27 @@ class Features:
         seen = self._components.transform(both) if self._components else both
         return seen.astype(np.float64)
 
+    @property
+    def sound_mean(self) -> np.ndarray:
+        """(2 M,) of the training tracks' pooled sound."""
+        return self._sound.mean_
+
+    def affine(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Centre c (P,), scale s (P,), components W (P, K) and shift m (P,): the features of x (N, P) are
+        ((x - c) / s - m) W.
+
+        Raises:
+            ValueError: the words are word pieces, whose TF-IDF is not linear.
+        """
+        if self._pieces is not None:
+            raise ValueError("word pieces have no affine features")
+        both = (self._sound, self._words)
+        centre = np.concatenate([part.mean_ for part in both])
+        scale = np.concatenate([part.scale_ * np.sqrt(len(part.scale_)) for part in both])
+        if self._components is None:
+            return centre, scale, np.eye(len(centre)), np.zeros(len(centre))
+        return centre, scale, self._components.components_.T, self._components.mean_
+
     def _both(self, pooled: Pooled) -> np.ndarray:
         sound, words = self._sound.transform(pooled.sound), pooled.words
         sound /= np.sqrt(sound.shape[1])
@@ -103,45 +126,71 @@ class Features:
         return np.concatenate([sound, words], axis=1, dtype=np.float32)
 
 
+@dataclasses.dataclass(frozen=True)
+class Regressions:
+    """Fitted: log odds = ``features`` (N, K) . ``kernel`` (K, G) + ``intercept`` (G,), and C, their ``strength``.
+
+    The intercept of a genre that all training tracks have, or none, is infinite.
+    """
+
+    features: Features
+    kernel: np.ndarray
+    intercept: np.ndarray
+    strength: float
+
+    def scores(self, pooled: Pooled) -> np.ndarray:
+        """(N, G) float32."""
+        return expit(self.features(pooled) @ self.kernel + self.intercept).astype(np.float32)
+
+    def on_pooled(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same as a kernel (P, G) and an intercept (G,) for sound and words side by side, as they are pooled.
+
+        Raises:
+            ValueError: the words are word pieces, whose TF-IDF is not linear.
+        """
+        centre, scale, components, shift = self.features.affine()
+        kernel = components @ self.kernel
+        raw = kernel / scale[:, None]
+        return raw, self.intercept - shift @ kernel - centre @ raw
+
+
 def fit(
     train: Pooled,
     labels: np.ndarray,
-    splits: Mapping[str, Pooled],
-    validation: np.ndarray,
+    validation: Pooled,
+    truth: np.ndarray,
     progress: Callable[[int], None] = lambda genres: None,
-) -> tuple[float, dict[str, np.ndarray]]:
-    """Fit on the training tracks with ``labels`` (N, G), and score all ``splits``.
+) -> Regressions:
+    """Fit on the training tracks with ``labels`` (N, G).
 
-    C is the one with the lowest cross-entropy on the split called validation, whose labels are ``validation`` (N, G).
-    A genre that all training tracks have, or none, gets 1 or 0 as its score. ``progress`` counts fitted genres.
-
-    Returns:
-        C, and by split the scores (N, G) float32.
+    C is the one with the lowest cross-entropy on the ``validation`` tracks, whose labels are ``truth`` (N, G). A genre
+    that all training tracks have, or none, gets 1 or 0 as its score. ``progress`` counts fitted genres.
     """
     from threadpoolctl import threadpool_limits
 
-    labels, validation = np.asarray(labels) > 0, np.asarray(validation) > 0
+    labels, truth = np.asarray(labels) > 0, np.asarray(truth) > 0
     features = Features(train)
     seen = features(train)
-    wanted = {name: features(pooled) for name, pooled in splits.items()}
     models = _regressions(labels)
-    best: tuple[float, float, dict[str, np.ndarray]] | None = None
+    kernel = np.zeros((seen.shape[1], len(models)))
+    always, never = labels.all(axis=0), ~labels.any(axis=0)
+    intercept = np.where(always, np.inf, np.where(never, -np.inf, 0.0))
+    best: tuple[float, Regressions] | None = None
     with threadpool_limits(1), warnings.catch_warnings():  # on small matrices threads only wait for each other
         warnings.filterwarnings("ignore", message="lbfgs failed to converge")
         for strength in STRENGTHS:
-            scores = {name: np.zeros((len(x), labels.shape[1]), np.float32) for name, x in wanted.items()}
             for genre, model in enumerate(models):
                 if model is not None:
                     model.set_params(C=strength).fit(seen, labels[:, genre])
-                for name, x in wanted.items():
-                    scores[name][:, genre] = labels[0, genre] if model is None else model.predict_proba(x)[:, 1]
+                    kernel[:, genre], intercept[genre] = model.coef_[0], model.intercept_[0]
                 progress(1)
-            loss = _cross_entropy(scores["validation"], validation)
+            fitted = Regressions(features, kernel.copy(), intercept.copy(), strength)
+            loss = _cross_entropy(fitted.scores(validation), truth)
             if best is not None and loss >= best[0]:
                 break
-            best = loss, strength, scores
+            best = loss, fitted
     assert best is not None
-    return best[1:]
+    return best[1]
 
 
 def _regressions(labels: np.ndarray) -> list[Any]:

@@ -71,20 +71,39 @@ def rival(data: PreparedData, split: str, folder: Path | None = None) -> Rival |
 
 
 def _fit(data: PreparedData, splits: Iterable[str]) -> Rival:
+    others = {name: _whole(data, name) for name in splits if data.split_sizes[name]}
+    fitted = regressions(data, others["validation"])
+    scores = {name: fitted.scores(pooled) for name, (pooled, _) in others.items()}
+    thresholds = calibrate_thresholds(
+        scores["validation"], others["validation"][1], prevalence=data.vocabulary.prevalence
+    )
+    tracks = len(chosen(data.split_sizes["train"], data.vocabulary.size))
+    return Rival(scores, thresholds, fitted.strength, tracks)
+
+
+def regressions(data: PreparedData, validation: tuple[linear.Pooled, np.ndarray] | None = None) -> linear.Regressions:
+    """The rival's regressions, fitted on the training split.
+
+    Args:
+        validation: the split's tracks and labels (N, G), where they are read already.
+
+    Raises:
+        InputError: the training split is empty, or cannot be read.
+        ValueError: nothing can be fitted to it.
+    """
     index = chosen(data.split_sizes["train"], data.vocabulary.size)
     if not len(index):
         raise InputError("the train split of this data set is empty.")
     train, labels = _pooled(data, "train", index)
-    others = {name: _pooled(data, name, np.arange(data.split_sizes[name])) for name in splits if data.split_sizes[name]}
-    validation = others["validation"][1]
-    bar = Progress("linear rival, fitting", len(linear.STRENGTHS) * data.vocabulary.size, "genres")
+    bar = Progress("logistic regression, fitting", len(linear.STRENGTHS) * data.vocabulary.size, "genres")
     try:
-        pooled = {name: both[0] for name, both in others.items()}
-        strength, scores = linear.fit(train, labels, pooled, validation, bar.update)
+        return linear.fit(train, labels, *(validation or _whole(data, "validation")), bar.update)
     finally:
         bar.close()
-    thresholds = calibrate_thresholds(scores["validation"], validation, prevalence=data.vocabulary.prevalence)
-    return Rival(scores, thresholds, strength, len(index))
+
+
+def _whole(data: PreparedData, split: str) -> tuple[linear.Pooled, np.ndarray]:
+    return _pooled(data, split, np.arange(data.split_sizes[split]))
 
 
 def chosen(tracks: int, genres: int) -> np.ndarray:
@@ -99,7 +118,7 @@ def _pooled(data: PreparedData, split: str, index: np.ndarray) -> tuple[linear.P
     """The tracks ``index`` of a split, and their labels (N, G)."""
     words = "lyrics_features" if data.lyrics_width else "tokens"
     parts, labels = [], []
-    bar = Progress(f"linear rival, reading {split}", len(index), "tracks")
+    bar = Progress(f"logistic regression, reading {split}", len(index), "tracks")
     try:
         for batch in data.some(split, index, batch_size=_BATCH):
             parts.append(linear.pool(batch[AUDIO[data.audio.input]], batch[words], batch["num_tokens"]))

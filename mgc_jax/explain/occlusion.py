@@ -28,6 +28,7 @@ class AlteredSongs(NamedTuple):
     texts: np.ndarray  # (V, L), or (V, L, D)
     lengths: np.ndarray  # (V,) real tokens, 0 for no lyrics
     pairs: np.ndarray
+    shares: tuple[np.ndarray, np.ndarray] | None = None  # (A, G) and (V, G) of the wide path, where they are encoded
 
 
 class Occlusion:
@@ -74,6 +75,8 @@ class Occlusion:
             rows = np.minimum(np.arange(first, first + size), len(songs.pairs) - 1)
             batch = {"sound": songs.sounds[sound[rows]], "text": songs.texts[text[rows]]}
             batch["num_tokens"] = songs.lengths[text[rows]]
+            if songs.shares is not None:
+                batch |= {"of_sound": songs.shares[0][sound[rows]], "of_words": songs.shares[1][text[rows]]}
             out = step(self.state, self.network.frozen, sharding.place_batch(batch, self.network.mesh))
             parts.append(jax.device_get(out))
         return {name: np.concatenate([part[name] for part in parts])[: len(songs.pairs)] for name in parts[0]}
@@ -107,9 +110,10 @@ class PaperOcclusion(Occlusion):
         a, v = len(raw.sounds), len(raw.texts)
         numbers = np.arange(max(a, v))
         every_pair = np.stack([np.minimum(numbers, a - 1), np.minimum(numbers, v - 1)], axis=1)
-        audio = self._over(self._encode_audio, raw._replace(pairs=every_pair[:a]))["sound"]
-        lyrics = self._over(self._encode_lyrics, raw._replace(pairs=every_pair[:v]))["text"]
-        return AlteredSongs(audio, lyrics, raw.lengths, raw.pairs)
+        audio = self._over(self._encode_audio, raw._replace(pairs=every_pair[:a]))
+        lyrics = self._over(self._encode_lyrics, raw._replace(pairs=every_pair[:v]))
+        shares = (audio["share"], lyrics["share"]) if "share" in audio else None
+        return AlteredSongs(audio["tokens"], lyrics["tokens"], raw.lengths, raw.pairs, shares)
 
     def attention(self, songs: AlteredSongs) -> tuple[np.ndarray, np.ndarray]:
         """Where audio looks in the lyrics (P, S, L) and where lyrics look in the audio (P, L, S), means over heads."""
@@ -136,25 +140,26 @@ class PaperOcclusion(Occlusion):
     @cached_property
     def _encode_audio(self) -> Any:
         def encode_audio(model: Any, batch: Any) -> dict[str, jax.Array]:
-            return {
-                "sound": model.represent(self._inputs(batch), train=False)[0].astype(jnp.float32)
-            }  # XLA leaves the lyrics encoder out
+            inputs = self._inputs(batch)
+            out = {"tokens": model.represent(inputs, train=False)[0].astype(jnp.float32)}
+            return out | ({"share": model.wide_of_sound(inputs)} if model.wide else {})  # XLA leaves the words out
 
         return self._compiled(encode_audio)
 
     @cached_property
     def _encode_lyrics(self) -> Any:
         def encode_lyrics(model: Any, batch: Any) -> dict[str, jax.Array]:
-            return {
-                "text": model.represent(self._inputs(batch), train=False)[1].astype(jnp.float32)
-            }  # XLA leaves the audio encoder out
+            inputs = self._inputs(batch)
+            out = {"tokens": model.represent(inputs, train=False)[1].astype(jnp.float32)}
+            return out | ({"share": model.wide_of_words(inputs)} if model.wide else {})  # XLA leaves the sound out
 
         return self._compiled(encode_lyrics)
 
     @cached_property
     def _classify(self) -> Any:
         def classify(model: Any, batch: Any) -> dict[str, jax.Array]:
-            return {"logits": model.classify(_fused(model, batch))}
+            deep = model.classify(_fused(model, batch))
+            return {"logits": model.widen(deep, batch["of_sound"], batch["of_words"]) if model.wide else deep}
 
         return self._compiled(classify)
 
@@ -179,7 +184,8 @@ class PaperOcclusion(Occlusion):
             def logit(adjacency: jax.Array) -> jax.Array:
                 model = self.network.merge(state, frozen)
                 model.genre_graph.adjacency[...] = adjacency
-                return model.classify(fused[None].astype(model.dtype))[0, genre]
+                deep = model.classify(fused[None].astype(model.dtype))[0, genre]
+                return (1 - model.config.wide) * deep  # its share in the logit
 
             learned = self.network.merge(state, frozen).genre_graph.adjacency[...]
             whole, genres = logit(learned), jnp.arange(len(learned))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -97,6 +97,13 @@ class SpectrogramNetwork:
     """The same with random weights, by ``rngs`` too."""
 
 
+class Tags(NamedTuple):
+    """What an encoder's authors taught it to tell from its tokens: logits = tokens (H,) . kernel + a constant."""
+
+    names: tuple[str, ...]
+    kernel: np.ndarray  # (H, len(names))
+
+
 @dataclasses.dataclass(frozen=True)
 class AudioEncoder(AudioWindows):
     """A frozen network that hears windows of a fixed length by themselves."""
@@ -113,6 +120,8 @@ class AudioEncoder(AudioWindows):
     """(weights, windows (N, P) float32 with full scale at 1) -> tokens (N, K, H) float32; traced by JAX."""
     network: SpectrogramNetwork | None = None
     """Its network apart from its front end, where the training step can hold it."""
+    tags: Tags | None = None
+    """What it names by itself, where that is linear in its tokens."""
 
     @property
     def licence_warning(self) -> str:

@@ -21,6 +21,7 @@ from mgc_jax.models.bert import Bert, mean_pool
 from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.cross_attention import CrossAttention, dropout
 from mgc_jax.models.genre_graph import GenreGraph
+from mgc_jax.models.wide import WidePath
 
 MAX_LOG_SCALE = math.log(100.0)
 
@@ -53,7 +54,8 @@ class GenreClassifier(nnx.Module):
     that they start at a moderate size; both encoders' tokens go through one linear layer to D, which the A-L loss
     and the fusion share, so that the loss reaches the fusion although BERT is frozen; a track without lyrics reads
     one learned null token. s(A, L) is the paper's plain dot product with tau starting at 1;
-    ``contrastive_normalise=True`` makes it a cosine with tau starting at 0.07.
+    ``contrastive_normalise=True`` makes it a cosine with tau starting at 0.07. With ``wide`` the network learns as
+    without, and what it says afterwards is joined by the wide path, see :mod:`mgc_jax.models.wide`.
 
     Raises ValueError for arguments that do not fit each other.
     """
@@ -80,7 +82,8 @@ class GenreClassifier(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        _check(config, bert, lyrics_features, num_genres, adjacency, node_features, prior_logits)
+        hears_features = audio_features is not None and audio_encoder is None
+        _check(config, hears_features, bert, lyrics_features, num_genres, adjacency, node_features, prior_logits)
         self.config, self.dtype = config, dtype
         width = config.width
         self.scale = 1.0 / math.sqrt(width)
@@ -143,6 +146,8 @@ class GenreClassifier(nnx.Module):
             self.genre_vectors = nnx.Linear(width, num_genres, use_bias=False, dtype=dtype, rngs=rngs)
         prior = jnp.zeros(num_genres) if prior_logits is None else jnp.asarray(prior_logits, jnp.float32)
         self.genre_bias = nnx.Param(prior) if config.genre_bias else None
+        # Beside all that.
+        self.wide = WidePath(audio_width, lyrics_features, num_genres) if config.wide else None
 
     def __call__(self, batch: Mapping[str, jax.Array], *, train: bool, dropout_key: jax.Array | None = None) -> Outputs:
         """Classify a batch: ``spectrogram`` (B, T, M) uint8, ``audio_features`` (B, S, H) or ``filterbank``
@@ -153,23 +158,17 @@ class GenreClassifier(nnx.Module):
         audio, lyrics, mask = self.represent(batch, train=train)
         audio_embedding, lyrics_embedding, log_scale = self.contrast(audio, lyrics, mask)
         fused = self.fuse(audio, lyrics, mask, train=train, key=dropout_key)
-        return Outputs(self.classify(fused), audio_embedding, lyrics_embedding, log_scale)
+        logits = self.classify(fused)
+        if self.wide is not None and not train:
+            logits = self.widen(logits, self.wide_of_sound(batch), self.wide_of_words(batch))
+        return Outputs(logits, audio_embedding, lyrics_embedding, log_scale)
 
     def represent(self, batch: Mapping[str, jax.Array], *, train: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Audio tokens (B, S, D), lyric tokens (B, L, D), and which of the latter are real (B, L) bool."""
         audio = self.audio_projection(self.hear(batch, train=train))
-        given = batch["lyrics_features"] if "lyrics_features" in batch else batch["tokens"]
-        position = jnp.arange(given.shape[1])[None]
-        missing = (batch["num_tokens"] == 0)[:, None]
-        mask = (position < batch["num_tokens"][:, None]) | (missing & (position == 0))
-        if "lyrics_features" in batch:
-            hidden = given.astype(self.dtype)
-        elif self.bert is not None:
-            hidden = self.bert(given, mask)
-        else:
-            raise ValueError("this model has no lyrics encoder: the batch must carry lyrics_features")
+        hidden, mask = self.read(batch)
         null = self.null_token[...].astype(self.dtype)
-        lyrics = jnp.where(missing[..., None], null, self.lyrics_projection(hidden))
+        lyrics = jnp.where((batch["num_tokens"] == 0)[:, None, None], null, self.lyrics_projection(hidden))
         return audio, lyrics, mask
 
     def hear(self, batch: Mapping[str, jax.Array], *, train: bool) -> jax.Array:
@@ -179,6 +178,16 @@ class GenreClassifier(nnx.Module):
             features = features.astype(jnp.float32)
             return self.audio_norm(features, use_running_average=not train).astype(self.dtype)
         return self.audio_cnn(dequantise(batch["spectrogram"], self.dtype), train=train)
+
+    def read(self, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        """The lyrics encoder's outputs (B, L, H), and which of them are real (B, L) bool: one at least."""
+        given = batch["lyrics_features"] if "lyrics_features" in batch else batch["tokens"]
+        mask = jnp.arange(given.shape[1])[None] < jnp.maximum(batch["num_tokens"], 1)[:, None]
+        if "lyrics_features" in batch:
+            return given.astype(self.dtype), mask
+        if self.bert is None:
+            raise ValueError("this model has no lyrics encoder: the batch must carry lyrics_features")
+        return self.bert(given, mask), mask
 
     def encode(self, filterbank: jax.Array) -> jax.Array:
         """What the pretrained audio encoder makes of the windows of each clip, (B, W T, M) -> (B, S, H)."""
@@ -218,17 +227,44 @@ class GenreClassifier(nnx.Module):
             logits = self.genre_vectors(fused).astype(jnp.float32)
         return logits if self.genre_bias is None else logits + self.genre_bias[...]
 
+    def wide_of_sound(self, batch: Mapping[str, jax.Array]) -> jax.Array:
+        """The share (B, G) of the sound in the wide path's logits."""
+        assert self.wide is not None
+        return self.wide.of_sound(batch["audio_features"])
+
+    def wide_of_words(self, batch: Mapping[str, jax.Array]) -> jax.Array:
+        """The share (B, G) of the words in the wide path's logits."""
+        assert self.wide is not None
+        return self.wide.of_words(self.read(batch)[0], batch["num_tokens"])
+
+    def widen(self, deep: jax.Array, of_sound: jax.Array, of_words: jax.Array) -> jax.Array:
+        """The network's logits (B, G) and the wide path's, each with its share."""
+        assert self.wide is not None
+        share = self.config.wide
+        return (1 - share) * deep + share * (of_sound + of_words + self.wide.bias[...])
+
 
 def _unit(x: jax.Array) -> jax.Array:
     return x * jax.lax.rsqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True) + 1e-12)
 
 
 def _check(
-    config: ModelConfig, bert: Bert | None, lyrics_features: int, num_genres: int, adjacency, nodes, prior
+    config: ModelConfig,
+    hears_features: bool,
+    bert: Bert | None,
+    lyrics_features: int,
+    num_genres: int,
+    adjacency,
+    nodes,
+    prior,
 ) -> None:
     """Raise ValueError for arguments that do not fit each other."""
     if bert is not None and bert.config.hidden_size != lyrics_features:
         raise ValueError(f"the encoder is {bert.config.hidden_size} wide, lyrics_features says {lyrics_features}")
+    if config.wide and not hears_features:
+        raise ValueError("model.wide needs audio.input=features")
+    if config.wide and config.fusion not in ("scma", "concat"):
+        raise ValueError(f"model.wide takes sound and words, but model.fusion is {config.fusion}")
     if config.head == "graph":
         if adjacency is None or nodes is None:
             raise ValueError("head='graph' needs adjacency and node_features")

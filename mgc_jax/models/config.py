@@ -62,3 +62,9 @@ class ModelConfig:
     """A bias for each genre, which starts at its log-odds among the training tracks."""
     dropout: Annotated[float, {"ge": 0, "lt": 1}] = 0.1
     """Dropout in the cross-attention and before the genres."""
+    wide: Annotated[float, {"ge": 0, "lt": 1}] = 0.0
+    """The share of the wide path, a logistic regression on both encoders' stored outputs, in the log odds; 0 is the
+    paper's."""
+    wide_tags: Annotated[float, {"ge": 0}] = 0.0
+    """What a tag that the audio encoder knows adds to the wide path's log odds of the genre of the same name, for each
+    standard deviation."""

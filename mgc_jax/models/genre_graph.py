@@ -14,10 +14,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from mgc_jax.models.config import Adjacency, Direction, Normalisation, Similarity
-
-
-class Constant(nnx.Variable):
-    """A value that belongs to the model (and its checkpoints) but is not trained: the graph and its nodes."""
+from mgc_jax.models.constant import Constant
 
 
 def cooccurrence_adjacency(cooccurrence: np.ndarray, direction: Direction) -> np.ndarray:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import expit
 
-from mgc_jax.models.audio_encoder import AudioEncoder
+from mgc_jax.models.audio_encoder import AudioEncoder, Tags
 
 RATE = 16_000  # Hz
 N_FFT, HOP, N_MELS = 512, 256, 96
@@ -204,6 +204,7 @@ def encoder(tensors: Mapping[str, np.ndarray], filters: np.ndarray, digest: str)
         filters: Slaney's mel bank (M, 257) for 16 kHz and an FFT of 512.
         digest: sha256 of the weights' file.
     """
+    weights = read_weights(tensors)
     return AudioEncoder(
         name="musicnn",
         rate=RATE,
@@ -215,8 +216,9 @@ def encoder(tensors: Mapping[str, np.ndarray], filters: np.ndarray, digest: str)
         licence="ISC",
         source="https://pypi.org/project/musicnn/0.1.0/ (MSD_musicnn)",
         digest=digest,
-        weights={**read_weights(tensors), "filters": np.asarray(filters, np.float32)},
+        weights={**weights, "filters": np.asarray(filters, np.float32)},
         apply=_tokens,
+        tags=Tags(TAGS, np.concatenate([np.zeros((POOLED, len(TAGS)), np.float32), weights["tags"]["kernel"]])),
     )
 
 

@@ -224,6 +224,8 @@ def classifier(
     Raises:
         InputError: settings that do not fit each other.
     """
+    if config.model.wide and not uses_bert(config):
+        raise InputError(f"model.architecture {config.model.architecture} has no wide path: set model.wide=0.")
     kernel = attention_kernel(config, bert_config) if uses_bert(config) else "xla"
     common: dict[str, Any] = {
         "num_mels": config.audio.n_mels,

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from data_pipeline.genres import GenreVocabulary
 from mgc_jax.config import Config
 from mgc_jax.models.bert import BertConfig, Frozen
-from mgc_jax.models.genre_graph import Constant
+from mgc_jax.models.constant import Constant
 from mgc_jax.network import build
 from mgc_jax.runtime import sharding
 
@@ -32,7 +32,7 @@ class ModelState:
     step: jax.Array  # () int32
     params: nnx.State
     batch_stats: nnx.State
-    constants: nnx.State  # adjacency and node features of the genre graph
+    constants: nnx.State  # adjacency and node features of the genre graph, and the wide path
 
 
 @jax.tree_util.register_dataclass

@@ -187,6 +187,9 @@ class GenreClassifier(nn.Module):
             self.genre_graph = None
             self.genre_vectors = nn.Linear(width, len(adjacency), bias=False)
         self.genre_bias = None if prior_logits is None else nn.Parameter(prior_logits.clone())
+        self.wide = None
+        if config.wide:  # fitted elsewhere, and not trained
+            self.wide = nn.Linear(2 * audio_width + lyrics_features, len(adjacency)).requires_grad_(False)
 
     def train(self, mode: bool = True) -> GenreClassifier:
         """Training mode for all but the lyrics encoder, which has no dropout here."""
@@ -206,12 +209,15 @@ class GenreClassifier(nn.Module):
         """Lyric tokens (B, L, D) and which of them are real (B, L); a track without lyrics has one, the null token."""
         position = torch.arange(lyrics.shape[1], device=lyrics.device)
         mask = position < num_tokens.clamp(min=1)[:, None]
+        hidden = self.lyrics_projection(self.hidden(lyrics, mask))
+        return torch.where((num_tokens > 0)[:, None, None], hidden, self.null_token), mask
+
+    def hidden(self, lyrics: Tensor, mask: Tensor) -> Tensor:
+        """The lyrics encoder's outputs (B, L, H), stored or computed from tokens (B, L)."""
         if lyrics.is_floating_point():
-            hidden = lyrics.float()
-        else:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-                hidden = self.encoded(lyrics, mask)
-        return torch.where((num_tokens > 0)[:, None, None], self.lyrics_projection(hidden), self.null_token), mask
+            return lyrics.float()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            return self.encoded(lyrics, mask)
 
     def encoded(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """The lyrics encoder's states (B, L, H), each from the window in whose middle its token stands nearest."""
@@ -262,10 +268,25 @@ class GenreClassifier(nn.Module):
         """A batch: sound as spectrogram (B, T, M) uint8 or as the audio encoder's outputs (B, S, H), lyrics as tokens
         (B, L) or as the lyrics encoder's outputs (B, L, H), and num_tokens (B,), 0 for no lyrics."""
         audio = self.audio_tokens(sound)
-        lyrics, mask = self.lyrics_tokens(lyrics, num_tokens)
-        embeddings = self.contrast(audio, lyrics, mask)
-        logits = self.classify(self.dropout(self.fuse(audio, lyrics, mask)))
+        tokens, mask = self.lyrics_tokens(lyrics, num_tokens)
+        embeddings = self.contrast(audio, tokens, mask)
+        logits = self.classify(self.dropout(self.fuse(audio, tokens, mask)))
+        if self.wide is not None and not self.training:
+            logits = (1 - self.config.wide) * logits + self.config.wide * self.wide(
+                torch.cat([*pooled_sound(sound.float()), pooled_words(self.hidden(lyrics, mask), num_tokens)], dim=1)
+            )
         return Outputs(logits, *embeddings, self.log_scale.clamp(max=MAX_LOG_SCALE))
+
+
+def pooled_sound(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation over time of features (B, S, H)."""
+    return features.mean(1), features.std(1, correction=0)
+
+
+def pooled_words(hidden: Tensor, num_tokens: Tensor) -> Tensor:
+    """Mean of hidden (B, L, H) over the real tokens; 0 without lyrics."""
+    real = torch.arange(hidden.shape[1], device=hidden.device) < num_tokens[:, None]
+    return (hidden * real[..., None]).sum(1) / num_tokens.clamp(min=1)[:, None]
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:

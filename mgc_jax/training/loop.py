@@ -35,6 +35,7 @@ from mgc_jax.runtime.signals import StopRequest
 from mgc_jax.training import feed, memory, objective, optimisers, resume, steps
 from mgc_jax.training.state import begin
 from mgc_jax.training.step_by_length import StepByLength
+from mgc_jax.training.wide_path import fit_wide_path
 
 
 def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
@@ -79,6 +80,9 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
         best = stores.enter_context(contextlib.closing(checkpoint.best(workdir)))
         state, progress = resume.resume(workdir, state, latest, best)
         start, total = int(state.model.step), config.train.epochs * steps_per_epoch
+        if config.model.wide and start == 0:
+            stage("fitting the wide path")
+            state = dataclasses.replace(state, model=fit_wide_path(config, data, network, state.model))
         train_step = steps.make_train_step(network, state, optimiser, objective.make_objective(config))
         processes.barrier("the start of the training")
         log = processes.from_first("opening the logs", functools.partial(_open_log, config, workdir, start))

@@ -37,10 +37,13 @@ def pooled(index: np.ndarray, words: np.ndarray) -> linear.Pooled:
     return linear.Pooled.joined(parts)
 
 
+def regressions(words: np.ndarray, labels: np.ndarray = LABELS) -> linear.Regressions:
+    return linear.fit(pooled(TRAIN, words), labels[TRAIN], pooled(VALIDATION, words), labels[VALIDATION])
+
+
 def fitted(words: np.ndarray, labels: np.ndarray = LABELS) -> tuple[float, np.ndarray]:
-    splits = {"validation": pooled(VALIDATION, words), "test": pooled(TEST, words)}
-    strength, scores = linear.fit(pooled(TRAIN, words), labels[TRAIN], splits, labels[VALIDATION])
-    return strength, scores["test"]
+    found = regressions(words, labels)
+    return found.strength, found.scores(pooled(TEST, words))
 
 
 def mean_of_features() -> np.ndarray:
@@ -70,6 +73,20 @@ def test_the_scores_are_those_of_plain_scikit_learn(words, expected, components,
     strength, found = fitted(words)
     assert strength == min(losses, key=losses.__getitem__)
     np.testing.assert_allclose(found, scores[strength], atol=2e-4)
+
+
+@pytest.mark.parametrize("components", [linear.COMPONENTS, 5])
+def test_one_kernel_says_the_same_of_what_is_pooled(components, monkeypatch):
+    monkeypatch.setattr(linear, "COMPONENTS", components)
+    found, test = regressions(FEATURES), pooled(TEST, FEATURES)
+    kernel, bias = found.on_pooled()
+    logits = np.concatenate([test.sound, test.words], axis=1) @ kernel + bias
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), found.scores(test), atol=1e-5)
+
+
+def test_tf_idf_is_no_kernel():
+    with pytest.raises(ValueError, match="affine"):
+        regressions(PIECES).on_pooled()
 
 
 def test_a_genre_that_all_have_or_none_is_a_constant():
