@@ -82,7 +82,7 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
         start, total = int(state.model.step), config.train.epochs * steps_per_epoch
         if config.model.wide and start == 0:
             stage("fitting the wide path")
-            state = dataclasses.replace(state, model=fit_wide_path(config, data, network, state.model))
+            state = dataclasses.replace(state, model=fit_wide_path(config, data, state.model))
         train_step = steps.make_train_step(network, state, optimiser, objective.make_objective(config))
         processes.barrier("the start of the training")
         log = processes.from_first("opening the logs", functools.partial(_open_log, config, workdir, start))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,10 +17,10 @@ from mgc_jax.evaluation import rival
 from mgc_jax.models.audio_encoder import Tags
 from mgc_jax.network import build
 from mgc_jax.network.audio_features import audio_features
-from mgc_jax.network.state import ModelState, Network
+from mgc_jax.network.state import ModelState
 
 
-def fit_wide_path(config: Config, data: PreparedData, network: Network, model: ModelState) -> ModelState:
+def fit_wide_path(config: Config, data: PreparedData, model: ModelState) -> ModelState:
     """``model`` with its wide path fitted on the training split, the same on every process.
 
     A genre that all training tracks have, or none, stays at its log odds among them. With ``model.wide_tags`` each
@@ -44,15 +45,17 @@ def fit_wide_path(config: Config, data: PreparedData, network: Network, model: M
         f"the wide path: logistic regression with C={fitted.strength:g}"
         + (f", and {config.audio.encoder}'s own tags for {told} of {len(bias)} genres" if told else "")
     )
-    constants = model.constants
     values = {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
     if jax.process_count() > 1:  # hosts of two kinds round differently
         from jax.experimental import multihost_utils
 
         values = multihost_utils.broadcast_one_to_all(values)
-    where = network.state_shardings.constants["wide"]
-    placed = {name: jax.device_put(np.asarray(value), where[name]) for name, value in values.items()}
-    return dataclasses.replace(model, constants=type(constants)({**constants, "wide": placed}))
+
+    def fill(path: Any, leaf: jax.Array) -> jax.Array:
+        part, name = (jax.tree_util.keystr((key,), simple=True) for key in (path[0], path[-1]))
+        return jax.device_put(np.asarray(values[name]), leaf.sharding) if part == "wide" else leaf
+
+    return dataclasses.replace(model, constants=jax.tree_util.tree_map_with_path(fill, model.constants))
 
 
 def _add_tags(
