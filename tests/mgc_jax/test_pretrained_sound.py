@@ -6,10 +6,13 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from jax import export
+from scipy import special
 
 import mgc_jax
 from data_pipeline.audio import load_clip
@@ -17,12 +20,14 @@ from data_pipeline.errors import InputError
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
 from mgc_jax.config import recipes
+from mgc_jax.evaluation import rival
 from mgc_jax.network.audio_features import audio_features
 from tests.support.recipe import CONFIG, TINY
 
 LYRICS = "dancing all night under neon light"
 SOUND = ["audio.input=features", "audio.sample_rate=16000", "audio.seconds=6.1"]  # two windows of musicnn
 SETTINGS = [*TINY, *(f"--config.{setting}" for setting in SOUND)]
+WIDE = ["--config.model.wide=0.8", "--config.model.wide_tags=0.5"]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +40,7 @@ def prepared(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def workdir(prepared: Path) -> Path:
     folder = prepared.with_name("run")
-    arguments = ["--config", CONFIG, *SETTINGS, "--config.train.epochs=2"]
+    arguments = ["--config", CONFIG, *SETTINGS, *WIDE, "--config.train.epochs=2"]
     assert main(["train", *arguments, "--data", str(prepared), "--workdir", str(folder)]) == 0
     return folder
 
@@ -66,6 +71,80 @@ def test_windows_that_are_the_same_are_heard_once(prepared: Path):
     np.testing.assert_array_equal(features(np.zeros_like(clips))[2], features.silence)
     hears = features.encoder.hear(features.encoder.weights, clips)
     np.testing.assert_allclose(features(clips), hears, rtol=1e-4, atol=1e-4)
+
+
+def network_of(workdir: Path, split: str) -> tuple[Any, dict[str, np.ndarray]]:
+    """The network of a run, and the split's tracks as one batch for it."""
+    model = mgc_jax.load(workdir)
+    network = model.network.merge(model.state, model.network.frozen)
+    batches = list(PreparedData(workdir.with_name("data")).evaluation_batches(split, batch_size=8))
+    names = ("audio_features", "lyrics_features", "num_tokens", "weight")
+    return network, {name: np.concatenate([batch[name] for batch in batches]) for name in names}
+
+
+def test_the_wide_path_says_what_the_linear_rival_says_and_the_encoders_own_tags(workdir: Path, prepared: Path):
+    network, batch = network_of(workdir, "test")
+    data, real = PreparedData(prepared), batch.pop("weight") > 0
+    logits = network.wide_of_sound(batch) + network.wide_of_words(batch) + network.wide.bias[...]
+    found = rival.rival(data, "test")
+    expected = special.logit(found.scores["test"].astype(np.float64))
+    tags = audio_features(data.audio).encoder.tags
+    training = next(iter(data.evaluation_batches("train", batch_size=data.split_sizes["train"])))
+    told = (batch["audio_features"].mean(1) - training["audio_features"].mean((0, 1))) @ tags.kernel
+    names = [name.casefold().replace("-", " ") for name in tags.names]
+    for genre, name in enumerate(data.vocabulary.names):
+        if name in names:
+            expected[:, genre] += 0.5 * told[real, names.index(name)]
+    assert len(set(data.vocabulary.names) & set(names)) > 1
+    np.testing.assert_allclose(logits[real], expected, atol=2e-3)
+
+
+def test_the_network_learns_alone_and_speaks_for_its_share(workdir: Path):
+    network, batch = network_of(workdir, "test")
+    batch.pop("weight")
+    both = network(batch, train=False).logits
+    wide = network.wide_of_sound(batch) + network.wide_of_words(batch) + network.wide.bias[...]
+    deep = network.classify(network.fuse(*network.represent(batch, train=False), train=False, key=None))
+    np.testing.assert_allclose(both, 0.2 * deep + 0.8 * wide, rtol=1e-4, atol=1e-4)
+    network.wide.kernel[...] = network.wide.kernel[...] * np.nan
+    learning = network(batch, train=True, dropout_key=jax.random.key(0)).logits
+    assert np.isfinite(learning).all()
+
+
+def test_a_resumed_run_keeps_its_wide_path(workdir: Path, prepared: Path, tmp_path: Path, monkeypatch):
+    copy = Path(shutil.copytree(workdir, tmp_path / "run"))
+    monkeypatch.setattr(rival, "regressions", None)  # it is not fitted again
+    arguments = ["--config", CONFIG, *SETTINGS, *WIDE, "--config.train.epochs=3"]
+    assert main(["train", *arguments, "--data", str(prepared), "--workdir", str(copy)]) == 0
+    before, after = (mgc_jax.load(folder).state.constants["wide"] for folder in (workdir, copy))
+    for name in ("kernel", "bias"):
+        np.testing.assert_array_equal(before[name], after[name])
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["model.fusion=audio"], "model.wide takes sound and words, but model.fusion is audio"),
+        (["model.wide=1"], "must lie in [0, 1)"),
+    ],
+)
+def test_where_there_is_no_wide_path(prepared: Path, tmp_path: Path, settings, sentence, capsys):
+    arguments = ["--config", CONFIG, *SETTINGS, *WIDE, *(f"--config.{setting}" for setting in settings)]
+    assert main(["train", *arguments, "--data", str(prepared), "--workdir", str(tmp_path / "run")]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ([], "model.wide needs audio.input=features"),
+        (["model.architecture=santana", "loss.contrastive_weight=0.0"], "santana has no wide path: set model.wide=0"),
+    ],
+)
+def test_a_wide_path_needs_features(data: Path, tmp_path: Path, settings, sentence, capsys):
+    arguments = ["--config", CONFIG, *TINY, *WIDE, *(f"--config.{setting}" for setting in settings)]
+    assert main(["train", *arguments, "--data", str(data), "--workdir", str(tmp_path / "run")]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_trained_run_evaluates_predicts_and_embeds(workdir: Path, prepared: Path, song: Path):

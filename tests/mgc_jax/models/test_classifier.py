@@ -10,7 +10,7 @@ from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.bert import Bert, BertConfig, Frozen
 from mgc_jax.models.classifier import GenreClassifier
 from mgc_jax.models.config import ModelConfig
-from mgc_jax.models.genre_graph import Constant
+from mgc_jax.models.constant import Constant
 from mgc_jax.models.losses import contrastive_loss, genre_loss, total_loss
 
 B, T, M, L, H, G, D = 5, 67, 37, 11, 14, 7, 24
