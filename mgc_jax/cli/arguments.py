@@ -106,6 +106,18 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=writable, metavar="FILE")
 
 
+def add_songs(parser: argparse.ArgumentParser) -> None:
+    """``AUDIO``, ``--files-from`` and ``--manifest``, which say what songs are meant, and ``--workers`` for them."""
+    text = "a file, or a folder with all that is in it"
+    parser.add_argument("audio", type=Path, nargs="*", metavar="AUDIO", help=text)
+    text = "a list of files and folders, one a line or with NUL between them; - for standard input"
+    parser.add_argument("--files-from", metavar="FILE", help=text)
+    text = "a table of songs and their lyrics, as prepare and scan have it"
+    parser.add_argument("--manifest", type=Path, metavar="FILE", help=text)
+    text = "processes that decode ahead of the model, 0 for none (default: one for each core; none for a few songs)"
+    parser.add_argument("--workers", type=at_least(0), metavar="N", help=text)
+
+
 def add_workload(parser: argparse.ArgumentParser, size: str) -> None:
     """``--size`` (by default ``size``), ``--audio`` and ``--lyrics``, which say what training steps are looked at."""
     parser.add_argument("--size", choices=SIZES, default=size, metavar="SIZE", help=", ".join(SIZES))
