@@ -19,7 +19,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from mgc_jax.collection import results, run
+    from mgc_jax.inference import collection, results
 
     found = find_songs(options)
     model = load_model(options.workdir)
@@ -27,7 +27,7 @@ def _run(options: argparse.Namespace) -> None:
     made_by = {"command": "embed", "workdir": str(options.workdir), "model": model.digest}
     with place.opened(made_by) as output:
         embed = partial(model.embed_many, workers=num_workers(options, len(found.songs)))
-        summary = run.carry_out(embed, found, output, "embed", retry=options.retry)
+        summary = collection.carry_out(embed, found, output, "embed", retry=options.retry)
     if found.passed_by:
         print(found.passed_by)
     settle(options, summary, place.failures)

@@ -16,8 +16,8 @@ from data_pipeline.errors import InputError
 if TYPE_CHECKING:
     from data_pipeline.reading.prepared_data import PreparedData
     from mgc_jax.api import Model, Tagger
-    from mgc_jax.collection.run import Summary
-    from mgc_jax.collection.songs import Songs
+    from mgc_jax.inference.collection import Summary
+    from mgc_jax.inference.found_songs import Songs
 
 FEW = 4
 """Songs that are decoded in this process."""
@@ -66,11 +66,11 @@ def local_run(place: str | Path) -> Path:
 
 def find_songs(options: argparse.Namespace) -> Songs:
     """The songs that AUDIO, ``--files-from`` and ``--manifest`` name."""
-    from mgc_jax.collection import songs
+    from mgc_jax.inference import found_songs
 
     if not (options.audio or options.files_from or options.manifest):
         raise InputError("No song is named: give AUDIO files or folders, --files-from or --manifest.")
-    return songs.find(options.audio, options.files_from, options.manifest)
+    return found_songs.find(options.audio, options.files_from, options.manifest)
 
 
 def num_workers(options: argparse.Namespace, songs: int) -> int:

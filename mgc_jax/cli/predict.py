@@ -16,7 +16,7 @@ from mgc_jax.cli.opening import find_songs, load_namer, num_workers, read_lyrics
 
 if TYPE_CHECKING:
     from mgc_jax.api import Model, Tagger
-    from mgc_jax.collection.songs import Songs
+    from mgc_jax.inference.found_songs import Songs
     from mgc_jax.inference.prediction import Prediction
     from mgc_jax.inference.song import Song
 
@@ -70,24 +70,27 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _write(options: argparse.Namespace, found: Songs) -> None:
-    from mgc_jax.collection import results, run
+    from mgc_jax.inference import collection, results
 
     model = load_namer(options.workdir, options.genres)
+    found.songs = _suited(options, found, model)
     place = results.predictions(options.out, model.genres)
     made_by = {"command": "predict", "workdir": str(options.workdir), "model": model.digest}
     with place.opened(made_by) as output:
         predict = partial(model.predict_many, workers=num_workers(options, len(found.songs)))
-        summary = run.carry_out(predict, _suited(found, model), output, "predict", retry=options.retry)
+        summary = collection.carry_out(predict, found, output, "predict", retry=options.retry)
     if found.passed_by:
         print(found.passed_by)
     settle(options, summary, place.failures)
 
 
-def _suited(found: Songs, model: Model | Tagger) -> Songs:
-    """The songs without the words of a manifest where the model reads none."""
-    if not model.reads_lyrics:
-        found.songs = [dataclasses.replace(song, lyrics=None, lyrics_file=None) for song in found.songs]
-    return found
+def _suited(options: argparse.Namespace, found: Songs, model: Model | Tagger) -> list[Song]:
+    """The songs, without the words of a manifest where the model reads none."""
+    if model.reads_lyrics:
+        return found.songs
+    if any(file != "-" for file in options.lyrics):
+        raise InputError(f"{options.workdir} hears a song and reads no lyrics: leave them out.")
+    return [dataclasses.replace(song, lyrics=None, lyrics_file=None) for song in found.songs]
 
 
 def _show(options: argparse.Namespace, found: Songs) -> None:
@@ -97,7 +100,7 @@ def _show(options: argparse.Namespace, found: Songs) -> None:
     from mgc_jax.runtime.signals import StopRequest
 
     model = load_namer(options.workdir, options.genres)
-    songs: list[Song] = found.songs if options.lyrics else _suited(found, model).songs
+    songs = _suited(options, found, model)
     predictions, failures = [], list(found.failures)
     stopped = None
     with StopRequest() as stop:

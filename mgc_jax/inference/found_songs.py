@@ -98,8 +98,8 @@ def read_list(file: str) -> list[Path]:
 
 
 def key(song: Song) -> str:
-    """What the result of a song in a file is known by: a digest of its absolute path, and one of the sizes and times of change of its
-    files and of the lyrics that are given as text."""
+    """What the result of a song in a file is known by: a digest of its absolute path, and one of the sizes and times of
+    change of its files and of the lyrics that are given as text."""
     assert isinstance(song.audio, Path)
     path = os.path.abspath(song.audio)
     words = song.lyrics if song.lyrics_file is None else [str(song.lyrics_file), _state(song.lyrics_file)]
