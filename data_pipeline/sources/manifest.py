@@ -54,10 +54,9 @@ def read(path: Path, genre_separator: str = "", *, genres_wanted: bool = True) -
     path = Path(path)
     wanted = COLUMNS if genres_wanted else _WITHOUT_GENRES
     table = tables.read_table(path, wanted)
-    held = [row.cells for row in table.rows if isinstance(row.cells, dict)]
-    cells = [row.get("genres") if genres_wanted else None for row in held]
-    column = genre_lists.read_column(cells, genre_separator)
-    genres = iter(column.genres)
+    cells = [row.cells.get("genres") for row in table.rows if isinstance(row.cells, dict)]
+    column = genre_lists.read_column(cells if genres_wanted else [], genre_separator)
+    genres = iter(column.genres if genres_wanted else [()] * len(cells))
     files = Files(path.parent)
     changed = Counter(column.changes())
     tracks: dict[str, Track] = {}

@@ -10,6 +10,7 @@ from data_pipeline.schema import LYRICS_INPUTS
 from mgc_jax.benchmark.sizes import SIZES
 
 PICTURES = (".png", ".pdf", ".svg")
+TABLES = (".jsonl", ".csv")
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
@@ -36,6 +37,13 @@ def picture(text: str) -> Path:
     """A picture that can be written."""
     if Path(text).suffix.lower() not in PICTURES:
         raise argparse.ArgumentTypeError(f"{text!r} must end in {', '.join(PICTURES[:-1])} or {PICTURES[-1]}")
+    return writable(text)
+
+
+def table(text: str) -> Path:
+    """A table of results that can be written."""
+    if Path(text).suffix.lower() not in TABLES:
+        raise argparse.ArgumentTypeError(f"{text!r} must end in {' or '.join(TABLES)}")
     return writable(text)
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from data_pipeline.errors import InputError
-from mgc_jax.cli.arguments import add_json, add_namer, add_songs, at_least, writable
+from mgc_jax.cli.arguments import add_json, add_namer, add_songs, at_least, table
 from mgc_jax.cli.command import Command
 from mgc_jax.cli.opening import find_songs, load_namer, num_workers, read_lyrics, settle
 
@@ -35,7 +35,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     out = (
         "write predictions song by song into this .jsonl or .csv instead of printing them; go on with it if it is there"
     )
-    parser.add_argument("--out", type=writable, metavar="FILE", help=out)
+    parser.add_argument("--out", type=table, metavar="FILE", help=out)
     retry = "with --out: try the songs again that failed before"
     parser.add_argument("--retry", action="store_true", help=retry)
 

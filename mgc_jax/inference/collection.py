@@ -8,8 +8,8 @@ from contextlib import closing
 from typing import TypeVar
 
 from data_pipeline.storage.files import sha256
-from mgc_jax.inference.results import Output
 from mgc_jax.inference.found_songs import Songs, key
+from mgc_jax.inference.results import Output
 from mgc_jax.inference.song import Failure, Song
 from mgc_jax.runtime.progress import Progress
 from mgc_jax.runtime.signals import StopRequest

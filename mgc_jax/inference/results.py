@@ -23,8 +23,6 @@ from mgc_jax.inference.song import Failure
 
 R = TypeVar("R")
 R_contra = TypeVar("R_contra", contravariant=True)
-SUFFIXES = (".jsonl", ".csv")
-"""What the name of a table of predictions may end in."""
 
 
 class Results(Protocol[R_contra]):
@@ -266,12 +264,10 @@ class Place(Generic[R]):
 
 
 def predictions(path: Path, genres: Sequence[str]) -> Place[Prediction]:
-    """A table of predictions of a model with these genres; raises InputError for a name of another kind."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path} is no table of predictions; its name must end in {' or '.join(SUFFIXES)}.")
+    """A table of predictions of a model with these genres: CSV where its name says so, else JSON Lines."""
 
     def table() -> Results[Prediction]:
-        return PredictionLines(path) if path.suffix.lower() == ".jsonl" else PredictionTable(path, genres)
+        return PredictionTable(path, genres) if path.suffix.lower() == ".csv" else PredictionLines(path)
 
     return Place(path, [path], table, lambda name: path.with_name(f"{path.name}.{name}"))
 
