@@ -142,7 +142,13 @@ class Predictor:
         Raises:
             InputError: processes cannot be started.
         """
-        for found in self._through(self._score_step, songs, workers):
+        yield from self.predict_heard(self._heard(songs, workers))
+
+    def predict_heard(
+        self, heard: Iterable[tuple[Song, Sound | InputError]]
+    ) -> Generator[Prediction | Failure, None, None]:
+        """As :meth:`predict_many` does, of what :func:`listen` gives."""
+        for found in self._through(self._score_step, heard):
             yield failure(found.song, found.error) if found.error else self._predicted(found)
 
     def predict_windows(self, name: str, windows: Windows, tokens: np.ndarray) -> Prediction:
@@ -167,7 +173,7 @@ class Predictor:
         self, songs: Iterable[Audio | tuple[Audio, str | None] | Song], *, workers: int = 0
     ) -> Generator[Embedding | Failure, None, None]:
         """Where each of many songs is, in their order, as :meth:`predict_many` says their genres."""
-        for found in self._through(self._embedding_step, songs, workers):
+        for found in self._through(self._embedding_step, self._heard(songs, workers)):
             yield failure(found.song, found.error) if found.error else _embedding(found)
 
     @property
@@ -235,11 +241,13 @@ class Predictor:
     def _lyrics_step(self) -> EvaluationStep:
         return make_lyrics_step(self.network)
 
-    def _through(
-        self, step: _Step, songs: Iterable[Audio | tuple[Audio, str | None] | Song], workers: int
-    ) -> Iterator[Pass]:
-        """Songs, as they are handed in, with the means of what ``step`` makes of their windows."""
-        heard = listen(map(as_song, songs), self.front_end, workers)
+    def _heard(
+        self, songs: Iterable[Audio | tuple[Audio, str | None] | Song], workers: int
+    ) -> Iterator[tuple[Song, Sound | InputError]]:
+        return listen(map(as_song, songs), self.front_end, workers)
+
+    def _through(self, step: _Step, heard: Iterable[tuple[Song, Sound | InputError]]) -> Iterator[Pass]:
+        """Songs with the means of what ``step`` makes of their windows."""
         return self._computed(step, (self._begun(song, sound) for song, sound in heard))
 
     def _begun(self, song: Song, sound: Sound | InputError) -> Pass:
