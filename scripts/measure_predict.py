@@ -18,24 +18,26 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-
-import jax
-import numpy as np
+from typing import TYPE_CHECKING
 
 from data_pipeline.errors import InputError
 from data_pipeline.schema import AUDIO
 from data_pipeline.sources import read_corpus
-from mgc_jax import api
-from mgc_jax.inference import collection, results
-from mgc_jax.inference.found_songs import Songs
 from mgc_jax.inference.listening import listen
 from mgc_jax.inference.recording import WINDOW_BATCH
 from mgc_jax.inference.song import Song
-from mgc_jax.runtime import sharding
+
+if TYPE_CHECKING:  # the workers import this file, and are to start without JAX
+    from mgc_jax.api import Model
 
 
-def plainly(model: api.Model, songs: list[Song]) -> None:
+def plainly(model: Model, songs: list[Song]) -> None:
     """One song after the other, every window with its words through the whole model, by eight windows."""
+    import jax
+    import numpy as np
+
+    from mgc_jax.runtime import sharding
+
     length = model.config.lyrics.max_tokens
     for song in songs:
         try:
@@ -72,6 +74,12 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=40, help="so many of them (default %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="default %(default)s")
     options = parser.parse_args()
+    import jax
+
+    from mgc_jax import api
+    from mgc_jax.inference import collection, results
+    from mgc_jax.inference.found_songs import Songs
+
     tracks = read_corpus(options.source).tracks[: options.songs]
     songs = [Song(track.audio, track.lyrics_text, lyrics_file=track.lyrics_file) for track in tracks]
     model = api.load(options.workdir)

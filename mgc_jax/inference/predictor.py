@@ -43,6 +43,8 @@ from mgc_jax.runtime import sharding
 
 LYRICS_BATCH = 8
 """Songs whose words an accelerator reads at once; a CPU gains nothing by more than one."""
+LYRICS_LENGTHS = 4
+"""Lengths of lyrics for which their encoder is compiled: short ones are not computed as long ones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -301,7 +303,7 @@ class Predictor:
             self._read([row.song for row in rows])
         for row, number, own in zip(rows, numbers, words, strict=False):
             if number and row.song.words is not None:
-                own[:] = row.song.words
+                own[: len(row.song.words)] = row.song.words
         return {"lyrics_features": words}
 
     @cached_property
@@ -313,9 +315,12 @@ class Predictor:
         unread = [song for song in dict.fromkeys(songs) if len(song.tokens) and song.words is None]
         on_cpu = self.network.mesh.devices.flat[0].platform == "cpu"
         size = self._at_once(1 if on_cpu else LYRICS_BATCH)
+        longest = self.config.lyrics.max_tokens
+        step = -(-longest // LYRICS_LENGTHS)
         for first in range(0, len(unread), size):
             group = unread[first : first + size]
-            tokens = np.zeros((size, self.config.lyrics.max_tokens), np.int32)
+            length = min(longest, -(-max(len(song.tokens) for song in group) // step) * step)
+            tokens = np.zeros((size, length), np.int32)
             numbers = np.ones(size, np.int32)
             for row, song in enumerate(group):
                 tokens[row, : len(song.tokens)], numbers[row] = song.tokens, len(song.tokens)

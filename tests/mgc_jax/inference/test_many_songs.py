@@ -85,6 +85,8 @@ def test_lyrics_are_read_once_a_song_and_not_where_there_are_none(paper, songs, 
     )
     list(paper.predict_many(zip(songs, WORDS, strict=True)))
     assert len(read) == sum(bool(words) for words in WORDS)
+    assert {rows for rows, _ in read} == {1}
+    assert len({length for _, length in read}) > 1  # of 13 at most
     read.clear()
     list(paper.predict_many(songs))
     assert not read
