@@ -71,7 +71,7 @@ def carry_out(model: Model[R], found: Songs, output: Output[R], label: str, *, r
             else:
                 results.add(name, todo[name].name, result)
             progress.update(1, f"{summary.failed} failed" if summary.failed else None)
-            if stop.due():
+            if stop.due() and number < len(todo):
                 raise stop.obeyed(f"stopped after {number} of {len(todo)} songs")
     return summary
 
