@@ -28,8 +28,6 @@ def _run(options: argparse.Namespace) -> None:
     with place.opened(made_by) as output:
         embed = partial(model.embed_many, workers=num_workers(options, len(found.songs)))
         summary = collection.carry_out(embed, found, output, "embed", retry=options.retry)
-    if found.passed_by:
-        print(found.passed_by)
     settle(options, summary, place.failures)
 
 

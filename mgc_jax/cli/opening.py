@@ -65,12 +65,15 @@ def local_run(place: str | Path) -> Path:
 
 
 def find_songs(options: argparse.Namespace) -> Songs:
-    """The songs that AUDIO, ``--files-from`` and ``--manifest`` name."""
+    """The songs that AUDIO, ``--files-from`` and ``--manifest`` name; what is to be said of these is said."""
     from mgc_jax.inference import found_songs
 
     if not (options.audio or options.files_from or options.manifest):
         raise InputError("No song is named: give AUDIO files or folders, --files-from or --manifest.")
-    return found_songs.find(options.audio, options.files_from, options.manifest)
+    found = found_songs.find(options.audio, options.files_from, options.manifest)
+    for sentence in (*found.notes, *([found.passed_by] if found.passed_by else [])):
+        print(sentence)
+    return found
 
 
 def num_workers(options: argparse.Namespace, songs: int) -> int:

@@ -79,8 +79,6 @@ def _write(options: argparse.Namespace, found: Songs) -> None:
     with place.opened(made_by) as output:
         predict = partial(model.predict_many, workers=num_workers(options, len(found.songs)))
         summary = collection.carry_out(predict, found, output, "predict", retry=options.retry)
-    if found.passed_by:
-        print(found.passed_by)
     settle(options, summary, place.failures)
 
 
@@ -109,16 +107,15 @@ def _show(options: argparse.Namespace, found: Songs) -> None:
             if isinstance(result, Failure):  # the other files still get their genres
                 failures.append(result)
             else:
-                predictions.append(result.to_json())
                 _print(result, options.top)
+                if options.json:
+                    predictions.append(result.to_json())
             if stop.due() and number < len(songs):
                 made.close()
                 stopped = stop.obeyed(f"stopped after {number} of {len(songs)} songs", "--out FILE can be gone on with")
                 break
     if options.json:
         write_json(options.json, predictions)
-    if found.passed_by:
-        print(found.passed_by)
     reasons = list(dict.fromkeys(f"{failure.file}: {failure.reason}." for failure in failures))
     if len(reasons) > TOLD or (reasons and stopped):
         for reason in reasons:

@@ -19,7 +19,8 @@ from mgc_jax.inference.song import Failure, Song
 class Songs:
     """What was found: ``songs``, and ``failures`` of folders that cannot be opened and rows that cannot be used.
 
-    ``hidden``, ``others`` and ``repeated`` count what was passed by in folders, as :class:`Walk` has it.
+    ``hidden``, ``others`` and ``repeated`` count what was passed by in folders, as :class:`Walk` has it; ``notes`` are
+    sentences about what may be meant otherwise in a manifest.
     """
 
     songs: list[Song] = dataclasses.field(default_factory=list)
@@ -27,6 +28,7 @@ class Songs:
     hidden: int = 0
     others: int = 0
     repeated: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def passed_by(self) -> str:
@@ -76,6 +78,7 @@ def _add_manifest(found: Songs, file: Path) -> None:
     corpus = manifest.read(file, genres_wanted=False)
     for track in corpus.tracks:
         found.songs.append(Song(track.audio, track.lyrics_text, lyrics_file=track.lyrics_file, language=track.language))
+    found.notes = corpus.notes
     found.failures += [Failure(rejected.id, f"{rejected.file}: {rejected.reason}") for rejected in corpus.rejected]
 
 

@@ -17,7 +17,7 @@ from data_pipeline.errors import InputError
 from mgc_jax.inference import ahead, recording
 from mgc_jax.inference.song import Song
 
-LARGEST = 128 << 20
+LARGEST = 64 << 20
 """Bytes that another process hands over of a song; a longer one is heard in this process, some windows at a time."""
 
 

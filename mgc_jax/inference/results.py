@@ -221,19 +221,19 @@ class Place(Generic[R]):
             InputError: another process writes it, it was made by something else, or cannot be written.
         """
         lock, command = self.beside("lock"), made_by["command"]
-        with alone(lock, f"{self.target} is being written by another mgc-jax {command}; wait for it."):
+        refusal = f"{self.target} is being written by another mgc-jax {command}; wait for it."
+        with alone(lock, refusal), contextlib.ExitStack() as stack:
             self._check(made_by)
-            failures = Failures(self.failures)
-            results = self.open()
-            try:
-                yield Output(results, failures)
-            finally:
-                results.close()
-                failures.close()
-                if not self.failures.stat().st_size:
-                    self.failures.unlink()
-                with contextlib.suppress(OSError):
-                    lock.unlink()
+            stack.callback(self._tidy)
+            failures = stack.enter_context(contextlib.closing(Failures(self.failures)))
+            yield Output(stack.enter_context(contextlib.closing(self.open())), failures)
+
+    def _tidy(self) -> None:
+        """Remove what says nothing."""
+        with contextlib.suppress(OSError):
+            if not self.failures.stat().st_size:
+                self.failures.unlink()
+            self.beside("lock").unlink()
 
     def _check(self, made_by: Mapping[str, str]) -> None:
         """Raise InputError where what is there was made by something else; where nothing is, write what makes it."""
