@@ -17,7 +17,7 @@ from data_pipeline.prepare import workers
 T = TypeVar("T")
 R = TypeVar("R")
 
-PER_PROCESS = 2
+PER_PROCESS = 3
 """Items that wait, are worked on or are done, for each process."""
 GRACE_SECONDS = 3.0
 """What a job may still take when nobody wants its result any more."""
