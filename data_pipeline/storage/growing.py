@@ -65,7 +65,7 @@ class GrowingFile:
         """Write other records in the place of all."""
         with replacing(self.path) as partial:
             self.write(partial, records)
-        self.close()
+            self.close()
         self._open()
 
     def write(self, path: Path, records: Iterable[bytes]) -> None:

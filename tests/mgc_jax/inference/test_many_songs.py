@@ -12,7 +12,7 @@ import soundfile
 
 import mgc_jax
 from data_pipeline.errors import InputError
-from mgc_jax.inference import batches, listening
+from mgc_jax.inference import ahead, batches, listening
 from mgc_jax.inference.song import Failure, Song
 from tests.support import plain_prediction, tiny_model
 
@@ -142,6 +142,17 @@ def test_workers_give_the_same_and_the_longest_is_heard_here(paper, songs, tmp_p
     given = [Song(song, words) for song, words in zip(songs, WORDS, strict=True)]
     given.insert(2, Song(tmp_path / "broken.mp3"))
     assert list(paper.predict_many(given, workers=2)) == list(paper.predict_many(given))
+
+
+def test_a_song_whose_worker_ends_is_told(paper, songs, monkeypatch):
+    def ending(job, items, processes):
+        for number, item in enumerate(items):
+            yield item, ahead.Ended() if number == 1 else job(item)
+
+    monkeypatch.setattr(ahead, "in_order", ending)
+    found = list(paper.predict_many(songs[:3], workers=2))
+    assert found[1] == Failure(str(songs[1]), "cannot be decoded: the decoder crashed")
+    assert scores(found[2]) == pytest.approx(scores(paper.predict(songs[2])), abs=1e-5)
 
 
 def test_what_is_too_long_to_be_handed_over_is_heard_here(songs, monkeypatch):
