@@ -271,9 +271,8 @@ def test_a_port_in_use(run: Path, capsys):
 
 @pytest.fixture(scope="module")
 def long_song(tmp_path_factory) -> Path:
-    noise = np.random.default_rng(0).uniform(
-        -0.01, 0.01, 22_050 * 2400
-    )  # as many megabytes as a quarter of an hour of a loud one
+    """Half an hour of quiet noise, which is not larger than what may be uploaded."""
+    noise = np.random.default_rng(0).uniform(-0.004, 0.004, 22_050 * 1800)
     file = tmp_path_factory.mktemp("songs") / "long.flac"
     soundfile.write(file, noise, 22_050)
     return file
