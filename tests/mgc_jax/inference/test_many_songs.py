@@ -18,7 +18,14 @@ from tests.support import plain_prediction, tiny_model
 
 RATE = 22_050
 LENGTHS = (3.0, 26.0, 1.5, 7.0, 3.0, 9.0)  # s, of windows of 2.3 s
-WORDS = ("dancing all night", None, "under the lights and the stars", "", "la la la", "dancing all night")
+WORDS = (
+    "dancing all night",
+    None,
+    "under the lights and the stars we dance on and on until morning",
+    "",
+    "la la la",
+    "dancing all night",
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +40,18 @@ def songs(tmp_path_factory) -> list[Path]:
     return files
 
 
-@pytest.fixture(
-    scope="module", params=["", "model.fusion=audio", "model.architecture=pandeya loss.contrastive_weight=0.0"]
-)
+KINDS = {
+    "the paper's": "",
+    "flattened tokens": "model.pooling=flatten",
+    "lyrics in windows": "lyrics.max_tokens=24 lyrics.window=10",
+    "sound alone": "model.fusion=audio",
+    "a rival": "model.architecture=pandeya loss.contrastive_weight=0.0 audio.hop_length=700",
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def model(request, tmp_path_factory) -> mgc_jax.Model:
-    more = request.param + (" audio.hop_length=700" if "pandeya" in request.param else "")
-    return tiny_model.model(tmp_path_factory.mktemp("model") / "run", more)
+    return tiny_model.model(tmp_path_factory.mktemp("model") / "run", KINDS[request.param])
 
 
 def scores(found) -> dict[str, float]:
