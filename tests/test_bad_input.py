@@ -354,7 +354,7 @@ WRONG = {
     "unknown command": (lambda p: ["trian"], "invalid choice: 'trian'"),
     "unknown option": (lambda p: p.prepare("--fast"), "unrecognized arguments: --fast"),
     "missing option": (lambda p: ["train", "--config", RECIPE], "required: --data, --workdir"),
-    "missing audio": (lambda p: ["predict", "--workdir", "run"], "the following arguments are required: AUDIO"),
+    "missing audio": (lambda p: ["predict", "--workdir", "run"], "No song is named: give AUDIO files or folders"),
     "word for a number": (lambda p: ["corpus", "--out", "x", "--tracks", "many"], "invalid int value: 'many'"),
     "negative workers": (lambda p: p.prepare("--workers", "-1"), "--workers"),
     "top of nothing": (lambda p: ["predict", "--workdir", "run", "a.mp3", "--top", "0"], "--top"),

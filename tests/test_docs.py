@@ -76,6 +76,7 @@ SCRIPTS = {
     "python scripts/measure_ceiling.py --corpus demo/corpus --data demo/artist": [],
     "python scripts/measure_lyrics.py my_music/songs.csv": ["--settings", "16", "24/12"],
     "python scripts/measure_catalogue.py my_music/songs.csv --out measured": ["--splits", "1", *SMALL],
+    "python scripts/measure_predict.py my_music/songs.csv --workdir runs/mine": ["--songs", "6", "--workers", "1"],
     "python scripts/audio_storage.py": [],
     "python scripts/measure_accelerator.py --out measured": [
         *["--runs", "rematerialised", "--", "--size", "demo", "--config.train.batch_size=8", *SMALL_STEP],
@@ -86,6 +87,7 @@ PRINTS = {
     "scripts/measure_ceiling.py": "| reads only ",
     "scripts/measure_lyrics.py": "24/12 C=0.1",
     "scripts/measure_catalogue.py": "| manifest:small |",
+    "scripts/measure_predict.py": "the command is",
     "scripts/audio_storage.py": "| musicnn | 10 x 1706, float16 | 34 | 3.7 |",
     "scripts/measure_accelerator.py": "| features | mgc-jax, stream |",
 }
@@ -98,6 +100,11 @@ ELSEWHERE = {
     "prepare --beam": "tests/data_pipeline/prepare/test_beam.py",
     "serve": "tests/mgc_jax/web/test_web.py",
     "predict --genres": "tests/mgc_jax/inference/test_zero_shot.py",
+    "predict --files-from": "tests/mgc_jax/cli/test_predict.py",
+    "predict --manifest": "tests/mgc_jax/cli/test_predict.py",
+    "predict --out": "tests/mgc_jax/cli/test_predict.py",
+    "predict --retry": "tests/mgc_jax/cli/test_predict.py",
+    "embed": "tests/mgc_jax/cli/test_embed.py",
     "push": "tests/mgc_jax/runs/test_hub.py",
     "tag": "tests/mgc_jax/cli/test_tag.py",
     "train --coordinator": "tests/mgc_jax/training/test_hosts.py",
@@ -342,7 +349,7 @@ def test_recipes_are_told():
     assert sorted(names) == recipes.names()
 
 
-EXPORTED = ("model.safetensors", "model.stablehlo", "model.onnx")  # files and no settings
+FILES = ("model.safetensors", "model.stablehlo", "model.onnx", "audio.npy", "lyrics.npy")  # and no settings
 NEEDS = {"augment.mixup": recipes.load(None, ["lyrics.input=features"])}  # what settings want of others
 
 
@@ -351,7 +358,7 @@ def test_settings_that_are_named_are_there(page):
     known = set(recipes.flat(Config()))
     groups = "|".join({name.split(".")[0] for name in known})
     for name, value in re.findall(rf"`((?:{groups})\.\w+)(=[^`\s]+)?`", PAGES[page]):
-        if name in EXPORTED:
+        if name in FILES:
             continue
         assert name in known
         if value:

@@ -58,6 +58,11 @@ class Windows:
         """Windows that would lie in what is left out; those among others are counted when they were gone through."""
         self._at_the_gate = 0
 
+    @property
+    def most(self) -> int:
+        """How many there are, with those that turn out to be under the gate."""
+        return len(self._ranges)
+
     def __iter__(self) -> Iterator[Window]:
         self.too_quiet -= self._at_the_gate
         self._at_the_gate = 0

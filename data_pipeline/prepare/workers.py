@@ -70,7 +70,7 @@ class Processes:
             finally:
                 executor.shutdown(wait=True, cancel_futures=True)
         if crashed:
-            _check()
+            check()
 
 
 @contextlib.contextmanager
@@ -91,7 +91,7 @@ def pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
                 os.environ[name] = value
 
 
-def _check() -> None:
+def check() -> None:
     """Raises InputError when it is not the music that ends the worker processes."""
     try:
         with pool(1) as executor:

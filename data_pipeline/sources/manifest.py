@@ -39,22 +39,24 @@ COLUMNS = tables.Wanted(
     paths=("audio", "lyrics_file"),
 )
 """What is read, and what others call it: for the sentence about a column that is missing or not read."""
+_WITHOUT_GENRES = COLUMNS._replace(required={"audio": COLUMNS.required["audio"]})
 _ABSENT = frozenset("nan none null n/a #n/a <na> nat \\n".split())
 """How pandas and databases write that a cell is empty."""
 
 
-def read(path: Path, genre_separator: str = "") -> Corpus:
+def read(path: Path, genre_separator: str = "", *, genres_wanted: bool = True) -> Corpus:
     """Read the manifest at ``path``; tracks come in the order of their ids.
 
-    ``genre_separator`` is found out where it is empty. A bad row becomes a Rejected line with its line number. Raises
-    :class:`InputError` where the file is missing, has another suffix, is neither UTF-8 nor UTF-16, or lacks a
-    required column or has one twice.
+    ``genre_separator`` is found out where it is empty. Where genres are not wanted, their column need not be there and
+    is not read. A bad row becomes a Rejected line with its line number. Raises :class:`InputError` where the file is
+    missing, has another suffix, is neither UTF-8 nor UTF-16, or lacks a required column or has one twice.
     """
     path = Path(path)
-    table = tables.read_table(path, COLUMNS)
+    wanted = COLUMNS if genres_wanted else _WITHOUT_GENRES
+    table = tables.read_table(path, wanted)
     cells = [row.cells.get("genres") for row in table.rows if isinstance(row.cells, dict)]
-    column = genre_lists.read_column(cells, genre_separator)
-    genres = iter(column.genres)
+    column = genre_lists.read_column(cells if genres_wanted else [], genre_separator)
+    genres = iter(column.genres if genres_wanted else [()] * len(cells))
     files = Files(path.parent)
     changed = Counter(column.changes())
     tracks: dict[str, Track] = {}
@@ -79,7 +81,7 @@ def read(path: Path, genre_separator: str = "") -> Corpus:
         else:
             tracks[track.id] = track
             audio_files.add(identity)
-    notes = (*tables.unread(table, COLUMNS), *column.notes())
+    notes = (*tables.unread(table, wanted), *column.notes())
     return Corpus(tuple(tracks[id_] for id_ in sorted(tracks)), tuple(rejected), "a manifest", dict(changed), notes)
 
 

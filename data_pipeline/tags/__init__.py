@@ -1,1 +1,1 @@
-"""Collections of tagged files: which songs lie in a folder, what their tags say, and a manifest of them."""
+"""Collections of tagged files: what their tags say, and a manifest of them."""

@@ -19,10 +19,10 @@ from typing import IO, Any
 from data_pipeline.errors import InputError
 from data_pipeline.genre_names import key
 from data_pipeline.sources import genre_lists
+from data_pipeline.sources.walk import Walk
 from data_pipeline.storage.alone import alone
 from data_pipeline.storage.files import write_tsv, written_whole
 from data_pipeline.tags.tag_file import TagError, Tags, read
-from data_pipeline.tags.walk import Walk
 from data_pipeline.tags.words import SideFiles
 
 SUFFIXES = (".csv", ".jsonl")

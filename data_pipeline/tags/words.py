@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from data_pipeline.tags.walk import is_hidden
+from data_pipeline.sources.walk import is_hidden
 
 SUFFIXES = (".lrc", ".txt")
 """What the names of side files end in, the first one first."""

@@ -10,6 +10,7 @@ from data_pipeline.schema import LYRICS_INPUTS
 from mgc_jax.benchmark.sizes import SIZES
 
 PICTURES = (".png", ".pdf", ".svg")
+TABLES = (".jsonl", ".csv")
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
@@ -36,6 +37,13 @@ def picture(text: str) -> Path:
     """A picture that can be written."""
     if Path(text).suffix.lower() not in PICTURES:
         raise argparse.ArgumentTypeError(f"{text!r} must end in {', '.join(PICTURES[:-1])} or {PICTURES[-1]}")
+    return writable(text)
+
+
+def table(text: str) -> Path:
+    """A table of results that can be written."""
+    if Path(text).suffix.lower() not in TABLES:
+        raise argparse.ArgumentTypeError(f"{text!r} must end in {' or '.join(TABLES)}")
     return writable(text)
 
 
@@ -104,6 +112,18 @@ def add_prepared_data(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """``--json``, a file for what is printed."""
     parser.add_argument("--json", type=writable, metavar="FILE")
+
+
+def add_songs(parser: argparse.ArgumentParser) -> None:
+    """``AUDIO``, ``--files-from`` and ``--manifest``, which say what songs are meant, and ``--workers`` for them."""
+    text = "a file, or a folder with all that is in it"
+    parser.add_argument("audio", type=Path, nargs="*", metavar="AUDIO", help=text)
+    text = "a list of files and folders, one a line or with NUL between them; - for standard input"
+    parser.add_argument("--files-from", metavar="FILE", help=text)
+    text = "a table of songs and their lyrics, as prepare and scan have it"
+    parser.add_argument("--manifest", type=Path, metavar="FILE", help=text)
+    text = "processes that decode ahead of the model, 0 for none (default: one for each core; none for a few songs)"
+    parser.add_argument("--workers", type=at_least(0), metavar="N", help=text)
 
 
 def add_workload(parser: argparse.ArgumentParser, size: str) -> None:

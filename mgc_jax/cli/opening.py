@@ -1,8 +1,10 @@
-"""Opens what arguments name: data sets and models, with the progress of a download, and lyrics."""
+"""Opens what arguments name: data sets and models, with the progress of a download, songs, and lyrics."""
 
 from __future__ import annotations
 
+import argparse
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,11 @@ from data_pipeline.errors import InputError
 if TYPE_CHECKING:
     from data_pipeline.reading.prepared_data import PreparedData
     from mgc_jax.api import Model, Tagger
+    from mgc_jax.inference.collection import Summary
+    from mgc_jax.inference.found_songs import Songs
+
+FEW = 4
+"""Songs that are decoded in this process."""
 
 
 def open_data(place: str | Path, *, shards: bool = True) -> PreparedData:
@@ -55,6 +62,36 @@ def local_run(place: str | Path) -> Path:
 
     with _download_progress() as progress:
         return addresses.local(place, progress)
+
+
+def find_songs(options: argparse.Namespace) -> Songs:
+    """The songs that AUDIO, ``--files-from`` and ``--manifest`` name; what is to be said of these is said."""
+    from mgc_jax.inference import found_songs
+
+    if not (options.audio or options.files_from or options.manifest):
+        raise InputError("No song is named: give AUDIO files or folders, --files-from or --manifest.")
+    found = found_songs.find(options.audio, options.files_from, options.manifest)
+    for sentence in (*found.notes, *([found.passed_by] if found.passed_by else [])):
+        print(sentence)
+    return found
+
+
+def num_workers(options: argparse.Namespace, songs: int) -> int:
+    """As ``--workers`` has it; a few songs do not pay for the start of processes."""
+    if options.workers is not None:
+        return options.workers
+    return 0 if songs <= FEW else os.cpu_count() or 1
+
+
+def settle(options: argparse.Namespace, summary: Summary, failures: Path) -> None:
+    """Say what became of a collection; raises InputError where songs failed."""
+    new = summary.songs - summary.before - summary.failed
+    before = f", {summary.before} were there already" if summary.before else ""
+    print(f"{new} songs are new in {options.out}{before}")
+    if summary.failed:
+        raise InputError(
+            f"{summary.failed} of {summary.songs} songs failed; {failures} says why, and --retry tries them again."
+        )
 
 
 def read_lyrics(file: str | None) -> str | None:

@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
         raise InputError("Give songs or folders and --workdir, or --undo with a log.")
     if options.tree_use == "parents" and options.tree is None:
         raise InputError("--tree-use needs a --tree.")
-    from data_pipeline.tags.walk import Walk
+    from data_pipeline.sources.walk import Walk
     from mgc_jax.tagging.policy import read_policy
 
     policy = read_policy(

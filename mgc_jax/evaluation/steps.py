@@ -32,6 +32,26 @@ def make_embedding_step(network: Network) -> EvaluationStep:
     return _compiled(network, step)
 
 
+def make_lyrics_step(network: Network) -> EvaluationStep:
+    """What the lyrics encoder makes of ``tokens`` (B, L) of which ``num_tokens`` (B,) are real: ``lyrics_features``
+    (B, L, H), which stand for the tokens in other steps' batches; for the paper's own model."""
+
+    def step(state: ModelState, frozen: nnx.State, batch: Any) -> Outputs:
+        mask = jnp.arange(batch["tokens"].shape[1]) < batch["num_tokens"][:, None]
+        return {"lyrics_features": network.merge(state, frozen).bert(batch["tokens"], mask)}
+
+    return _compiled(network, step)
+
+
+def make_score_step(network: Network) -> EvaluationStep:
+    """Scores (B, G) alone."""
+
+    def step(state: ModelState, frozen: nnx.State, batch: Any) -> Outputs:
+        return {"scores": jax.nn.sigmoid(network.merge(state, frozen)(batch, train=False).logits)}
+
+    return _compiled(network, step)
+
+
 def make_evaluation_step(network: Network) -> EvaluationStep:
     """Scores (B, G), labels, index and each track's cross-entropy (B,), replicated so that every host can read them.
 

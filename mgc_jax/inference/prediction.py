@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.audio import Windows
+from mgc_jax.inference.listening import Sound
 
 MATTERS_OF_COURSE = {"decoded with libsndfile", "decoded with ffmpeg"}
 
@@ -62,10 +62,10 @@ class WeightedMean:
 
 
 def of_scores(
-    file: str, names: Sequence[str], scores: WeightedMean, thresholds: np.ndarray, windows: Windows, lyrics_tokens: int
+    file: str, names: Sequence[str], scores: WeightedMean, thresholds: np.ndarray, sound: Sound, lyrics_tokens: int
 ) -> Prediction:
-    """The prediction for scores (G,) of the genres with these names, each with its threshold (G,); ``windows`` were
-    gone through to the end."""
+    """The prediction for scores (G,) of the genres with these names, each with its threshold (G,); the ``sound`` was
+    gone through to its end."""
     mean = scores()
     ranked = np.argsort(-mean, kind="stable")
     over = [i for i in ranked if mean[i] >= thresholds[i]] or [ranked[0]]
@@ -75,6 +75,6 @@ def of_scores(
         predicted=tuple(names[i] for i in over),
         windows=scores.number,
         lyrics_tokens=lyrics_tokens,
-        too_quiet=windows.too_quiet,
-        notes=tuple(sorted(windows.notes - MATTERS_OF_COURSE)),
+        too_quiet=sound.too_quiet,
+        notes=tuple(sorted(sound.notes - MATTERS_OF_COURSE)),
     )

@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from data_pipeline import audio as sound
-from data_pipeline.audio import Window, Windows
+from data_pipeline.audio import Windows
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
-from data_pipeline.lyrics.reading import LyricsError, read_lyrics_text
 from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from data_pipeline.schema import AUDIO
+from data_pipeline.storage.files import sha256
 from mgc_jax.config import Config
-from mgc_jax.evaluation.steps import EvaluationStep, make_embedding_step, make_evaluation_step
-from mgc_jax.inference import prediction, recording
-from mgc_jax.inference.prediction import Prediction, WeightedMean
+from mgc_jax.evaluation.steps import (
+    EvaluationStep,
+    make_embedding_step,
+    make_evaluation_step,
+    make_lyrics_step,
+    make_score_step,
+)
+from mgc_jax.inference import batches, prediction, recording
+from mgc_jax.inference.batches import Pass, Row
+from mgc_jax.inference.listening import FrontEnd, Listening, Sound, listen
+from mgc_jax.inference.prediction import Prediction
 from mgc_jax.inference.recording import WINDOW_BATCH, Audio
+from mgc_jax.inference.song import Failure, Song, as_song, failure
 from mgc_jax.network import build
 from mgc_jax.network.audio_features import audio_features
 from mgc_jax.network.state import ModelState, Network
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import sharding
+
+LYRICS_BATCH = 8
+"""Songs whose words an accelerator reads at once; a CPU gains nothing by more than one."""
+LYRICS_LENGTHS = 4
+"""Lengths of lyrics for which their encoder is compiled: short ones are not computed as long ones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,14 +86,26 @@ class Predictor:
         """The names of its G genres."""
         return self.vocabulary.names
 
+    @property
+    def reads_lyrics(self) -> bool:
+        """Whether it takes the words of songs."""
+        return True
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that its results depend on: what it has learned, its settings, encoders and thresholds."""
+        learned = hashlib.sha256()
+        for leaf in jax.tree.leaves((self.state.params, self.state.batch_stats, self.state.constants)):
+            learned.update(np.ascontiguousarray(leaf).tobytes())
+        parts = (self.config.audio, self.config.lyrics, self.config.model)
+        settings = [dataclasses.asdict(part) | {"encoder": ""} for part in parts]
+        encoders = build.encoders_digest(self.config, self.encoder)
+        return sha256([learned.hexdigest(), settings, encoders, self.genres, self.thresholds.tolist()])
+
     @cached_property
     def evaluation_step(self) -> EvaluationStep:
         """The compiled step that scores tracks; see :func:`mgc_jax.evaluation.steps.make_evaluation_step`."""
         return make_evaluation_step(self.network)
-
-    @cached_property
-    def _embedding_step(self) -> EvaluationStep:
-        return make_embedding_step(self.network)
 
     @cached_property
     def thresholds(self) -> np.ndarray:
@@ -97,15 +126,42 @@ class Predictor:
         Raises:
             InputError: the audio cannot be decoded, or the lyrics are no text or larger than 1 MiB.
         """
-        tokens = self.tokens(lyrics)
-        return self.predict_windows(recording.name(audio), self.windows(audio, rate), tokens)
+        return self._predicted(self._alone(self._score_step, Song(audio, lyrics, rate)))
+
+    def predict_many(
+        self, songs: Iterable[Audio | tuple[Audio, str | None] | Song], *, workers: int = 0
+    ) -> Generator[Prediction | Failure, None, None]:
+        """What :meth:`predict` says of each of many songs, in their order, and why it cannot of others.
+
+        Lyrics are read by their encoder once a song, and windows of several songs share a batch. Songs are taken a few
+        at a time, however many there are.
+
+        Args:
+            songs: each is its audio, a pair of audio and lyrics, or a :class:`Song`.
+            workers: processes that decode ahead of the model; 0 decodes in this one. A program that wants some must
+                have an ``if __name__ == "__main__"``.
+
+        Raises:
+            InputError: processes cannot be started.
+        """
+        yield from self.predict_heard(self._heard(songs, workers))
+
+    def predict_heard(
+        self, heard: Iterable[tuple[Song, Sound | InputError]]
+    ) -> Generator[Prediction | Failure, None, None]:
+        """As :meth:`predict_many` does, of what :func:`listen` gives."""
+        for found in self._through(self._score_step, heard):
+            yield failure(found.song, found.error) if found.error else self._predicted(found)
 
     def predict_windows(self, name: str, windows: Windows, tokens: np.ndarray) -> Prediction:
         """As :meth:`predict` does, of a song whose windows were laid and whose lyrics are ``tokens`` (n,) already."""
-        scores = WeightedMean()
-        for out, weights in self._outputs(self.evaluation_step, windows, tokens):
-            scores.add(out["scores"], weights)
-        return prediction.of_scores(name, self.vocabulary.names, scores, self.thresholds, windows, len(tokens))
+        song = Pass(Song(name), Listening(windows, self.front_end), tokens)
+        return self._predicted(self._only(self._score_step, song))
+
+    def _predicted(self, song: Pass) -> Prediction:
+        assert song.sound is not None
+        scores, tokens = song.means["scores"], len(song.tokens)
+        return prediction.of_scores(song.song.name, self.vocabulary.names, scores, self.thresholds, song.sound, tokens)
 
     def embed(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Embedding:
         """Where a song is in the model's spaces; arguments and errors as :meth:`predict` has them.
@@ -113,36 +169,41 @@ class Predictor:
         Raises:
             InputError: also where the model is one of the paper's rivals, which have no such space.
         """
-        if not build.uses_bert(self.config):
-            raise InputError(f"A model with model.architecture {self.config.model.architecture} has no embeddings.")
-        tokens = self.tokens(lyrics)
-        means: dict[str, WeightedMean] = {}
-        for out, weights in self._outputs(self._embedding_step, self.windows(audio, rate), tokens):
-            for name, values in out.items():
-                means.setdefault(name, WeightedMean()).add(values, weights)
-        mean = {name: value().astype(np.float32) for name, value in means.items()}
-        return Embedding(mean["audio"], mean["lyrics"] if len(tokens) else None, mean["fused"])
+        return _embedding(self._alone(self._embedding_step, Song(audio, lyrics, rate)))
+
+    def embed_many(
+        self, songs: Iterable[Audio | tuple[Audio, str | None] | Song], *, workers: int = 0
+    ) -> Generator[Embedding | Failure, None, None]:
+        """Where each of many songs is, in their order, as :meth:`predict_many` says their genres."""
+        for found in self._through(self._embedding_step, self._heard(songs, workers)):
+            yield failure(found.song, found.error) if found.error else _embedding(found)
+
+    @property
+    def embedding_widths(self) -> tuple[int, int]:
+        """D and C of its embeddings; raises InputError where it has none."""
+        self._check_embeds()
+        return self.config.model.width, self.config.model.contrastive_width
 
     def text(self, lyrics: str | None) -> str | None:
         """Lyrics as the model is given them; None for no words."""
-        if lyrics is not None and not isinstance(lyrics, str):
-            raise InputError(f"Lyrics are text, not {type(lyrics).__name__}: read the file first.")
-        try:
-            return read_lyrics_text(lyrics) if lyrics else None
-        except LyricsError as error:
-            raise InputError(f"These lyrics cannot be used: {error}.") from None
+        return Song(b"", lyrics).words()
 
     def tokens(self, lyrics: str | None) -> np.ndarray:
         """Word-piece ids (n,) of a song's lyrics, cut at the model's length; none for no lyrics."""
-        text = self.text(lyrics)
+        return self._tokens(Song(b"", lyrics))
+
+    def _tokens(self, song: Song) -> np.ndarray:
+        text = song.words()
         return self.tokenizer.encode(text) if text else np.zeros(0, np.uint16)
 
     def clips(self, audio: Audio, rate: int | None = None) -> Iterator[tuple[float, np.ndarray]]:
         """The windows of a song: start in s and what the model hears, see :meth:`hear`; raises InputError as
         :meth:`predict` does."""
-        for group in _groups(self.windows(audio, rate)):
-            heard = self.hear([window.samples for window in group])
-            yield from zip([window.start for window in group], heard, strict=True)
+        windows = iter(self.windows(audio, rate))
+        while group := list(itertools.islice(windows, WINDOW_BATCH)):
+            yield from zip(
+                [window.start for window in group], self.hear([window.samples for window in group]), strict=True
+            )
 
     def hear(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Clips (samples,) as the model takes them: log-mels (T, M) uint8, or the frozen audio encoder's outputs
@@ -160,41 +221,122 @@ class Predictor:
         """The windows of a song; raises InputError as :meth:`predict` does."""
         return recording.windows(audio, rate, self.spec)
 
-    def batch(self, clips: list[np.ndarray], tokens: np.ndarray, rows: int = WINDOW_BATCH) -> dict[str, jax.Array]:
-        """Clips, as :meth:`hear` gives them, that share their lyrics as an evaluation batch on the devices, filled up
-        with zeros to so many ``rows`` at least."""
-        shards = self.network.mesh.shape["data"]
-        size = -(-max(rows, len(clips)) // shards) * shards
+    @cached_property
+    def front_end(self) -> FrontEnd:
+        """What is made of a window before the model hears it: a log-mel, or nothing where an audio encoder follows."""
+        return FrontEnd(self.spec, spectrograms=self.features is None)
+
+    @cached_property
+    def _score_step(self) -> _Step:
+        return _Step(make_score_step(self.network), build.modalities(self.config)[1])
+
+    @cached_property
+    def _embedding_step(self) -> _Step:
+        self._check_embeds()
+        return _Step(make_embedding_step(self.network), True)
+
+    def _check_embeds(self) -> None:
+        if not build.uses_bert(self.config):
+            raise InputError(f"A model with model.architecture {self.config.model.architecture} has no embeddings.")
+
+    @cached_property
+    def _lyrics_step(self) -> EvaluationStep:
+        return make_lyrics_step(self.network)
+
+    def _heard(
+        self, songs: Iterable[Audio | tuple[Audio, str | None] | Song], workers: int
+    ) -> Iterator[tuple[Song, Sound | InputError]]:
+        return listen(map(as_song, songs), self.front_end, workers)
+
+    def _through(self, step: _Step, heard: Iterable[tuple[Song, Sound | InputError]]) -> Iterator[Pass]:
+        """Songs with the means of what ``step`` makes of their windows."""
+        return self._computed(step, (self._begun(song, sound) for song, sound in heard))
+
+    def _begun(self, song: Song, sound: Sound | InputError) -> Pass:
+        if isinstance(sound, InputError):
+            return Pass(song, None, error=sound)
+        try:
+            return Pass(song, sound, self._tokens(song))
+        except InputError as error:
+            return Pass(song, None, error=error)
+
+    def _computed(self, step: _Step, songs: Iterable[Pass]) -> Iterator[Pass]:
+        return batches.through(songs, functools.partial(self._outputs, step), self._at_once(WINDOW_BATCH))
+
+    def _at_once(self, of_a_device: int) -> int:
+        return of_a_device * self.network.mesh.shape["data"]
+
+    def _alone(self, step: _Step, song: Song) -> Pass:
+        tokens = self._tokens(song)  # what is wrong with the words is told before the sound is decoded
+        return self._only(step, Pass(song, Listening(self.front_end.windows(song), self.front_end), tokens))
+
+    def _only(self, step: _Step, song: Pass) -> Pass:
+        (found,) = self._computed(step, [song])
+        if found.error:
+            raise found.error
+        return found
+
+    def _outputs(self, step: _Step, rows: Sequence[Row], size: int) -> dict[str, jax.Array]:
+        """What ``step`` makes of windows, which are filled up to ``size`` rows, or to what the devices share evenly."""
+        size = -(-size // self._at_once(1)) * self._at_once(1)
+        clips = [row.clip for row in rows]
+        if self.features:
+            clips = self.hear(clips)
         sounds = np.zeros((size, *clips[0].shape), clips[0].dtype)
-        sounds[: len(clips)] = clips
-        row = np.zeros(self.config.lyrics.max_tokens, np.int32)
-        row[: len(tokens)] = tokens
-        batch = {
-            AUDIO[self.spec.input]: sounds,
-            "tokens": np.tile(row, (size, 1)),
-            "num_tokens": np.full(size, len(tokens), np.int32),
-            "labels": np.zeros((size, self.vocabulary.size), np.uint8),
-            "index": np.arange(size, dtype=np.int32),
-            "weight": np.ones(size, np.float32),
-        }
-        return sharding.place_batch(batch, self.network.mesh)
+        sounds[: len(rows)] = clips
+        numbers = np.zeros(size, np.int32)
+        if step.reads:
+            numbers[: len(rows)] = [len(row.song.tokens) for row in rows]
+        batch = {AUDIO[self.spec.input]: sounds, "num_tokens": numbers, **self._words(rows, numbers)}
+        return step.compiled(self.state, self.network.frozen, sharding.place_batch(batch, self.network.mesh))
 
-    def _outputs(
-        self, step: EvaluationStep, windows: Windows, tokens: np.ndarray
-    ) -> Iterator[tuple[Mapping[str, np.ndarray], np.ndarray]]:
-        """What ``step`` makes of a song's windows N, some at a time, and how much each counts (N,)."""
-        rows = 0
-        for group in _groups(windows):
-            # A short song is not computed as a long one; a power of two, for each size is compiled by itself.
-            rows = rows or 1 << (len(group) - 1).bit_length()
-            batch = self.batch(self.hear([window.samples for window in group]), tokens, rows)
-            out = jax.device_get(step(self.state, self.network.frozen, batch))
-            weights = np.array([window.weight for window in group])
-            yield {name: value[: len(group)] for name, value in out.items()}, weights
+    def _words(self, rows: Sequence[Row], numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """The lyrics of each window's song: its tokens (N, L), or what their encoder makes of them (N, L, H)."""
+        length = self.config.lyrics.max_tokens
+        if not build.uses_bert(self.config):
+            tokens = np.zeros((len(numbers), length), np.int32)
+            for row, number, own in zip(rows, numbers, tokens, strict=False):
+                own[:number] = row.song.tokens[:number]
+            return {"tokens": tokens}
+        words = np.zeros((len(numbers), length, self._lyrics_width), build.compute_dtype(self.config))
+        if numbers.any():
+            self._read([row.song for row in rows])
+        for row, number, own in zip(rows, numbers, words, strict=False):
+            if number and row.song.words is not None:
+                own[: len(row.song.words)] = row.song.words
+        return {"lyrics_features": words}
+
+    @cached_property
+    def _lyrics_width(self) -> int:
+        return build.bert_config(self.encoder).hidden_size
+
+    def _read(self, songs: Iterable[Pass]) -> None:
+        """Let the lyrics encoder read the words of songs that it has not read yet."""
+        unread = [song for song in dict.fromkeys(songs) if len(song.tokens) and song.words is None]
+        on_cpu = self.network.mesh.devices.flat[0].platform == "cpu"
+        size = self._at_once(1 if on_cpu else LYRICS_BATCH)
+        longest = self.config.lyrics.max_tokens
+        step = -(-longest // LYRICS_LENGTHS)
+        for first in range(0, len(unread), size):
+            group = unread[first : first + size]
+            length = min(longest, -(-max(len(song.tokens) for song in group) // step) * step)
+            tokens = np.zeros((size, length), np.int32)
+            numbers = np.ones(size, np.int32)
+            for row, song in enumerate(group):
+                tokens[row, : len(song.tokens)], numbers[row] = song.tokens, len(song.tokens)
+            batch = sharding.place_batch({"tokens": tokens, "num_tokens": numbers}, self.network.mesh)
+            read = self._lyrics_step(self.state, self.network.frozen, batch)["lyrics_features"]
+            for song, words in zip(group, jax.device_get(read), strict=False):
+                song.words = words
 
 
-def _groups(windows: Windows) -> Iterator[list[Window]]:
-    """As many windows as are computed at once."""
-    remaining = iter(windows)
-    while group := list(itertools.islice(remaining, WINDOW_BATCH)):
-        yield group
+class _Step(NamedTuple):
+    """A compiled step, and whether its outputs depend on the words."""
+
+    compiled: EvaluationStep
+    reads: bool
+
+
+def _embedding(song: Pass) -> Embedding:
+    mean = {name: value().astype(np.float32) for name, value in song.means.items()}
+    return Embedding(mean["audio"], mean["lyrics"] if len(song.tokens) else None, mean["fused"])

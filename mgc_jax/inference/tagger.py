@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +12,17 @@ import numpy as np
 
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
-from mgc_jax.inference import prediction, recording
-from mgc_jax.inference.prediction import Prediction, WeightedMean
+from data_pipeline.storage.files import sha256
+from mgc_jax.inference import batches, prediction
+from mgc_jax.inference.batches import Pass, Row
+from mgc_jax.inference.listening import FrontEnd, Sound, listen
+from mgc_jax.inference.prediction import Prediction
 from mgc_jax.inference.recording import Audio
+from mgc_jax.inference.song import Failure, Song, as_song, failure
 from mgc_jax.models import musicnn
 from mgc_jax.network.audio_encoders import audio_encoder
 from mgc_jax.runs import addresses
+from mgc_jax.runtime import sharding
 
 THRESHOLD = 0.2
 """From which mean probability on musicnn's genres are named, each by the same: nothing was calibrated. A genre that is
@@ -37,7 +41,7 @@ class Tagger:
     """Its G genres."""
     spec: AudioSpec
     """Of the windows that it hears by themselves."""
-    scores: Callable[[np.ndarray], jax.Array]
+    scores: Callable[[jax.Array], jax.Array]
     """Windows (N, P) float32 -> the probability (N, G) of each genre in each window."""
     about: str
     """What it learned from or how it judges, and so what it cannot know."""
@@ -47,6 +51,16 @@ class Tagger:
     """Whether a song shorter than a window is repeated in it."""
     licence_warning: str = ""
     """A sentence where its weights may not be used commercially."""
+
+    @property
+    def reads_lyrics(self) -> bool:
+        """Whether it takes the words of songs."""
+        return False
+
+    @property
+    def digest(self) -> str:
+        """Of all that its results depend on."""
+        return sha256([self.name, self.genres, self.threshold, self.about])
 
     @property
     def thresholds(self) -> np.ndarray:
@@ -65,16 +79,40 @@ class Tagger:
         Raises:
             InputError: the audio cannot be decoded, or there are lyrics.
         """
-        if lyrics:
-            raise InputError(f"{self.name} hears a song and reads no lyrics: leave them out.")
-        windows, scores = recording.windows(audio, rate, self.spec, repeat=self.repeats), WeightedMean()
-        size = max(1, round(AT_ONCE / self.spec.seconds))  # always the same, which is compiled once
-        remaining = iter(windows)
-        while group := list(itertools.islice(remaining, size)):
-            batch = np.zeros((size, self.spec.num_samples), np.float32)
-            batch[: len(group)] = [window.samples for window in group]
-            scores.add(np.asarray(self.scores(batch))[: len(group)], np.array([window.weight for window in group]))
-        return prediction.of_scores(recording.name(audio), self.genres, scores, self.thresholds, windows, 0)
+        (found,) = self._through([Song(audio, lyrics, rate)], 0)
+        if found.error:
+            raise found.error
+        return self._predicted(found)
+
+    def predict_many(
+        self, songs: Iterable[Audio | tuple[Audio, str | None] | Song], *, workers: int = 0
+    ) -> Generator[Prediction | Failure, None, None]:
+        """What :meth:`predict` says of each of many songs, as :meth:`mgc_jax.Model.predict_many` does."""
+        for found in self._through(map(as_song, songs), workers):
+            yield failure(found.song, found.error) if found.error else self._predicted(found)
+
+    def _through(self, songs: Iterable[Song], workers: int) -> Iterator[Pass]:
+        mesh = sharding.make_mesh()
+        # Always the same, which is compiled once.
+        size = max(1, round(AT_ONCE / self.spec.seconds)) * mesh.size
+
+        def compute(rows: Sequence[Row], _: int) -> dict[str, jax.Array]:
+            windows = np.zeros((size, self.spec.num_samples), np.float32)
+            windows[: len(rows)] = [row.clip for row in rows]
+            return {"scores": self.scores(sharding.place_batch({"windows": windows}, mesh)["windows"])}
+
+        front_end = FrontEnd(self.spec, spectrograms=False, repeat=self.repeats)
+        heard = listen(songs, front_end, workers)
+        return batches.through((self._begun(song, sound) for song, sound in heard), compute, size)
+
+    def _begun(self, song: Song, sound: Sound | InputError) -> Pass:
+        if song.lyrics or song.lyrics_file:
+            sound = InputError(f"{self.name} hears a song and reads no lyrics: leave them out.")
+        return Pass(song, None, error=sound) if isinstance(sound, InputError) else Pass(song, sound)
+
+    def _predicted(self, song: Pass) -> Prediction:
+        assert song.sound is not None
+        return prediction.of_scores(song.song.name, self.genres, song.means["scores"], self.thresholds, song.sound, 0)
 
 
 def built_in(place: str | Path) -> Tagger | None:

@@ -46,9 +46,9 @@ class StopRequest:
         if _several():
             os.kill(os.getpid(), signal.SIGTERM)  # which the preemption service listens to
 
-    def obeyed(self, what: str) -> Stopped:
+    def obeyed(self, what: str, hint: str = "run the same command again to go on") -> Stopped:
         """The exception to raise after stopping."""
-        return Stopped(self.signal_number, f"{what}; run the same command again to go on.")
+        return Stopped(self.signal_number, f"{what}; {hint}.")
 
     def due(self) -> bool:
         """Whether to stop here; to be called by every process the same number of times."""

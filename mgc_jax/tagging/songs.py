@@ -18,6 +18,7 @@ from data_pipeline.tags.tag_file import TagError, Tags
 from data_pipeline.tags.words import SideFiles
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.inference.recording import name
+from mgc_jax.inference.song import Failure, Song
 from mgc_jax.inference.tagger import Tagger
 from mgc_jax.tagging import rewrite
 from mgc_jax.tagging.policy import Policy, has_genre
@@ -103,20 +104,23 @@ class Tagging:
         if all(rows.values()):
             yield from (row for row in rows.values() if row)
             return
-        heard: dict[Path, tuple[np.ndarray, str]] = {}
-        for song in songs:
-            try:
-                heard[song.file] = self._scores(song)
-            except InputError as error:
-                rows[song.file] = rows[song.file] or _failed(song.file, error, song.tags.genres)
+        heard: dict[Path, np.ndarray] = {}
+        asked, notes = [self._asked(song) for song in songs], dict[Path, str]()
+        for song, (_, note), found in zip(songs, asked, self.model.predict_many(one for one, _ in asked), strict=True):
+            if isinstance(found, Failure):
+                rows[song.file] = rows[song.file] or _failed(song.file, found.reason, song.tags.genres)
+                continue
+            scores = dict(found.ranked)
+            heard[song.file] = np.array([scores[genre] for genre in self.model.genres])
+            notes[song.file] = note
         if not heard:
             yield from (row for row in rows.values() if row)
             return
-        mean = np.mean([scores for scores, _ in heard.values()], axis=0)
+        mean = np.mean(list(heard.values()), axis=0)
         scores = dict(zip(self.model.genres, mean.tolist(), strict=True))
         named = self.policy.genres(scores, dict(zip(self.model.genres, self.model.thresholds.tolist(), strict=True)))
         for song in songs:
-            yield rows[song.file] or self._written(song, named, heard[song.file][1])
+            yield rows[song.file] or self._written(song, named, notes[song.file])
 
     def _without_a_model(self, song: _Song) -> Row | None:
         """The row of a song that needs none."""
@@ -143,16 +147,16 @@ class Tagging:
             return _failed(file, error, old)
         return Row(name(file), "write", old, new, named, note)
 
-    def _scores(self, song: _Song) -> tuple[np.ndarray, str]:
-        """Each genre's score (G,), and what is to be said of the lyrics; raises InputError for what is no sound."""
-        words, note = None, ""
-        if isinstance(self.model, Predictor):
-            try:
-                words = self.model.text(song.tags.lyrics or self._words_beside(song.file))
-            except InputError as error:
-                note = f"heard only: {error}"
-        ranked = dict(self.model.predict(song.file, words).ranked)
-        return np.array([ranked[genre] for genre in self.model.genres]), note
+    def _asked(self, song: _Song) -> tuple[Song, str]:
+        """What the model is asked, and what is to be said of the lyrics."""
+        if not self.model.reads_lyrics:
+            return Song(song.file), ""
+        try:
+            words = Song(song.file, song.tags.lyrics or self._words_beside(song.file))
+            words.words()
+            return words, ""
+        except InputError as error:
+            return Song(song.file), f"heard only: {error}"
 
     def _words_beside(self, file: Path) -> str | None:
         beside = self._side_files.of(file)
@@ -171,6 +175,6 @@ def _album(song: _Song) -> tuple[str, ...]:
     return ("by", tags.album_artist, tags.album) if tags.album_artist else (os.path.dirname(song.file), tags.album)
 
 
-def _failed(file: Path, error: InputError, old: tuple[str, ...] = ()) -> Row:
-    reason = str(error).removeprefix(f"{name(file)}: ").removesuffix(".")
-    return Row(name(file), "failed", old, old, note=reason)
+def _failed(file: Path, reason: InputError | str, old: tuple[str, ...] = ()) -> Row:
+    note = str(reason).removeprefix(f"{name(file)}: ").removesuffix(".")
+    return Row(name(file), "failed", old, old, note=note)

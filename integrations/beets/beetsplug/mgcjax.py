@@ -36,6 +36,7 @@ from beets.plugins import BeetsPlugin
 
 import mgc_jax
 from data_pipeline.errors import InputError
+from mgc_jax.inference.song import Failure, Song
 from mgc_jax.tagging.policy import MODES, TREE_USES, Policy, has_genre, read_policy
 
 _DEFAULTS: dict[str, Any] = {
@@ -126,12 +127,14 @@ class MgcJaxPlugin(BeetsPlugin):
             return
         heard: list[tuple[Item, dict[str, float]]] = []
         model = self.model
-        for item in items:
-            words = item.lyrics if hasattr(model, "tokens") else None  # what is built in reads none
-            try:
-                heard.append((item, dict(model.predict(Path(os.fsdecode(item.path)), words or None).ranked)))
-            except InputError as error:
-                self._log.warning("{}", error)
+        songs = [
+            Song(Path(os.fsdecode(item.path)), item.lyrics or None if model.reads_lyrics else None) for item in items
+        ]
+        for item, found in zip(items, model.predict_many(songs), strict=True):
+            if isinstance(found, Failure):
+                self._log.warning("{}: {}", found.file, found.reason)
+            else:
+                heard.append((item, dict(found.ranked)))
         if not heard:
             return
         mean = {name: sum(scores[name] for _, scores in heard) / len(heard) for name in model.genres}

@@ -22,6 +22,7 @@ from mgc_jax.cli import main
 from mgc_jax.config import recipes
 from mgc_jax.evaluation.results import Evaluation
 from mgc_jax.evaluation.text import summary
+from tests.support import plain_prediction
 from tests.support.recipe import CONFIG, TINY
 
 KEYS = {
@@ -120,7 +121,7 @@ def test_the_same_clip_alone_scores_as_in_evaluation(run: Path, data: Path):
     model = mgc_jax.load(str(run))
     batch = next(iter(prepared.evaluation_batches("test", batch_size=8)))
     tokens = batch["tokens"][0][: batch["num_tokens"][0]]
-    placed = model.batch([batch["spectrogram"][0]], tokens)
+    placed = plain_prediction.batch(model, [batch["spectrogram"][0]], tokens)
     stored = np.asarray(model.evaluation_step(model.state, model.network.frozen, placed)["scores"])[0]
     fresh = model.predict(track["audio"])
     if batch["num_tokens"][0] == 0 and fresh.windows == 1:
@@ -162,7 +163,7 @@ def test_embeddings_are_means_over_windows_and_score_as_the_loss_has_it(model: m
     clips = [clip for _, clip in model.clips(song)]
     weights = [window.weight for window in model.windows(song)]
     whole = jax.jit(lambda state, frozen, batch: model.network.merge(state, frozen)(batch, train=False))
-    out = whole(model.state, model.network.frozen, model.batch(clips, tokens))
+    out = whole(model.state, model.network.frozen, plain_prediction.batch(model, clips, tokens))
     embedding = model.embed(song, "dancing all night")
     np.testing.assert_allclose(embedding.audio, np.average(out.audio_embedding[: len(clips)], 0, weights), atol=1e-5)
     np.testing.assert_allclose(embedding.lyrics, np.average(out.lyrics_embedding[: len(clips)], 0, weights), atol=1e-5)

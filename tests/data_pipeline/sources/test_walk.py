@@ -5,7 +5,7 @@ import os
 import pytest
 
 from data_pipeline.errors import InputError
-from data_pipeline.tags.walk import Walk, is_hidden
+from data_pipeline.sources.walk import Walk, is_hidden
 
 
 def make(folder, *names):

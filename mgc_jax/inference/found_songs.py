@@ -1,0 +1,117 @@
+"""Which songs are meant: by files and folders, by lists of them, or by a manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from data_pipeline.errors import InputError
+from data_pipeline.sources import manifest
+from data_pipeline.sources.walk import Walk
+from data_pipeline.storage.files import sha256
+from mgc_jax.inference.song import Failure, Song
+
+
+@dataclasses.dataclass
+class Songs:
+    """What was found: ``songs``, and ``failures`` of folders that cannot be opened and rows that cannot be used.
+
+    ``hidden``, ``others`` and ``repeated`` count what was passed by in folders, as :class:`Walk` has it; ``notes`` are
+    sentences about what may be meant otherwise in a manifest.
+    """
+
+    songs: list[Song] = dataclasses.field(default_factory=list)
+    failures: list[Failure] = dataclasses.field(default_factory=list)
+    hidden: int = 0
+    others: int = 0
+    repeated: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed_by(self) -> str:
+        """A sentence about what was passed by in folders; empty for nothing."""
+        passed = self.hidden + self.others + self.repeated
+        if not passed:
+            return ""
+        return (
+            f"{passed} entries were passed by: {self.hidden} hidden or of a system, {self.others} no songs by "
+            f"their names, {self.repeated} links to what was there already"
+        )
+
+
+def find(places: Sequence[Path], files_from: str | None = None, manifest_file: Path | None = None) -> Songs:
+    """The songs in files and folders, in a list of them (see :func:`read_list`), and in a manifest.
+
+    A folder stands for all songs in it and in its folders, each once. Whether a file that is named is there at all is
+    found out when it is heard.
+
+    Raises:
+        InputError: the list or the manifest cannot be read, or there is no song.
+    """
+    walk, found = Walk(), Songs()
+    named = [*places, *(read_list(files_from) if files_from is not None else ())]
+    for place in named:
+        if os.path.isdir(place):
+            found.songs += map(Song, walk.songs([place]))
+        else:
+            found.songs.append(Song(place))
+    found.failures += [Failure(Song(Path(path)).name, reason) for path, reason in walk.failures]
+    found.hidden, found.others, found.repeated = walk.hidden, walk.others, walk.repeated
+    if manifest_file is not None:
+        _add_manifest(found, manifest_file)
+    if not found.songs and not found.failures:
+        where = ", ".join(
+            dict.fromkeys([*(Song(place).name for place in places), *_sources(files_from, manifest_file)])
+        )
+        raise InputError(f"There are no songs in {where}{f' ({found.passed_by})' if found.passed_by else ''}.")
+    return found
+
+
+def _sources(files_from: str | None, manifest_file: Path | None) -> list[str]:
+    return [str(source) for source in (files_from, manifest_file) if source is not None]
+
+
+def _add_manifest(found: Songs, file: Path) -> None:
+    corpus = manifest.read(file, genres_wanted=False)
+    for track in corpus.tracks:
+        found.songs.append(Song(track.audio, track.lyrics_text, lyrics_file=track.lyrics_file, language=track.language))
+    found.notes = corpus.notes
+    found.failures += [Failure(rejected.id, f"{rejected.file}: {rejected.reason}") for rejected in corpus.rejected]
+
+
+def read_list(file: str) -> list[Path]:
+    """The paths in a file, or on standard input where it is ``-``: one a line, or with NUL between them where there is
+    one.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+    if b"\0" in content:
+        names: Iterable[bytes] = content.split(b"\0")
+    else:
+        names = (line.removesuffix(b"\r") for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"))
+    return [Path(os.fsdecode(name)) for name in names if name]
+
+
+def key(song: Song) -> str:
+    """What the result of a song in a file is known by: a digest of its absolute path, and one of the sizes and times of
+    change of its files and of the lyrics that are given as text."""
+    assert isinstance(song.audio, Path)
+    path = os.path.abspath(song.audio)
+    words = song.lyrics if song.lyrics_file is None else [str(song.lyrics_file), _state(song.lyrics_file)]
+    return f"{sha256(path)[:16]}-{sha256([_state(path), words])[:16]}"
+
+
+def _state(path: str | Path) -> list[int]:
+    try:
+        info = os.stat(path)
+    except (OSError, ValueError):
+        return []
+    return [info.st_size, info.st_mtime_ns]

@@ -1,0 +1,68 @@
+"""A song that a model is asked about."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from data_pipeline.errors import InputError
+from data_pipeline.lyrics import reading
+from data_pipeline.lyrics.reading import LyricsError
+from mgc_jax.inference import recording
+from mgc_jax.inference.recording import Audio
+
+
+@dataclasses.dataclass(frozen=True)
+class Song:
+    """A song, and its words as text or in a file.
+
+    ``audio`` is a path, the bytes of a file, or samples with their ``rate`` in Hz. Of ``lyrics`` and ``lyrics_file``
+    one at most is given; ``language``, a code, helps to find the encoding of the file.
+    """
+
+    audio: Audio
+    lyrics: str | None = None
+    rate: int | None = None
+    lyrics_file: Path | None = None
+    language: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages and results call it."""
+        return recording.name(self.audio)
+
+    def words(self) -> str | None:
+        """Its lyrics as a model is given them; None for no words.
+
+        Raises:
+            InputError: they cannot be read, are no text, or larger than 1 MiB.
+        """
+        if self.lyrics is not None and not isinstance(self.lyrics, str):
+            raise InputError(f"Lyrics are text, not {type(self.lyrics).__name__}: read the file first.")
+        try:
+            if self.lyrics_file is not None:
+                return reading.read_lyrics_file(self.lyrics_file, self.language)
+            return reading.read_lyrics_text(self.lyrics) if self.lyrics else None
+        except LyricsError as error:
+            where = f"{recording.name(self.lyrics_file)}: " if self.lyrics_file else "These lyrics cannot be used: "
+            raise InputError(f"{where}{error}.") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """Why one of many songs has no result."""
+
+    file: str
+    reason: str
+
+
+def failure(song: Song, error: InputError) -> Failure:
+    """The failure of a song, whose name a ``reason`` does not repeat."""
+    return Failure(song.name, str(error).removeprefix(f"{song.name}: ").removesuffix("."))
+
+
+def as_song(given: Audio | tuple[Audio, str | None] | Song) -> Song:
+    """A song, its audio, or a pair of audio and lyrics."""
+    if isinstance(given, Song):
+        return given
+    return Song(*given) if isinstance(given, tuple) else Song(given)

@@ -1,0 +1,115 @@
+"""How long predicting many songs takes, beside its parts and beside a plain loop, all in one run.
+
+python scripts/measure_predict.py SOURCE --workdir W [--songs 40] [--workers N]
+
+SOURCE is a manifest or a folder in Music4All's layout. Timed in turn over the same songs with their lyrics, every
+program compiled before: *decoding alone*, by the workers; *the model alone*, over what they decoded; *the command*,
+which is both at once with results written song by song; and *the plain loop*, one song after the other in one process
+with the words in every window.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_pipeline.errors import InputError
+from data_pipeline.schema import AUDIO
+from data_pipeline.sources import read_corpus
+from mgc_jax.inference.listening import listen
+from mgc_jax.inference.recording import WINDOW_BATCH
+from mgc_jax.inference.song import Song
+
+if TYPE_CHECKING:  # the workers import this file, and are to start without JAX
+    from mgc_jax.api import Model
+
+
+def plainly(model: Model, songs: list[Song]) -> None:
+    """One song after the other, every window with its words through the whole model, by eight windows."""
+    import jax
+    import numpy as np
+
+    from mgc_jax.runtime import sharding
+
+    length = model.config.lyrics.max_tokens
+    for song in songs:
+        try:
+            tokens, windows = model.tokens(song.words()), iter(model.windows(song.audio))
+        except InputError:
+            continue
+        while group := list(itertools.islice(windows, WINDOW_BATCH)):
+            clips = model.hear([window.samples for window in group])
+            sounds = np.zeros((WINDOW_BATCH, *clips[0].shape), clips[0].dtype)
+            sounds[: len(clips)] = clips
+            batch = {
+                AUDIO[model.spec.input]: sounds,
+                "tokens": np.tile(np.pad(tokens.astype(np.int32), (0, length - len(tokens))), (WINDOW_BATCH, 1)),
+                "num_tokens": np.full(WINDOW_BATCH, len(tokens), np.int32),
+                "labels": np.zeros((WINDOW_BATCH, model.vocabulary.size), np.uint8),
+                "index": np.arange(WINDOW_BATCH, dtype=np.int32),
+            }
+            placed = sharding.place_batch(batch, model.network.mesh)
+            jax.device_get(model.evaluation_step(model.state, model.network.frozen, placed))
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure, and print a table and the two ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--workdir", required=True)
+    parser.add_argument("--songs", type=int, default=40, help="so many of them (default %(default)s)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="default %(default)s")
+    options = parser.parse_args()
+    import jax
+
+    from mgc_jax import api
+    from mgc_jax.inference import collection, results
+    from mgc_jax.inference.found_songs import Songs
+
+    tracks = read_corpus(options.source).tracks[: options.songs]
+    songs = [Song(track.audio, track.lyrics_text, lyrics_file=track.lyrics_file) for track in tracks]
+    model = api.load(options.workdir)
+    heard = list(listen(songs, model.front_end, options.workers))
+    list(model.predict_heard(heard))  # compiles
+    plainly(model, songs[:2])
+    with tempfile.TemporaryDirectory() as folder:
+
+        def command() -> None:
+            place = results.predictions(Path(folder, "genres.jsonl"), model.genres)
+            with place.opened({"command": "predict", "workdir": options.workdir, "model": model.digest}) as output:
+                predict = partial(model.predict_many, workers=options.workers)
+                collection.carry_out(predict, Songs(songs), output, "predict")
+
+        seconds = {
+            "decoding alone": timed(lambda: list(listen(songs, model.front_end, options.workers))),
+            "the model alone": timed(lambda: list(model.predict_heard(heard))),
+            "the command": timed(command),
+            "the plain loop": timed(lambda: plainly(model, songs)),
+        }
+    print(f"{len(songs)} songs, {options.workers} workers, {os.cpu_count()} cores, {jax.devices()[0].device_kind}")
+    print("| | s | songs/s |\n|---|---|---|")
+    for name, time_taken in seconds.items():
+        print(f"| {name} | {time_taken:.2f} | {len(songs) / time_taken:.2f} |")
+    parts = max(seconds["decoding alone"], seconds["the model alone"])
+    print(
+        f"the command is {seconds['the command'] / parts:.2f} times as long as the longer of its parts, and "
+        f"{seconds['the plain loop'] / seconds['the command']:.1f} times as fast as the plain loop"
+    )
+
+
+if __name__ == "__main__":
+    main()
