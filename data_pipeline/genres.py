@@ -23,7 +23,8 @@ class GenreVocabulary:
 
     ``names`` (G,) by descending count, then by name; ``aliases`` maps other spellings to names; ``counts`` (G,) and
     ``cooccurrence`` (G, G) are track counts in the training split only (the diagonal of the latter is the former);
-    ``num_tracks`` is the number of training tracks.
+    ``num_tracks`` is the number of training tracks. ``data_sha256`` is a digest of the data set that they are of: of
+    its tracks' files, genres and settings; empty for none.
     """
 
     names: tuple[str, ...]
@@ -31,6 +32,7 @@ class GenreVocabulary:
     counts: np.ndarray
     cooccurrence: np.ndarray
     num_tracks: int
+    data_sha256: str = ""
 
     def __post_init__(self) -> None:
         index = {name: i for i, name in enumerate(self.names)}
@@ -88,6 +90,7 @@ class GenreVocabulary:
             "counts": self.counts.tolist(),
             "cooccurrence": self.cooccurrence.tolist(),
             "num_tracks": self.num_tracks,
+            "data_sha256": self.data_sha256,
         }
         write_json(Path(path), content, indent=None)
 
@@ -111,6 +114,7 @@ class GenreVocabulary:
             self.names == other.names
             and dict(self.aliases) == dict(other.aliases)
             and self.num_tracks == other.num_tracks
+            and self.data_sha256 == other.data_sha256
             and np.array_equal(self.counts, other.counts)
             and np.array_equal(self.cooccurrence, other.cooccurrence)
         )
@@ -229,7 +233,10 @@ def _checked(content: dict) -> GenreVocabulary:
         raise ValueError("a count is out of range")
     if not (np.diag(cooccurrence) == counts).all() or not (cooccurrence == cooccurrence.T).all():
         raise ValueError("the co-occurrence matrix contradicts the counts")
-    return GenreVocabulary(tuple(names), dict(aliases), counts, cooccurrence, num_tracks)
+    data_sha256 = content.get("data_sha256", "")
+    if not isinstance(data_sha256, str):
+        raise ValueError("data_sha256 is no digest")
+    return GenreVocabulary(tuple(names), dict(aliases), counts, cooccurrence, num_tracks, data_sha256)
 
 
 def _integers(values: list) -> np.ndarray:

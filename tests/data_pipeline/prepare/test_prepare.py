@@ -213,8 +213,11 @@ def test_a_complete_data_set_is_left_alone(corpus, prepared):
     assert (out / "dataset.json").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="other options"):
         prepare(corpus, out, music.options(split_seed=6))
-    with pytest.raises(InputError, match="another corpus"):
-        prepare(Corpus(corpus.tracks[1:]), out, music.OPTIONS)
+    with pytest.raises(InputError, match="another corpus: 50 of its 90 tracks are gone and 0 changed"):
+        prepare(Corpus(corpus.tracks[50:]), out, music.OPTIONS)
+    others = tuple(dataclasses.replace(track, title="another") for track in corpus.tracks)
+    with pytest.raises(InputError, match="another corpus: 0 of its 90 tracks are gone and 90 changed"):
+        prepare(Corpus(others), out, music.OPTIONS)
 
 
 def test_two_do_not_prepare_into_one_folder(corpus, prepared, tmp_path):
