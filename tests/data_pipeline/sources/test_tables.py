@@ -149,7 +149,7 @@ REASONS = {
     '{"audio": "nan", "genres": "rock"}': "no audio",
     '{"audio": ["a.mp3"], "genres": "rock"}': "audio is not a text",
     '{"audio": "a.mp3", "genres": NaN}': "no genres",
-    '{"audio": "a.mp3", "genres": 5}': "genres are neither a text nor a list",
+    '{"audio": "a.mp3", "genres": true}': "genres are neither a text nor a list",
     '{"audio": "a.mp3", "genres": "rock", "lyrics": {"en": "la"}}': "lyrics is not a text",
     '{"audio": "\\ud800.mp3", "genres": "rock"}': "half of a surrogate pair",
     '{"audio": "\\udce9.mp3", "genres": "rock"}': "no audio file",
