@@ -30,14 +30,15 @@ def _words(first: str, rest: str, least: int = 0) -> str:
 
 
 # Two or more chords, one of which is surely one.
-_WHOLE = r"(?<!\S)[|(]?{}[|),]?(?!\S)"
+_WHOLE = r"(?<![^\s.])[|(]?{}[|),]?(?!\S)"
 _SURE_ONE, _ANY = _WHOLE.format(_SURE), _WHOLE.format(_NAMED)
-_TWO = rf"^(?=[^\n]*{_SURE_ONE})(?=[^\n]*{_ANY}\s[^\n]*{_ANY})"
+_TWO = rf"(?=[^\n]*{_SURE_ONE})(?=[^\n]*{_ANY}\s[^\n]*{_ANY})"
 # Letters far apart, above the words that they belong to, or between bars; not "A B C", which is sung.
 _APART = rf"^(?!{_GAP}?A\s+B\s+C\b)[^\S\n]*{_BARE}(?:[^\S\n]{{3,}}{_CHORD}){{1,20}}{_END}"
 _BARS = rf"^[^\S\n]*\|[^\S\n]*(?:{_NAMED}[^\S\n]*(?:\|[^\S\n]*|[^\S\n])){{2,60}}{_END}"
 _HUMMED = r"(?!(?:[^\S\n]*Hm\b)+[^\S\n]*$)"
-SURE_LINE = rf"(?:^{_HUMMED}(?:{_TWO}[^\S\n]*{_words(_NAMED, _NAMED)}{_END})|{_APART}|{_BARS})"
+_LABEL = r"[^\S\n]*+(?:[A-Za-z][A-Za-z -]{0,20}\d?:[^\S\n]++|\.(?=[A-H]))?"
+SURE_LINE = rf"(?:^{_HUMMED}{_LABEL}(?:{_TWO}{_words(_NAMED, _NAMED)}{_END})|{_APART}|{_BARS})"
 """A line of chords, from its beginning on."""
 SHEET = re.compile(rf"(?:{SURE_LINE}[\s\S]*?){{2}}", re.MULTILINE)
 """Text in which two lines of chords are sure, so that a line of letters is one, too."""
@@ -50,9 +51,13 @@ TABLATURE = re.compile(
 )
 """A string of a guitar."""
 
+TAGS = re.compile(r"\[ch\][^\[\]\n]{1,20}\[/ch\]|\[/?(?:ch|tab)\]")
+"""What a page of chords puts around them."""
+IN_PARENTHESES = re.compile(rf"\({_CHORD}\)(?=\w)")
+BEFORE_A_WORD = re.compile(rf"\({_SURE}\)\w")
+"""Text in which ``(C)`` before a letter is a chord."""
 IN_BRACKETS = re.compile(rf"\[(?:{_CHORD}|N\.?C\.?)\]")
 """A chord within words, ``[C]`` among them."""
-SURE_IN_BRACKETS = re.compile(rf"\[{_SURE}\]")
 PROBABLY_CHORDPRO = re.compile(
     rf"\[{_SURE}\]|\w\[{_BARE}\]\w|\[{_BARE}\](?=[A-Z]\w)|(?:\[{_BARE}\][\s\S]*?){{3}}"
     r"|^\{(?:t|title|st|subtitle|artist|key|soc|start_of_\w+)(?::[^{}\n]*)?\}",

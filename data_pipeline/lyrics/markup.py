@@ -181,6 +181,8 @@ _TIMED = (
 
 # In a sheet, which must be looked at before its sure lines are gone.
 _CHORDS = (
+    Rule("chords", chords.TAGS),
+    Rule("chords", chords.IN_PARENTHESES, where=chords.BEFORE_A_WORD),
     Rule("ChordPro directives", chords.COMMENT, where=chords.DIRECTIVE),
     Rule("chords", _inside(chords.IN_BRACKETS.pattern, flags=re.MULTILINE), _joined, chords.PROBABLY_CHORDPRO),
     Rule("ChordPro directives", chords.DIRECTIVE),

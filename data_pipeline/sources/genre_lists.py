@@ -13,6 +13,7 @@ import functools
 import json
 import math
 import re
+import urllib.parse
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ _SEPARATORS = {
     ";": "[;；؛]",
     "\0": r"\0",
     "\\\\": r"\\{1,2}",
-    "//": "//",
+    "//": "(?<!:)//",
     "\t": r"\t",
     "\n": r"[\r\n\v\x1c-\x1f\u2028\u2029]",
     "·": r"(?<=\s)[·•](?=\s)",
@@ -41,6 +42,7 @@ _SEPARATORS = {
 }
 """Patterns of what separates genres. All but the last two hardly occur within a name."""
 _STRONG = [name for name in _SEPARATORS if name not in (_COMMA, _SLASH)]
+_ADDRESS = re.compile(r"https?://[^\s/]+/\S+")
 _PERHAPS = ("/", ">", "+", "→", "#")
 """What is in names and between them: told where all parts are genres of other cells, or one stands in front."""
 
@@ -156,13 +158,14 @@ def read_column(cells: Sequence[Any], separator: str = "") -> GenreColumn:
     found = separator or _found(texts)
     fields = {text: _without_leading(_fields(text, found), found) for text in texts}
     also, whole = ({}, ()) if separator else _otherwise(fields, found)
-    rows = [[*cell.listed, *_names(fields.get(cell.text, ()), also)] for cell in read]
+    rows = [genre_weights.alternating([*cell.listed, *_names(fields.get(cell.text, ()), also)]) for cell in read]
+    rows = genre_weights.behind_blanks(rows) or rows
     numbers = [name for names in rows for name in names if name.replace(".", "").isdecimal()]
     are_ids = all(map(id3_genres.is_number, numbers))
     genres, missing, weighted = list[tuple[str, ...] | str](), 0, 0
     for cell, names in zip(read, rows, strict=True):
         named: dict[str, None] = {}
-        for name in names:
+        for name in map(_of_address, names):
             bare, counts = genre_weights.without(name)
             weighted += bare != name
             if is_missing(bare):
@@ -178,6 +181,14 @@ def read_column(cells: Sequence[Any], separator: str = "") -> GenreColumn:
     whole += tuple(name for name in dict.fromkeys(said) if any(_splits(name, sign) for sign in "|;"))
     weighted += sum(cell.weighted for cell in read)
     return GenreColumn(genres, found, missing, tuple(also), whole, weighted, numbers if are_ids else ())
+
+
+def _of_address(name: str) -> str:
+    """What an address such as DBpedia's names: the words of its last part."""
+    if not _ADDRESS.fullmatch(name):
+        return name
+    last = name.rstrip("/").rpartition("/")[2].rpartition("#")[2]
+    return urllib.parse.unquote(last).replace("_", " ").strip() or name
 
 
 def _names(fields: Iterable[_Field], also: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
@@ -294,7 +305,8 @@ def _field(separator: str) -> re.Pattern[str]:
     end = _end(separator).pattern
     kinds = r'"(?P<double>(?:[^"]|"")*)"', r"'(?P<single>(?:[^']|'')*)'", f"(?P<known>{_WHOLE_PATTERN})"
     return re.compile(
-        rf"\s*(?:(?:{'|'.join(kinds)})\s*(?={end}|\Z)|(?P<bare>.*?))(?P<end>{end}|\Z)", re.DOTALL | re.IGNORECASE
+        rf"\s*(?:(?:{'|'.join(kinds)})\s*(?={end}|\Z)|(?P<bare>(?:\([^()]*\)|.)*?))(?P<end>{end}|\Z)",
+        re.DOTALL | re.IGNORECASE,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _NAMES = ("name", "genre", "tag", "label", "genre_name", "tag_name", "title", "text", "#text", "term", "value", "id")
@@ -30,6 +30,9 @@ _WEIGHTED = re.compile(
     rf"(.*\S)\s*(?:[:=]\s*({_W})\s?%?|[(\[]\s*(?!(?:19|20)\d\d\s*[)\]])({_W})\s?%?\s*[)\]]|[\s:=]\s*({_W})\s?%)",
     re.DOTALL,
 )
+_BEFORE = re.compile(rf"({_W})\s?%\s+(\S.*)", re.DOTALL)
+_BEHIND_A_BLANK = re.compile(rf"(\S.*?)\s+({_W})", re.DOTALL)
+_LEAST = 4  # different names, of which none is without a number, for "rock 100" to have a weight
 _IN_A_ROW = re.compile(rf"(?:[^:=|,;/\d][^:=|,;/]*[:=]\s?{_W}(?:\s+|\Z)){{2,}}")
 
 
@@ -44,10 +47,32 @@ def without(name: str) -> tuple[str, bool]:
     >>> without("rock:100"), without("hip hop (0.8)"), without("jazz=0"), without("pop (1984)")
     (('rock', True), ('hip hop', True), ('jazz', False), ('pop (1984)', True))
     """
+    if match := _BEFORE.fullmatch(name):
+        return match[2], float(match[1]) > 0
     match = _WEIGHTED.fullmatch(name)
     if match is None or not any(sign.isalpha() for sign in match[1]):
         return name, True
     return match[1].rstrip(), float(next(filter(None, match.groups()[1:]))) > 0
+
+
+def behind_blanks(rows: Sequence[Sequence[str]]) -> list[list[str]] | None:
+    """The rows with a colon before the weight of "rock 100", where every name of the column has one; else None."""
+    names = {name for row in rows for name in row}
+    if any(map(_WEIGHTED.fullmatch, names)):
+        return None
+    found = {name: match for name in names if (match := _BEHIND_A_BLANK.fullmatch(name))}
+    if len(names) < _LEAST or len(found) < len(names) or len({match[2] for match in found.values()}) < _LEAST - 1:
+        return None
+    return [[f"{found[name][1]}:{found[name][2]}" for name in row] for row in rows]
+
+
+def alternating(names: Sequence[str]) -> list[str]:
+    """Of names and weights in turn, such as rock, 100, pop, 3, the names with their weights; of others themselves."""
+    pairs = [*zip(names[::2], names[1::2], strict=False)]
+    is_name = re.compile(r"[^\W\d]")
+    if not pairs or len(names) % 2 or not all(is_name.search(one) and re.fullmatch(_W, two) for one, two in pairs):
+        return [*names]
+    return [f"{one}:{two}" for one, two in pairs]
 
 
 def pair(item: Any) -> tuple[str, bool] | None:

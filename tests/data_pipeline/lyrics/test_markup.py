@@ -114,7 +114,7 @@ MUSIXMATCH = "Walking home\n...\n\n******* This Lyrics is NOT for Commercial use
         ("(0:12) walking home\n(0:15) tonight", "walking home\ntonight", {"time stamps": 2}),
         ("0:12 - walking home\n0:15 - tonight", "walking home\ntonight", {"time stamps": 2}),
         ("Am    F     C\nWalking home\nDm7 G/B Cmaj7\ntonight", "Walking home\ntonight", {"chords": 2}),
-        ("Intro: Am G F E7\nWalking home", "Walking home", {"section headings": 1, "chords": 1}),
+        ("Intro: Am G F E7\nWalking home", "Walking home", {"chords": 1}),
         ("| Am | F | C x2 |\nWalking\nG\nhome\nA E F#m\nN.C.\nla", "Walking\nhome\nla", {"chords": 4}),
         ("Rem   Sol  Do\nCamino\nLam Mi7\na casa", "Camino\na casa", {"chords": 2}),
         ("e|---0---2--|\nB|--1p0----|\nWalking home", "Walking home", {"tablature": 2}),
@@ -123,6 +123,8 @@ MUSIXMATCH = "Walking home\n...\n\n******* This Lyrics is NOT for Commercial use
             "Walking home",
             {"ChordPro directives": 6, "chords": 3},
         ),
+        ("Solo: Am F C\n.G   D7\nWalking (Am)home (C)now", "Walking home now", {"chords": 4}),
+        ("[ch]Am[/ch] [ch]F[/ch]\n[tab][ch]C[/ch]\nWalking home[/tab]", "Walking home", {"chords": 5}),
         ("[G]Amazing [C]rain, how [G]sweet", "Amazing rain, how sweet", {"chords": 3}),
         (
             "Artist: Bob\nTitle: Hollow Moon\nAlbum:\nLyrics by: Al\n\nWalking",

@@ -322,3 +322,18 @@ def test_of_two_separators_the_one_of_more_rows_is_the_columns():
     genres = read_column(["rock;pop", "rock"] * 7 + ["polka|rock"]).genres
     assert genres[0] == ("rock", "pop")
     assert genres[-1] == ("polka|rock",)
+
+
+@pytest.mark.parametrize(
+    ("cells", "genres"),
+    [
+        (["rock\t100", "pop\t3\tjazz\t0"], [("rock",), ("pop",)]),
+        (["rock 100, pop 3", "jazz 55, soul 2"], [("rock", "pop"), ("jazz", "soul")]),
+        (["50% rock / 50% pop", "100% jazz"], [("rock", "pop"), ("jazz",)]),
+        (["rock (indie, alternative)", "pop, jazz"], [("rock (indie, alternative)",), ("pop", "jazz")]),
+        (["http://dbpedia.org/resource/Rock_music", "https://x.org/g/R%26B/"], [("Rock music",), ("R&B",)]),
+        (["UB 40, Top 40", "Area 51"], [("UB 40", "Top 40"), ("Area 51",)]),
+    ],
+)
+def test_odd_columns(cells, genres):
+    assert read_column(cells).genres == genres
