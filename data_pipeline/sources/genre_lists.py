@@ -315,7 +315,7 @@ def _cell(value: Any) -> _Cell:
         return _Cell()
     if isinstance(value, list | tuple | Mapping):
         return _listed([value])
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         value = str(value)
     if not isinstance(value, str):
         return _Cell(reason="genres are neither a text nor a list")

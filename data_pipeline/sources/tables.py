@@ -369,8 +369,8 @@ def _no_objects(text: str) -> str:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         return f"is no JSON (line {error.lineno}, column {error.colno}: {error.msg.lower()})"
-    except RecursionError:
-        return "is nested too deeply"
+    except (ValueError, RecursionError):  # a number of thousands of digits, or brackets within brackets
+        return "is no JSON that can be read"
     return "is an array without objects" if isinstance(value, list) else "is JSON without rows"
 
 
