@@ -10,9 +10,17 @@ import unicodedata
 
 MISSING = frozenset(
     """nan -nan none null nil na n/a n.a. n.a #n/a #na <na> nat \\n undefined unknown <unknown> unspecified missing
-    unclassified untagged #value! #ref! #name? #div/0! #null! #num!""".split()
-) | {"#n/a n/a", "not available", "not specified", "no genre", "no genres", "unknown genre"}
+    unclassified untagged unclassifiable uncategorized uncategorised
+    #value! #ref! #name? #div/0! #null! #num!""".split()
+) | {"#n/a n/a", "not available", "not specified", "no genre", "no genres", "unknown genre", "genre unknown", "not set"}
 """What tables write where there is no value, normalised."""
+
+CATCH_ALLS = frozenset(
+    """misc misc. miscellaneous other others various varied genre genres sonstige sonstiges andere anderes autre
+    autres divers otro otros varios outro outros altro altri overige annat inne
+    другое разное прочее 其他 其它 その他 기타""".split()
+) | {"other genre", "other genres", "various genres", "other music", "all genres"}
+"""What catalogues call all that has no genre of its own, normalised: what it holds has nothing in common."""
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]*);|&amp(?![A-Za-z0-9;])")
 # Unicode's Default_Ignorable_Code_Point, controls that are no white space, and halves of surrogate pairs.
@@ -91,4 +99,4 @@ def is_missing(text: str) -> bool:
     [True, True, True, True, False, False]
     """
     name = key(text)
-    return name in MISSING or _NOTHING.fullmatch(name) is not None
+    return name in MISSING or name.strip("()[]<>{} ") in MISSING or _NOTHING.fullmatch(name) is not None

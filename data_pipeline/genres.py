@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.errors import InputError
-from data_pipeline.genre_names import is_missing, key, normalise, spaced
+from data_pipeline.genre_names import CATCH_ALLS, is_missing, key, normalise, spaced
 from data_pipeline.storage.json_file import read_json, write_json
 
 _FORMAT = 1
@@ -23,7 +23,8 @@ class GenreVocabulary:
 
     ``names`` (G,) by descending count, then by name; ``aliases`` maps other spellings to names; ``counts`` (G,) and
     ``cooccurrence`` (G, G) are track counts in the training split only (the diagonal of the latter is the former);
-    ``num_tracks`` is the number of training tracks.
+    ``num_tracks`` is the number of training tracks. ``data_sha256`` is a digest of the data set that they are of: of
+    its tracks' files, genres and settings; empty for none.
     """
 
     names: tuple[str, ...]
@@ -31,6 +32,7 @@ class GenreVocabulary:
     counts: np.ndarray
     cooccurrence: np.ndarray
     num_tracks: int
+    data_sha256: str = ""
 
     def __post_init__(self) -> None:
         index = {name: i for i, name in enumerate(self.names)}
@@ -88,6 +90,7 @@ class GenreVocabulary:
             "counts": self.counts.tolist(),
             "cooccurrence": self.cooccurrence.tolist(),
             "num_tracks": self.num_tracks,
+            "data_sha256": self.data_sha256,
         }
         write_json(Path(path), content, indent=None)
 
@@ -111,6 +114,7 @@ class GenreVocabulary:
             self.names == other.names
             and dict(self.aliases) == dict(other.aliases)
             and self.num_tracks == other.num_tracks
+            and self.data_sha256 == other.data_sha256
             and np.array_equal(self.counts, other.counts)
             and np.array_equal(self.cooccurrence, other.cooccurrence)
         )
@@ -156,6 +160,7 @@ def make_vocabulary(
 class GenreCounts:
     """All genres of a corpus.
 
+    ``catch_alls``: names such as "other", which are none, and on how many tracks each is.
     ``tracks``: on how many tracks each is, in descending order, then by name. ``spellings``: how it is written there,
     and on how many tracks so. ``aliases``: keys of spellings that are not its own, by which it is known too.
     """
@@ -163,6 +168,16 @@ class GenreCounts:
     tracks: Mapping[str, int]
     spellings: Mapping[str, Mapping[str, int]]
     aliases: Mapping[str, str]
+    catch_alls: Mapping[str, int]
+
+
+def catch_alls(genres: Iterable[str], aliases: Mapping[str, str]) -> set[str]:
+    """Those of the ``genres``, normalised, that say that a track has none of the others, such as "misc".
+
+    ``aliases`` may say otherwise: whatever these name is a genre.
+    """
+    named = {key(name) for pair in aliases.items() for name in pair}
+    return {name for genre in genres if (name := normalise(genre)) in CATCH_ALLS and key(name) not in named}
 
 
 def count_genres(label_lists: Iterable[Iterable[str]], aliases: Mapping[str, str] | None = None) -> GenreCounts:
@@ -173,6 +188,8 @@ def count_genres(label_lists: Iterable[Iterable[str]], aliases: Mapping[str, str
     ({'r&b': 3, 'pop': 1}, {'r&b': 2, 'r & b': 1})
     """
     lists = [{normalise(genre) for genre in genres if not is_missing(genre)} for genres in label_lists]
+    left_out = [catch_alls(names, aliases or {}) for names in lists]
+    lists = [names - none for names, none in zip(lists, left_out, strict=True)]
     aliases = {normalise(alias): normalise(name) for alias, name in (aliases or {}).items()}
     written: dict[str, Counter[str]] = {key(name): Counter({name: 0}) for name in aliases.values()}
     for spelling in (spelling for spellings in lists for spelling in spellings):
@@ -188,6 +205,7 @@ def count_genres(label_lists: Iterable[Iterable[str]], aliases: Mapping[str, str
         {names[genre]: tracks[genre] for genre in sorted(tracks, key=lambda genre: (-tracks[genre], names[genre]))},
         {name: dict(of.most_common()) for name, of in spellings.items()},
         {genre: names[lead] for genre, lead in leads.items() if genre != lead and lead in names},
+        dict(Counter(name for names in left_out for name in names).most_common()),
     )
 
 
@@ -229,7 +247,10 @@ def _checked(content: dict) -> GenreVocabulary:
         raise ValueError("a count is out of range")
     if not (np.diag(cooccurrence) == counts).all() or not (cooccurrence == cooccurrence.T).all():
         raise ValueError("the co-occurrence matrix contradicts the counts")
-    return GenreVocabulary(tuple(names), dict(aliases), counts, cooccurrence, num_tracks)
+    data_sha256 = content.get("data_sha256", "")
+    if not isinstance(data_sha256, str):
+        raise ValueError("data_sha256 is no digest")
+    return GenreVocabulary(tuple(names), dict(aliases), counts, cooccurrence, num_tracks, data_sha256)
 
 
 def _integers(values: list) -> np.ndarray:

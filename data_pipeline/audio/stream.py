@@ -19,7 +19,9 @@ JOINED = "joined recordings read"
 CUT_OFF = "cut off: read as far as it goes"
 ONE_CHANNEL = "one channel taken"
 _BUFFER = 1 << 16
-_LOUDEST = 1e12  # float files hold full scale as 1, or as 2**31 at most; the power of far more overflows
+_LOUDEST = 64.0
+"""Of full scale: 36 dB over it. Mixes in floats and lossy decoders go some dB over; integers that are called floats,
+by a header or by who wrote them, are thousands of times over, or no numbers."""
 _CANCELLED = 0.01  # of the power that a mix of unrelated channels keeps
 _BY_LIBSNDFILE = ("wav", "aiff", "flac", "ogg", "mp3", "au", "caf", "w64", "")
 _RESYNCHRONISES = ("mp3", "aac", "ac3")  # their frames do not depend on what is missing
@@ -98,9 +100,8 @@ class Stream:
         for rate, samples in self._decoding.chunks():
             _check_rate(rate)
             given += len(samples) / rate
-            mono = self._mixed(samples)
-            _check_finite(mono)
-            yield from to_ours(rate, mono)
+            _check_scale(samples)
+            yield from to_ours(rate, self._mixed(samples))
         yield from to_ours.rest()
         if self._view.error:
             raise AudioError(f"cannot be read: {self._view.error.strerror or self._view.error}")
@@ -192,9 +193,9 @@ def _check_rate(rate: int) -> None:
         raise AudioError(f"a sample rate that no music has: {rate} Hz")
 
 
-def _check_finite(samples: np.ndarray) -> None:
+def _check_scale(samples: np.ndarray) -> None:
     peak = max(samples.max(initial=0.0), -samples.min(initial=0.0))
     if not np.isfinite(peak):
         raise AudioError("contains NaN or infinite samples")
     if peak > _LOUDEST:
-        raise AudioError("samples far over full scale")
+        raise AudioError(f"samples far over full scale: up to {peak:.6g} where 1 is the most")

@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import itertools
 import re
+import unicodedata
 from collections import Counter
 
 from data_pipeline.errors import InputError
@@ -15,6 +16,7 @@ CANDIDATES = (
     "cp1252", "cp1251", "cp932", "gb18030", "big5", "cp949", "euc_jp", "cp1250", "koi8_r", "cp1253", "cp1254", "cp1255",
     "cp1256", "cp1257", "cp874", "iso8859_2", "iso8859_5", "iso8859_6", "koi8_u", "cp866", "mac_cyrillic", "mac_roman",
     "cp850", "cp852", "cp857", "cp737", "cp862", "cp950", "big5hkscs", "utf_16_le", "utf_16_be",
+    "cp1258", "mac_greek", "cp720", "kz1048",
 )  # fmt: skip
 """The encodings that are guessed among, the likelier ones first: it decides where they give the same text."""
 
@@ -25,15 +27,20 @@ _UNLIKELY = -5.2
 _HINT = 4.0
 """What the track's own language adds."""
 _PRIOR = {"cp1252": 2.3, "mac_roman": -4.0, "mac_cyrillic": -4.0, "cp866": -2.0} | dict.fromkeys(
-    ("cp850", "cp852", "cp857", "cp737", "cp862"), -4.0
+    ("cp850", "cp852", "cp857", "cp737", "cp862", "mac_greek", "cp720"), -4.0
 )
 """What text files often or seldom are, before one looks."""
 _LISTED = 4.0
 """What charset-normalizer adds, for which the text is not too messy."""
 _SAMPLE = 20_000  # bytes that are guessed from
+_OF_ONE_BYTE = frozenset(
+    name for name in CANDIDATES if name.startswith(("cp1", "iso8859", "koi8")) and name != "cp1258"
+)
+"""What older lines in a file of UTF-8 may be in."""
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ue000-\uf8ff]")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _ASCII = re.compile(r"[\x00-\x7f]")
+_TONE = re.compile("[\u0300\u0301\u0303\u0309\u0323]")  # of Vietnamese
 _DASH = re.compile(r"(?<=[^\W\d_])–(?=[^\W\d_])")  # where MacRoman has an ñ
 _WORD = re.compile(r"\w+")
 _SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -51,7 +58,8 @@ def decode(content: bytes, language: str | None = None) -> tuple[str, str]:
     """The text, and the name of its encoding.
 
     A byte order mark, valid UTF-8, the zeros of UTF-16 and UTF-32 and the escapes of ISO-2022, HZ and UTF-7 are
-    proofs. UTF-8 with a few broken bytes is UTF-8, with U+FFFD for these. The rest is guessed: by the likelihood of the
+    proofs. Where files of two encodings were joined, lines that are not UTF-8 are guessed by themselves. UTF-8 with a
+    few broken bytes is UTF-8, with U+FFFD for these. The rest is guessed: by the likelihood of the
     text in each of the :mod:`languages`, of which ``language``, a code, is the likeliest beforehand.
 
     Raises:
@@ -67,6 +75,8 @@ def decode(content: bytes, language: str | None = None) -> tuple[str, str]:
     for proof in (_escaped, _wide, _utf_8):
         if found := proof(content):
             return found
+    if found := _joined(content, language) or _nearly_utf_8(content):
+        return found
     if b"\x00" in content:
         raise NotTextError("zeros are no text")
     return _guess(content, language)
@@ -118,18 +128,55 @@ def _wide(content: bytes) -> tuple[str, str] | None:
 
 
 def _utf_8(content: bytes) -> tuple[str, str] | None:
-    """UTF-8, also with a broken byte for every four characters beyond ASCII, or cut within its last one."""
     try:
         return content.decode(), "utf-8"
-    except UnicodeDecodeError as error:
-        if b"\x00" in content:
-            return None
-        whole = len(_SEQUENCE.findall(content))
-        text = content.decode(errors="replace")
-        cut = error.reason == "unexpected end of data"
-        if whole and (cut or 4 * text.count("\ufffd") <= whole):
-            return text, "utf-8 with broken bytes"
+    except UnicodeDecodeError:
+        return None
+
+
+def _joined(content: bytes, language: str | None) -> tuple[str, str] | None:
+    """Lines in UTF-8 and lines in an older encoding, as of files that were joined: where the former are a proof, and of
+    the latter, which hold hardly anything that may be UTF-8, the encoding is sure."""
+    lines = content.split(b"\n")
+    others = [line for line in lines if _utf_8(line) is None]
+    if len(others) == len(lines) or b"\x00" in content or not any(_SEQUENCE.search(x) for x in lines if _utf_8(x)):
+        return None
+    rest = b"\n".join(others)
+    beyond = sum(byte > 127 for byte in rest)
+    if 2 * sum(map(len, _SEQUENCE.findall(rest))) > beyond or _is_cut(content):
+        return None
+    try:
+        _, name = _guess(rest, language)
+    except EncodingError:
+        return None
+    if name not in _OF_ONE_BYTE:
+        return None
+    text = "\n".join(line.decode() if _utf_8(line) else _decoded(line, name) for line in lines)
+    return text, f"utf-8 with lines in {name}"
+
+
+def _nearly_utf_8(content: bytes) -> tuple[str, str] | None:
+    """UTF-8 with a broken byte for every four characters beyond ASCII, or cut within its last one."""
+    whole = len(_SEQUENCE.findall(content))
+    text = content.decode(errors="replace")
+    if b"\x00" not in content and whole and (_is_cut(content) or 4 * text.count("\ufffd") <= whole):
+        return text, "utf-8 with broken bytes"
     return None
+
+
+def _is_cut(content: bytes) -> bool:
+    """Whether it is UTF-8 but for its last character, of which there is a part."""
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    return False
+
+
+def _decoded(content: bytes, name: str) -> str:
+    """The text; Vietnamese of Windows has its tones behind the letters."""
+    text = content.decode(name, errors="replace")
+    return unicodedata.normalize("NFC", text) if name == "cp1258" else text
 
 
 def _guess(content: bytes, language: str | None) -> tuple[str, str]:
@@ -139,7 +186,8 @@ def _guess(content: bytes, language: str | None) -> tuple[str, str]:
     texts: dict[str, list[str]] = {}
     for name in CANDIDATES:
         with contextlib.suppress(UnicodeDecodeError):
-            texts.setdefault(sample.decode(name), []).append(name)
+            sample.decode(name)
+            texts.setdefault(_decoded(sample, name), []).append(name)
     matches = from_bytes(sample, cp_isolation=list(CANDIDATES))
     shortlist = {CANDIDATES[0]} | {name for match in matches for name in match.could_be_from_charset}
     likely: list[tuple[float, str]] = []
@@ -147,7 +195,7 @@ def _guess(content: bytes, language: str | None) -> tuple[str, str]:
         if _CONTROL.search(text):
             continue
         lines = "\n".join(dict.fromkeys(text.split("\n")))  # what is repeated says nothing more
-        beyond = len(lines.encode(name)) - (2 if name.startswith("utf_16") else 1) * len(_ASCII.findall(lines))
+        beyond = _bytes_beyond_ascii(lines, name)
         likelihood = _likelihood(lines, language)
         if likelihood >= _UNLIKELY * beyond - _UNSURE:
             listed = 0.0 if shortlist.isdisjoint({name, *others}) else _LISTED
@@ -158,7 +206,15 @@ def _guess(content: bytes, language: str | None) -> tuple[str, str]:
     if len(ranked) > 1 and ranked[0][0] - ranked[1][0] < _UNSURE:
         raise EncodingError(f"it may be {ranked[0][1]} or {ranked[1][1]}")
     name = ranked[0][1]
-    return content.decode(name, errors="replace"), name
+    return _decoded(content, name), name
+
+
+def _bytes_beyond_ascii(text: str, name: str) -> int:
+    if name == "cp1258":
+        marks = unicodedata.normalize("NFD", text)
+        letters = unicodedata.normalize("NFC", _TONE.sub("", marks))
+        return len(_TONE.findall(marks)) + len(_BEYOND_ASCII.findall(letters))
+    return len(text.encode(name)) - (2 if name.startswith("utf_16") else 1) * len(_ASCII.findall(text))
 
 
 def _quality(text: str) -> float:

@@ -15,6 +15,7 @@ ALPHABETS = {
     "uk": "оанивіетрслкдмупяьзгбчйхжїцшюєщфґ",
     "bg": "аоеинтрсвлкдпмзубгчъяжцщхйшфюь",
     "sr": "аоиенрстувкдмјплзбгчшцжћхђњљфџѓќѕ",
+    "kk": "аеытнрлсікдмбуоқжғпшзйңгөүәұхиявчщцфюһэъьё",
     "el": "αοιετσνηυρπκμλςίόάγέήδωχθύφβώξζψϊΐϋΰ",
     "he": "יוהלאמרתבשנעםדקחפכטגזסןצךףץ",
     "ar": "اليمنوترهبكعدسفحقأجشةطصىخءضإغذزثئؤظآ",
@@ -42,6 +43,7 @@ ALPHABETS = {
     "lv": "āīēšžūņļčģķ",
     "lt": "ėšųžūįčęą",
     "et": "äõüöšž",
+    "vi": "đáàưôạêảơếấộâịãờớóồựầủìúíậứốềăểợụệéùừẽặổắửọẻởỏẫễĩòèữỉẹõýỗẩũỳằỡẳỹỷẵỵẽ",
 }
 """The letters beyond ASCII of each language, small ones, the most frequent first."""
 
@@ -49,7 +51,7 @@ _WESTERN = "àáâãäåæçèéêëìíîïñòóôõöøùúûüýÿœß"
 _QUOTES = "’‘“”–—…"
 _PUNCTUATION = "«»„‚•¡¿‹› ♪「」『』、。，！？；：（）・～〜ー　《》【】“”،؟؛־׳״‎‏"
 _SIGNS = "€£$§©®™°·´²½"
-_LATIN = frozenset("en fr de es pt it ca nl sv da fi is pl cs sk hu ro hr tr lv lt et".split())
+_LATIN = frozenset("en fr de es pt it ca nl sv da fi is pl cs sk hu ro hr tr lv lt et vi".split())
 _SIMPLIFIED = "的我你一是不了在人有这来到说们为子和那要心爱就没过会天想去着看得里时好还以上都也自可让再多回走情下风后夜"
 _TRADITIONAL = (
     "的我你一是不了在人有這來到說們為子和那要心愛就沒過會天想去著看得裡時好還以上都也自可讓再多回走情下風後夜"
@@ -60,7 +62,7 @@ _LONG = {"iw": "he", "no": "da", "nb": "da", "nn": "da"} | dict(
     pair.split("=")
     for pair in "eng=en fra=fr fre=fr deu=de ger=de spa=es por=pt ita=it cat=ca nld=nl dut=nl swe=sv dan=da nor=da "
     "fin=fi isl=is ice=is pol=pl ces=cs cze=cs slk=sk slo=sk hun=hu ron=ro rum=ro hrv=hr tur=tr lav=lv lit=lt est=et "
-    "rus=ru ukr=uk bul=bg srp=sr ell=el gre=el heb=he ara=ar fas=fa per=fa tha=th jpn=ja kor=ko".split()
+    "rus=ru ukr=uk bul=bg srp=sr ell=el gre=el heb=he ara=ar fas=fa per=fa vie=vi kaz=kk tha=th jpn=ja kor=ko".split()
 )
 """ISO 639-2, as ID3 tags have it, and what else means one of the languages here."""
 

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from data_pipeline.lyrics import chords
+
 _ROUNDS = 8  # pages escaped more often than this were never seen
 _END = r"[^\S\n]*(?:\n|\Z)"
 
@@ -47,6 +49,17 @@ _SECTIONS = (
     "sloka|refrén|omkväd|kertosäkeistö|nakarat|köprü|куплет|припев|предприпев|пред-припев|бридж|интро|аутро|приспів|"
     "主歌|副歌|导歌|導歌|桥段|橋段|前奏|间奏|間奏|尾奏|サビ|[AaBbCcＡＢＣ]メロ|イントロ|アウトロ|후렴|간주|전주|\\d절"
 )
+_FIELDS = (
+    "Artists?|Artist name|Band|Singers?|Performers?|Performed by|Song by|Title|Song(?: title| name)?|"
+    "Track(?: title| name)?|Album(?: title| name)?|Year|Date|Released?(?: date)?|Genres?|Style|(?:Record )?Label|"
+    "Duration|Length|BPM|Tempo|Key|Capo|Tuning|Language|Authors?|Featuring|Lyrics?|Words|Music|Interpret(?:en)?|Künstler|Titel|"
+    "Sprache|Jahr|Artistes?|Interprètes?|"
+    "Titre|Année|Langue|Artistas?|Intérpretes?|Cantantes?|T[íi]tulo|Canción|Música|Álbum|Año|Ano|Artista|Titolo|Canzone|Anno|"
+    "Исполнитель|Песня|Название|Альбом|Год|歌手|歌名|曲名|专辑|專輯|アーティスト|タイトル|アルバム|가수|제목|앨범"
+)
+_FIELD = rf"(?:{_FIELDS})[^\S\n]?[:：=](?!/)[^\n]*"
+_SHEET_FIELD = r"Capo(?: on)?:? ?\d{1,2}(?:st|nd|rd|th)?(?: fret)?|Tuning:? [A-Ga-g#b -]{4,20}|Standard tuning"
+
 _LABELS = (
     f"{_SECTIONS}|hook|solo|(?:guitar|piano|sax(?:ophone)?|drum|bass|violin|harmonica|synth|organ)\\s(?:solo|break|riff)|"
     "break(?:down)?|build(?:-?up)?|drop|instrumental(?:\\s(?:break|bridge|intro|outro|solo|interlude|section))?|part|section|"
@@ -86,9 +99,9 @@ def _line(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"^[^\S\n]*(?:{pattern}){_END}", re.MULTILINE | re.IGNORECASE)
 
 
-def _inside(pattern: str) -> re.Pattern[str]:
+def _inside(pattern: str, flags: int = re.MULTILINE | re.IGNORECASE) -> re.Pattern[str]:
     """Something in a line, with the blanks behind it."""
-    return re.compile(rf"(?:{pattern})[^\S\n]*", re.MULTILINE | re.IGNORECASE)
+    return re.compile(rf"(?:{pattern})[^\S\n]*", flags)
 
 
 _DOCUMENT = re.compile(r"\A\s*<(?:\?xml|!doctype|html|tt|sami)\b", re.IGNORECASE)
@@ -97,6 +110,10 @@ _SCRIPT = re.compile(r"^\[Script Info\]", re.MULTILINE | re.IGNORECASE)
 _CUE = rf"[^\S\n]*{_TIME}[^\S\n]{{0,9}}-->[^\S\n]{{0,9}}{_TIME}[^\n]*(?:\n|\Z)"
 
 _TIMED_LINES = re.compile(rf"(?:^{_TIME}[^\S\n]+\S[^\n]*(?:\n\s*|\Z)){{3}}", re.MULTILINE)
+_DASH = r"[^\S\n]*[-–—|:][^\S\n]+"
+_DASHED_LINES = re.compile(rf"(?:^{_TIME}{_DASH}\S[^\n]*(?:\n\s*|\Z)){{2}}", re.MULTILINE)
+_PARENTHESES = rf"\({_TIME}\)"
+_TIMES_IN_PARENTHESES = re.compile(rf"(?:^[^\S\n]*{_PARENTHESES}[\s\S]*?){{2}}", re.MULTILINE)
 _TIME_LINES = re.compile(rf"(?:^{_TIME}[^\S\n]*\n[^\n]+(?:\n\s*|\Z)){{2}}", re.MULTILINE)
 
 _FRAMES = re.compile(r"^\{\d{1,7}\}\{\d{0,7}\}", re.MULTILINE)
@@ -151,9 +168,27 @@ _TIMED = (
     Rule("time stamps", _inside(r"^\[\d{1,7},\d{1,7}\]|<\d{1,7},\d{1,7},\d{1,7}>"), _joined),
     Rule("file tags", _line(rf"\[(?:{_LRC_TAGS})\s?:[^\n]*\]")),
     # As transcripts have them, and never one line alone: at 12:30 somebody may sing.
+    Rule("time stamps", re.compile(rf"^{_TIME}{_DASH}", re.MULTILINE), where=_DASHED_LINES),
     Rule("time stamps", re.compile(rf"^{_TIME}[^\S\n]+", re.MULTILINE), where=_TIMED_LINES),
+    Rule(
+        "time stamps",
+        re.compile(rf"^[^\S\n]*{_PARENTHESES}(?:{_DASH}|[^\S\n]*)", re.MULTILINE),
+        where=_TIMES_IN_PARENTHESES,
+    ),
     Rule("time stamps", _line(_TIME), where=_TIME_LINES),
     Rule("credits", _line(rf"\[?(?:{_CREDITS})\s?[:：][^\n]*|\[(?:produced|written|composed|mixed) by [^\[\]\n]*\]")),
+)
+
+# In a sheet, which must be looked at before its sure lines are gone.
+_CHORDS = (
+    Rule("chords", chords.TAGS),
+    Rule("chords", chords.IN_PARENTHESES, where=chords.BEFORE_A_WORD),
+    Rule("ChordPro directives", chords.COMMENT, where=chords.DIRECTIVE),
+    Rule("chords", _inside(chords.IN_BRACKETS.pattern, flags=re.MULTILINE), _joined, chords.PROBABLY_CHORDPRO),
+    Rule("ChordPro directives", chords.DIRECTIVE),
+    Rule("chords", chords.LETTERS, where=chords.SHEET),
+    Rule("chords", chords.LINE),
+    Rule("tablature", chords.TABLATURE),
 )
 
 _HTML = (
@@ -169,12 +204,35 @@ _HTML = (
     Rule("HTML entities", re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.IGNORECASE), _entity),
 )
 
+_PAGE_TITLE = (
+    "(?:Paroles|Letras?|Lyrics?|Songtext|Liedtext|Testo|Tekst|Текст|Слова)(?: of| to| for| de| d[aeio]s?| del| von| zu)"
+)
+_BY = r"(?: par | por | by | von | di |\s[-–—]\s)"
+
 _PAGES = (
     Rule(
         "page junk",
         re.compile(r"\A\s*\d{1,4} Contributors?[^\n]{0,600}? Lyrics(?:[^\n]{0,1000}?Read More[^\S\n]*)?"),
     ),
-    Rule("page junk", re.compile(r"(?:\d{1,5}|\d{1,3}\.\d[KM]|\d{1,3}[KM])?Embed(?:Share URLCopyEmbedCopy)?\s*\Z")),
+    # Two or more at the top, or several in one line.
+    Rule("song's data", re.compile(rf"\A\s*(?:{_FIELD}(?:\n\s*|\Z)){{2,30}}", re.IGNORECASE)),
+    Rule(
+        "song's data",
+        re.compile(rf"\A\s*(?:{_FIELDS})[:：][^\n]{{0,200}}?[/|,;·-]\s?(?:{_FIELDS})[:：][^\n]*{_END}", re.I),
+    ),
+    Rule("song's data", _line(_SHEET_FIELD)),
+    # The title of a page: at the top, or with the artist's name in the last line.
+    Rule("page junk", re.compile(rf"\A\s*{_PAGE_TITLE} [^\n]{{1,200}}{_BY}[^\n]{{1,200}}{_END}")),
+    Rule("page junk", re.compile(rf"^[^\S\n]*{_PAGE_TITLE} [^\n]{{1,200}}{_BY}[^\n]{{1,200}}{_END}(?=\s*\Z)", re.M)),
+    Rule("page junk", re.compile(rf"\A\s*{_PAGE_TITLE} [A-Z0-9\"«“][^\n]{{0,200}}\n[^\S\n]*(?:\n|\Z)")),
+    Rule(
+        "page junk",
+        re.compile(rf"\A\s*(?:Paroles|Letra|Songtext|Testo) (?:de|von|di) [A-Z0-9\"«“][^\n]{{0,200}}{_END}"),
+    ),
+    Rule(
+        "page junk",
+        re.compile(r"(?:\d{1,5}|\d{1,3}\.\d[KM]|\d{1,3}[KM])?[^\S\n]?Embed(?:Share URLCopyEmbedCopy)?\s*\Z"),
+    ),
     Rule("page junk", re.compile(r"See [^\n]{1,100} Live\s?Get tickets as low as \$\d+")),
     Rule("page junk", re.compile(rf"You might also like(?:{_END}|(?=[\[A-Z\"'(]))")),
     # A title in capitals: words that are sung are written small.
@@ -189,12 +247,16 @@ _PAGES = (
     Rule(
         "page junk",
         _line(
-            r"Submit Corrections|Thanks to [^\n]{1,200} for (?:correcting|adding|submitting) th[^\n]{1,80}"
+            r"Submit (?:Lyrics? )?Corrections?|(?:Report|Suggest) (?:a )?(?:Corrections?|Lyrics? errors?)"
+            r"|Thanks to [^\n]{1,200} for (?:correcting|adding|submitting) th[^\n]{1,80}"
             r"|Paroles (?:de|officielles)[^\n]{0,20} chanson [^\n]{1,200}|Paroles2Chansons[^\n]{0,200}"
             r"|Letra de la canción [^\n]{1,200}|Letra da música [^\n]{1,200}|Songtext (?:von|zu) [^\n]{1,200}"
             r"|Testo della canzone[^\n]{0,200}|Tekst piosenki:?[^\n]{0,200}|Текст песни[^\n]{0,200}"
             r"|Lyrics (?:licensed|provided|powered|courtesy|©)[^\n]{0,200}|[^\n]{0,20}Find more lyrics at[^\n]{0,200}"
             r"|[^\n]{0,20}Mojim\.com[^\n]{0,100}|Source: (?:LyricFind|Musixmatch|AZLyrics|Genius)[^\n]{0,100}"
+            r"|\[?\s?(?:More )?Lyrics (?:from|at|found (?:at|on)|taken from|by):? ?"
+            r"\[?(?:https?:|www\.)\S*\s?\]?"
+            r"|\[?\s?(?:Lyrics )?(?:Submitted|Transcribed|Contributed|Corrected|Uploaded) by: [^\n]{1,60}"
             r"|\[(?:Paroles d|Letra d|Songtext z|Текст|Testo d|Tekst|Lyrics (?:to|of|for))[^][\n]{1,150}\]"
             r"|(?:https?://|www\.)\S+|(?:Copyright|\(C\)|©)[^\n]{1,300}|All rights reserved\.?"
         ),
@@ -242,7 +304,7 @@ _SECTION_MARKS = (
     ),
 )
 
-RULES = (*_KARAOKE, *_SUBTITLES, *_TIMED, *_HTML, *_PAGES, *_SECTION_MARKS)
+RULES = (*_KARAOKE, *_SUBTITLES, *_TIMED, *_CHORDS, *_HTML, *_PAGES, *_SECTION_MARKS)
 
 
 def strip(text: str) -> tuple[str, dict[str, int]]:

@@ -179,12 +179,12 @@ def _dealt(
     if len(tracks) > _DEALT:
         lists = [track.genres for track in tracks]
         return {}, make_vocabulary(lists, data.min_genre_tracks, data.max_genres, data.aliases).size
-    lyrics, unread = Lyrics(None, "not read"), FileState(None, None)
+    lyrics, unread = Lyrics(None, "not read"), FileState(None, None, None, None)
     outcomes = [
         tried.get(track.id) or Outcome(track.id, str(track.audio), 0, None, False, lyrics, [unread]) for track in tracks
     ]
     unknown = np.zeros((sum(outcome.reason is None for outcome in outcomes), 1), np.int8)
-    chosen = selection.select(corpus, tracks, filtered, Decoded(outcomes, 0, unknown), data)
+    chosen = selection.select(corpus, tracks, filtered, Decoded(outcomes, [], 0, unknown), data)
     return {name: len(members) for name, members in chosen.members.items()}, chosen.vocabulary.size
 
 

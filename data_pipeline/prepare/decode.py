@@ -22,6 +22,7 @@ from data_pipeline.lyrics.reading import Lyrics, LyricsError
 from data_pipeline.prepare import arrays, audio_features, source_files, workers
 from data_pipeline.prepare import fingerprints as audio_fingerprints
 from data_pipeline.prepare.audio_features import AudioEncoding
+from data_pipeline.prepare.earlier import Earlier, Known, Sounds
 from data_pipeline.prepare.options import PrepareOptions, Progress
 from data_pipeline.prepare.source_files import FileState
 from data_pipeline.prepare.workers import Executor
@@ -38,9 +39,13 @@ class _Chunk(NamedTuple):
     """What a worker is given at once."""
 
     number: int
+    places: tuple[int, ...]
+    """The tracks' numbers among all."""
     tracks: tuple[Track, ...]
     digest: str
     """Of all that its files depend on, the states of the tracks' files among it."""
+    known: Sounds | None = None
+    """What an earlier data set has of these tracks' sound, or of none of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,17 +75,25 @@ class Sound(NamedTuple):
 class Decoded:
     """What became of the tracks.
 
-    ``outcomes`` are in the tracks' order; ``fresh`` of them are of this call, the others of a killed one before it.
+    ``outcomes`` are in the tracks' order; ``fresh`` of them are of this call, the others of a killed one before it, or
+    of an earlier data set.
     ``fingerprints`` (N, D) int8 are of the tracks without a reason, in their order.
     """
 
     outcomes: list[Outcome]
+    chunks: list[int]
+    """The number of each track's chunk."""
     fresh: int
     fingerprints: np.ndarray
 
     def sound(self, index: int) -> tuple[int, int]:
         """Where the sound of the track at ``index`` lies: the number of its chunk, and its row."""
-        return index // _CHUNK, self.outcomes[index].row
+        return self.chunks[index], self.outcomes[index].row
+
+    def fingerprints_of(self, indices: Sequence[int]) -> np.ndarray:
+        """The fingerprints (n, D) of some decoded tracks."""
+        rows = np.cumsum([outcome.reason is None for outcome in self.outcomes]) - 1
+        return self.fingerprints[rows[indices]]
 
 
 def decode(
@@ -90,25 +103,21 @@ def decode(
     encoding: AudioEncoding | None,
     executor: Executor,
     progress: Progress,
+    earlier: Earlier | None = None,
 ) -> Decoded:
     """Decode what ``work`` does not hold yet; chunks of other tracks, options or files than now are decoded anew.
+
+    Sound that an ``earlier`` data set of the same options has is taken from there.
 
     ``executor`` has the workers, which must see ``work`` and the corpus; the audio encoder, where there is one, works
     in this process behind them. ``progress`` is called with the stage "decode".
     """
-    digest = encoding.digest if encoding else ""
-    audio = [dataclasses.asdict(options.audio), digest]
     work.mkdir(exist_ok=True)
-    chunks = []
-    for number, first in enumerate(range(0, len(tracks), _CHUNK)):
-        own = tuple(tracks[first : first + _CHUNK])
-        rows = [[track.row(), source_files.look(track)] for track in own]
-        chunks.append(_Chunk(number, own, sha256([rows, audio, options.data.require_lyrics])))
+    chunks = _chunks(tracks, options, encoding.digest if encoding else "", earlier)
     todo = [chunk for chunk in chunks if not _is_done(work, chunk)]
     for chunk in todo:
         _forget(work, chunk.number)
-    remaining = sum(len(chunk.tracks) for chunk in todo)
-    done = len(tracks) - remaining
+    done = len(tracks) - sum(len(chunk.tracks) for chunk in todo)
     progress("decode", done, len(tracks))
     if encoding:
         for number in {chunk.number for chunk in chunks} - {chunk.number for chunk in todo}:
@@ -118,13 +127,38 @@ def decode(
             audio_features.encode(arrays.file(work, chunk.number), encoding)
         done += len(chunk.tracks)
         progress("decode", done, len(tracks))
-    outcomes: list[Outcome] = []
+    fresh = sum(len(chunk.tracks) for chunk in todo if chunk.known is None)
+    return _together(chunks, work, fresh)
+
+
+def _chunks(tracks: Sequence[Track], options: PrepareOptions, encoder: str, earlier: Earlier | None) -> list[_Chunk]:
+    """The tracks in chunks, those whose sound an earlier data set has apart from the others."""
+    known = [earlier and earlier.known(track) for track in tracks]
+    groups = [[i for i, of in enumerate(known) if of is None], [i for i, of in enumerate(known) if of is not None]]
+    parts = [group[first : first + _CHUNK] for group in groups for first in range(0, len(group), _CHUNK)]
+    chunks = []
+    for number, places in enumerate(parts):
+        own, of = tuple(tracks[i] for i in places), [found for i in places if (found := known[i])]
+        rows = [[track.row(), source_files.look(track)] for track in own]
+        digest = sha256([rows, dataclasses.asdict(options.audio), encoder, options.data.require_lyrics, of])
+        sounds = earlier.sounds(of) if earlier and of else None
+        chunks.append(_Chunk(number, tuple(places), own, digest, sounds))
+    return chunks
+
+
+def _together(chunks: Sequence[_Chunk], work: Path, fresh: int) -> Decoded:
+    """What the chunks' files hold, in the tracks' order."""
+    found: list[tuple[int, int, Outcome]] = []
+    fingerprints: dict[int, np.ndarray] = {}
     for chunk in chunks:
         with _outcome_file(work, chunk.number).open(encoding="utf-8") as file:
             next(file)
-            outcomes += map(_outcome, file)
-    fingerprints = [np.load(_fingerprint_file(work, chunk.number)) for chunk in chunks]
-    return Decoded(outcomes, remaining, np.concatenate(fingerprints))
+            found += ((i, chunk.number, _outcome(line)) for i, line in zip(chunk.places, file, strict=True))
+        fingerprints[chunk.number] = np.load(_fingerprint_file(work, chunk.number))
+    found.sort(key=lambda entry: entry[0])
+    rows = [fingerprints[number][outcome.row] for _, number, outcome in found if outcome.reason is None]
+    together = np.stack(rows) if rows else next(iter(fingerprints.values()))
+    return Decoded([entry[2] for entry in found], [entry[1] for entry in found], fresh, together)
 
 
 def _run(todo: Sequence[_Chunk], work: Path, options: PrepareOptions, executor: Executor) -> Iterator[_Chunk]:
@@ -148,7 +182,12 @@ def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: boo
     sounds: list[np.ndarray] = []
     fingerprints: list[np.ndarray] = []
     outcomes = []
-    decoded = decode_apart(chunk.tracks, options) if apart else (decode_track(track, options) for track in chunk.tracks)
+    if chunk.known:
+        decoded = _kept(chunk.tracks, chunk.known, options)
+    elif apart:
+        decoded = decode_apart(chunk.tracks, options)
+    else:
+        decoded = (decode_track(track, options) for track in chunk.tracks)
     for outcome, sound in decoded:
         if sound is not None:
             outcome = dataclasses.replace(outcome, row=len(sounds))
@@ -157,7 +196,7 @@ def _decode_chunk(chunk: _Chunk, work: Path, options: PrepareOptions, apart: boo
         outcomes.append(outcome)
     audio, target = options.audio, arrays.file(work, chunk.number)
     none = np.zeros((0, audio.num_frames, audio.n_mels), np.uint8)
-    if audio.input != "spectrogram":
+    if audio.input != "spectrogram" and not chunk.known:
         target, none = audio_features.waveforms(target), np.zeros((0, audio.num_samples), np.float32)
     empty = audio_fingerprints.of_clip(np.zeros(audio.num_samples, np.float32), audio.sample_rate)[None][:0]
     # Two workers may be given the same chunk.
@@ -185,16 +224,27 @@ def decode_apart(tracks: Sequence[Track], options: PrepareOptions) -> Iterator[t
                     break
 
 
-def decode_track(track: Track, options: PrepareOptions) -> tuple[Outcome, Sound | None]:
+def _kept(tracks: Sequence[Track], known: Sounds, options: PrepareOptions) -> Iterator[tuple[Outcome, Sound | None]]:
+    """The tracks with their sound as an earlier data set has it; lyrics are read anew, which takes no time."""
+    sounds, fingerprints = known.read()
+    for track, of, values, fingerprint in zip(tracks, known.known, sounds, fingerprints, strict=True):
+        yield decode_track(track, options, (of, Sound(values, fingerprint)))
+
+
+def decode_track(
+    track: Track, options: PrepareOptions, kept: tuple[Known, Sound] | None = None
+) -> tuple[Outcome, Sound | None]:
     """One track's lyrics and spectrogram (T, M), or its waveform (samples,) for the audio encoder; or why it is left
-    out."""
-    audio, files = str(track.audio), source_files.read(track)
+    out. The sound may be ``kept`` from an earlier data set."""
+    audio, files = str(track.audio), source_files.read(track, kept[0].sha256 if kept else "")
     try:
         lyrics = _lyrics(track)
     except LyricsError as error:
         return Outcome(track.id, str(track.lyrics_file or audio), -1, str(error), True, _NONE, files), None
     if options.data.require_lyrics and lyrics.text is None:
         return Outcome(track.id, audio, -1, NO_LYRICS, False, lyrics, files), None
+    if kept:
+        return Outcome(track.id, audio, 0, None, False, lyrics, files, kept[0].sound), kept[1]
     notes: set[str] = set()
     try:
         clip = load_clip(track.audio, options.audio, notes)

@@ -19,7 +19,8 @@ _SHOWN = 8
 def genre_report(tracks: Sequence[Track], wanted: DataConfig) -> dict[str, Any]:
     """All genres of these tracks, before rare ones are left out, as ``report.json`` has them.
 
-    ``vocabulary``: each genre with its tracks and spellings; ``near_duplicates``: pairs that may be one genre;
+    ``vocabulary``: each genre with its tracks and spellings; ``catch_alls``: names such as "other", which are left out,
+    with their tracks; ``near_duplicates``: pairs that may be one genre;
     ``suggested_aliases``: what would merge these, with the aliases that are set already, as ``data.aliases`` has it.
     """
     counts = count_genres([track.genres for track in tracks], wanted.aliases)
@@ -30,6 +31,7 @@ def genre_report(tracks: Sequence[Track], wanted: DataConfig) -> dict[str, Any]:
             {"genre": name, "tracks": number, "spellings": dict(counts.spellings[name])}
             for name, number in counts.tracks.items()
         ],
+        "catch_alls": dict(counts.catch_alls),
         "near_duplicates": [pair._asdict() for pair in pairs],
         "suggested_aliases": {**wanted.aliases, **suggested} if suggested else {},
     }
@@ -37,12 +39,15 @@ def genre_report(tracks: Sequence[Track], wanted: DataConfig) -> dict[str, Any]:
 
 def genre_lines(report: Mapping[str, Any]) -> list[str]:
     """The same in a few lines for a terminal."""
-    if not report["vocabulary"]:
-        return []
     named = [f"{entry['genre']} ({entry['tracks']})" for entry in report["vocabulary"]]
     left = len(named) - 2 * _SHOWN
     shown = named if left <= 1 else [*named[:_SHOWN], f"... {left} more ...", *named[-_SHOWN:]]
-    lines = [f"genres, by tracks: {', '.join(shown)}"]
+    lines = [f"genres, by tracks: {', '.join(shown)}"] if named else []
+    if left_out := report["catch_alls"]:
+        first = next(iter(left_out))
+        listed = ", ".join(f"{name} ({tracks})" for name, tracks in left_out.items())
+        keep = shlex.quote(json.dumps({first: first}, ensure_ascii=False))
+        lines.append(f"left out, for they name no genre: {listed}; --config.data.aliases={keep} keeps one")
     pairs = report["near_duplicates"]
     if pairs:
         lines.append("these may be one genre:")

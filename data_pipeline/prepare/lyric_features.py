@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data_pipeline.prepare import arrays
 from data_pipeline.prepare.arrays import Arrays
+from data_pipeline.prepare.earlier import Lyrics
 from data_pipeline.storage.files import written_whole
 
 Encode = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -21,7 +22,8 @@ Encode = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 AT_ONCE = 32
 STRIDE = 64
-"""A batch is as long as its longest lyrics, rounded up to this many tokens: few lengths, each compiled once."""
+"""Lyrics are padded to a multiple of so many tokens: few lengths, each compiled once. A batch has lyrics of one length
+and always the same number of rows, so that what a track gets does not depend on the others."""
 
 
 class LyricFeatures:
@@ -33,6 +35,7 @@ class LyricFeatures:
         max_tokens: L of what is given back.
         identity: of the encoder; another one starts anew.
         progress: called with the numbers of lyrics done and of all.
+        earlier: what the same encoder made of some of the tracks, where their tokens are still the same.
     """
 
     def __init__(
@@ -43,25 +46,28 @@ class LyricFeatures:
         encode: Encode,
         identity: str,
         progress: Callable[[int, int], None],
+        earlier: Lyrics | None = None,
     ):
-        _claim(folder, tokens, max_tokens, identity)
         lengths = np.array([len(ids) for ids in tokens], np.int32)
-        order = np.argsort(lengths, kind="stable")
-        order = order[lengths[order] > 0]
-        batches = [order[first : first + AT_ONCE] for first in range(0, len(order), AT_ONCE)]
         self._max_tokens, self._width = max_tokens, 0
         self._places = np.zeros((len(tokens), 3), np.int64)
         self._arrays = Arrays(folder)
-        done = 0
-        for number, batch in enumerate(batches):
+        kept = earlier.same(tokens) if earlier else []
+        _claim(folder, tokens, max_tokens, f"{identity} {kept}")
+        batches = list(_batches(lengths, kept, max_tokens))
+        done, total = 0, int((lengths > 0).sum())
+        for number, (batch, padding) in enumerate(batches):
             file = arrays.file(folder, number)
             if not file.is_file():
-                _save(file, _encoded(encode, [tokens[i] for i in batch], max_tokens))
+                if earlier and not padding:
+                    _save(file, np.concatenate(earlier.outputs(batch.tolist())))
+                else:
+                    _save(file, _encoded(encode, [tokens[i] for i in batch], padding))
             ends = np.cumsum(lengths[batch])
             self._places[batch] = np.stack([np.full(len(batch), number), ends - lengths[batch], ends], axis=1)
             done += len(batch)
-            progress(done, len(order))
-        if batches:
+            progress(done, total)
+        if total:
             self._width = self._arrays[0].shape[1]
         else:
             self._width = encode(*padded([np.zeros(0, np.uint16)], max_tokens)).shape[-1]
@@ -98,6 +104,18 @@ def padded(tokens: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.nd
     return ids, np.array([len(own) for own in tokens], np.int32)
 
 
+def _batches(lengths: np.ndarray, kept: Sequence[int], max_tokens: int) -> Iterator[tuple[np.ndarray, int]]:
+    """The numbers of the tracks of each batch, and to how many tokens it is padded: 0 where it is kept."""
+    for first in range(0, len(kept), AT_ONCE):
+        yield np.array(kept[first : first + AT_ONCE]), 0
+    paddings = np.minimum(-(-lengths // STRIDE) * STRIDE, max_tokens)
+    paddings[kept] = 0
+    for padding in np.unique(paddings[paddings > 0]).tolist():
+        own = np.flatnonzero(paddings == padding)
+        for first in range(0, len(own), AT_ONCE):
+            yield own[first : first + AT_ONCE], padding
+
+
 def _claim(folder: Path, tokens: Sequence[np.ndarray], max_tokens: int, identity: str) -> None:
     """Makes the folder, or empties it where it is of other lyrics."""
     digest = hashlib.sha256(f"{identity} {max_tokens} {AT_ONCE} {STRIDE}".encode())
@@ -110,12 +128,11 @@ def _claim(folder: Path, tokens: Sequence[np.ndarray], max_tokens: int, identity
         file.write_text(plan, "ascii")
 
 
-def _encoded(encode: Encode, tokens: Sequence[np.ndarray], max_tokens: int) -> np.ndarray:
-    """The outputs for all real tokens, one track behind the other, (sum of lengths, H) float16.
+def _encoded(encode: Encode, tokens: Sequence[np.ndarray], length: int) -> np.ndarray:
+    """The outputs for all real tokens, one track behind the other, (sum of lengths, H) float16, padded to ``length``.
 
     The encoder always sees the same number of rows.
     """
-    length = min(-(-max(map(len, tokens)) // STRIDE) * STRIDE, max_tokens)
     ids, numbers = padded([*tokens, *[np.zeros(0, np.uint16)] * (AT_ONCE - len(tokens))], length)
     hidden = encode(ids, numbers)
     return hidden[np.arange(length) < numbers[:, None]].astype(np.float16)

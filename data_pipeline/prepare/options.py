@@ -32,7 +32,7 @@ class DataConfig:
     genre_separator: str = ""
     """What stands between the genres of a cell, such as `;`; empty finds it out over the whole column."""
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Other spellings of genres: `{"hiphop": "hip hop"}`."""
+    """Other spellings of genres: `{"hiphop": "hip hop"}`; `{"other": "other"}` keeps a name that is taken for none."""
     split: SplitKind = "random"
     """`artist` keeps all tracks of an artist on one side."""
     fractions: tuple[_Share, _Share, _Share] = (0.7, 0.1, 0.2)

@@ -1,8 +1,9 @@
 """Raw corpus -> sharded data set: filter, decode, check, split, write; a killed run continues where it was.
 
 The folder it leaves: ``dataset.json`` (written last: the mark of completeness), ``genres.json``, ``report.json``,
-``quarantine.tsv``, ``tracks.tsv``, ``sources.json`` (the states of the files that it was made from) and the shards.
-Until then ``work/`` holds what was decoded, in chunks.
+``quarantine.tsv``, ``tracks.tsv``, ``sources.json`` (the states of the files that it was made from),
+``fingerprints.npy`` of the examples' sound, and the shards. Until then ``work/`` holds what was decoded, in chunks.
+Where a finished one is renewed, that happens in a folder beside it, which takes its place when all is done.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from data_pipeline.audio import RANGE_DB
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics.encoder import encoder_digest, locate_encoder
 from data_pipeline.lyrics.tokenizer import LyricsTokenizer
-from data_pipeline.prepare import examples, selection, source_files
+from data_pipeline.prepare import earlier, examples, finished, selection, source_files
 from data_pipeline.prepare import report as reports
 from data_pipeline.prepare.audio_features import AudioEncoding
 from data_pipeline.prepare.decode import Decoded, decode
+from data_pipeline.prepare.earlier import Earlier
 from data_pipeline.prepare.examples import Examples
+from data_pipeline.prepare.finished import Finished
 from data_pipeline.prepare.lyric_features import Encode, LyricFeatures, padded
 from data_pipeline.prepare.options import PrepareOptions, Progress
 from data_pipeline.prepare.selection import DecodedTrack, Selection
@@ -39,8 +42,9 @@ from data_pipeline.schema import AUDIO, SPLITS, Corpus
 from data_pipeline.storage import bucket
 from data_pipeline.storage.alone import alone
 from data_pipeline.storage.bucket import Bucket
-from data_pipeline.storage.files import final_name, sha256, write_tsv
-from data_pipeline.storage.json_file import json_text, parse_json, write_json
+from data_pipeline.storage.exchange import exchange
+from data_pipeline.storage.files import final_name, sha256, write_tsv, written_whole
+from data_pipeline.storage.json_file import read_json, write_json
 
 _SHARDS = "shards"
 _LOCK = "lock"
@@ -52,6 +56,7 @@ _FILES = (
     "quarantine.tsv",
     "tracks.tsv",
     source_files.NAME,
+    earlier.FINGERPRINTS,
     "work",
     _SHARDS,
 )
@@ -74,9 +79,10 @@ def prepare(
     audio encoder, wanted where ``options.audio.input`` is.
     ``executor`` has the workers: without it, processes of this machine.
     ``progress(stage, done, total)`` is called with the stages "decode", "lyrics", "encode", "write" and "upload". A
-    complete data set of the same corpus, files and options is left alone, and ``tell`` is called with a sentence that
-    says so. Returns the data set's report. Raises InputError in one sentence for whatever stands in the way, also
-    where files changed since.
+    complete data set of the same corpus, files and options is left alone. Of one whose tables or files changed since,
+    only these are decoded anew; it stays whole until the new one takes its place, which is the same as one made from
+    nothing. ``tell`` is called with a sentence about either. Returns the data set's report. Raises InputError in one
+    sentence for whatever stands in the way.
     """
     extras.check("Preparing a data set", "train")
     progress = progress or (lambda stage, done, total: None)
@@ -99,8 +105,13 @@ def _prepare_for_bucket(
     progress: Progress,
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    report = _complete(target.address, target.names(), target.read_text, corpus, options)
-    if report is not None:
+    names = target.names()
+    _check_own(target.address, names)
+    there = finished.look(target.address, names, target.read_text, corpus, options)
+    if there and there.changes:
+        raise InputError(f"{there.news(target.address)}; delete it, or choose another --out.")
+    if there:
+        report = there.report
         tell(_nothing_done(target.address))
     else:
         target.check_writable()
@@ -127,26 +138,86 @@ def _prepare(
         raise ValueError(f"lyrics.input {options.lyrics.input!r} and encode do not fit each other")
     if (audio_encoding is None) != (options.audio.input == "spectrogram"):
         raise ValueError(f"audio.input {options.audio.input!r} and audio_encoding do not fit each other")
-    complete = _claim(out, corpus, options)
-    if complete is not None:
+    there = _claim(out, corpus, options)
+    if there and not there.changes:
+        _remove_rest(out)
         tell(_nothing_done(str(out)))
-        return complete
+        return there.report
     with alone(out / _LOCK, f"{out} is being prepared by another process; wait for it, or give another --out."):
-        complete = _claim(out, corpus, options)  # of another process that ended meanwhile
-        report = complete or _make(corpus, out, options, encode, audio_encoding, executor, progress)
+        there = _claim(out, corpus, options)  # of another process that ended meanwhile
+        make = functools.partial(
+            _make,
+            corpus,
+            options=options,
+            encode=encode,
+            audio_encoding=audio_encoding,
+            executor=executor,
+            progress=progress,
+        )
+        if there is None:
+            report = make(out)
+        elif there.changes is None:
+            report = there.report
+        else:
+            tell(f"{there.news(str(out))}: what did not change is taken from it")
+            report = _renew(out.resolve(), there, corpus, options, audio_encoding, make)
         with contextlib.suppress(OSError):  # whoever opened it already will find a complete data set
             (out / _LOCK).unlink()
         return report
 
 
+def _renew(
+    out: Path,
+    there: Finished,
+    corpus: Corpus,
+    options: PrepareOptions,
+    audio_encoding: AudioEncoding | None,
+    make: Callable[..., dict[str, Any]],
+) -> dict[str, Any]:
+    """Makes the data set beside the finished one, with what it has, and gives it its place."""
+    beside = _beside(out)
+    beside.mkdir(exist_ok=True)
+    _check_own(str(beside), [entry.name for entry in beside.iterdir()])
+    try:
+        new = _look(beside, corpus, options)
+    except InputError:  # of other tracks or options, or the old one of a renewal that was killed behind the exchange
+        shutil.rmtree(beside)
+        beside.mkdir()
+        new = None
+    if new is None or new.changes:
+        (beside / "dataset.json").unlink(missing_ok=True)
+        lyrics_encoder = encoder_digest(locate_encoder(options.lyrics.encoder))
+        audio_encoder = audio_encoding.digest if audio_encoding else ""
+        make(beside, known=Earlier(out, there.sources, audio_encoder, lyrics_encoder))
+    shutil.copymode(out, beside)
+    exchange(beside, out)
+    shutil.rmtree(beside, ignore_errors=True)
+    return read_json(out / "report.json")
+
+
+def _beside(out: Path) -> Path:
+    """Where a finished data set is renewed: on the same disk."""
+    return out.with_name(f".{out.name}.renewed")
+
+
+def _remove_rest(out: Path) -> None:
+    """Removes what a killed preparation left of a data set that is complete."""
+    shutil.rmtree(out / "work", ignore_errors=True)
+    beside = _beside(out.resolve())
+    if beside.is_dir() and all(final_name(entry.name) in _FILES for entry in beside.iterdir()):
+        shutil.rmtree(beside, ignore_errors=True)
+
+
 def _make(
     corpus: Corpus,
     out: Path,
+    *,
     options: PrepareOptions,
     encode: Encode | None,
     audio_encoding: AudioEncoding | None,
     executor: Executor | None,
     progress: Progress,
+    known: Earlier | None = None,
 ) -> dict[str, Any]:
     started = time.monotonic()
     for rest in out.glob("*.partial"):  # of a run that was killed
@@ -156,21 +227,23 @@ def _make(
 
     tracks, filtered = selection.candidates(corpus, options.data)
     decoding = time.monotonic()
-    decoded = decode(tracks, out / "work", options, audio_encoding, executor or Processes(options.workers), progress)
+    workers = executor or Processes(options.workers)
+    decoded = decode(tracks, out / "work", options, audio_encoding, workers, progress, known)
     decode_seconds = time.monotonic() - decoding
     chosen = selection.select(corpus, tracks, filtered, decoded, options.data)
 
+    members = [item for name in SPLITS for item in chosen.members[name]]
     tokens = {name: _tokenise(chosen.members[name], tokenizer, progress) for name in SPLITS}
     features = None
     if encode:
-        everyones = [ids for name in SPLITS for ids in tokens[name]]
         features = LyricFeatures(
             out / "work" / "features",
-            everyones,
+            [ids for name in SPLITS for ids in tokens[name]],
             options.lyrics.max_tokens,
             encode,
             identity=f"{encoder_digest(encoder)} {options.lyrics.window}",
             progress=functools.partial(progress, "encode"),
+            earlier=known.lyrics([item.track for item in members]) if known else None,
         )
     writing = time.monotonic()
     audio = options.audio
@@ -180,10 +253,13 @@ def _make(
     )
     write_seconds = time.monotonic() - writing
 
-    chosen.vocabulary.save(out / "genres.json")
+    content = _content(members, decoded, options)
+    dataclasses.replace(chosen.vocabulary, data_sha256=content).save(out / "genres.json")
     left_out = [dataclasses.astuple(rejected) for rejected in (*chosen.quarantine, *chosen.filtered)]
     write_tsv(out / "quarantine.tsv", ["id", "file", "reason"], left_out)
-    _write_tracks(out / "tracks.tsv", chosen, tokens)
+    _write_tracks(out / "tracks.tsv", chosen, decoded, tokens)
+    with written_whole(out / earlier.FINGERPRINTS) as file:
+        np.save(file, decoded.fingerprints_of([item.index for item in members]), allow_pickle=False)
     report = reports.counts(corpus, chosen, tokens, options)
     report["sound"] = reports.sound(decoded.outcomes)
     report["timing"] = {
@@ -215,70 +291,54 @@ def _make(
         "splits": {name: len(chosen.members[name]) for name in SPLITS},
         "shards": shards,
         "options": options.content(),
-        "digest": _digest(corpus, options),
+        "digest": finished.digest(corpus, options),
     }
-    write_json(out / source_files.NAME, {outcome.id: outcome.sources for outcome in decoded.outcomes}, indent=None)
+    sources = source_files.sources(corpus, {outcome.id: outcome.sources for outcome in decoded.outcomes})
+    write_json(out / source_files.NAME, sources, indent=None)
     write_json(out / "dataset.json", meta)
     shutil.rmtree(out / "work", ignore_errors=True)
     return report
 
 
-def _claim(out: Path, corpus: Corpus, options: PrepareOptions) -> dict[str, Any] | None:
-    """Makes or checks the folder; returns the report of the complete data set that is wanted, else None."""
+def _claim(out: Path, corpus: Corpus, options: PrepareOptions) -> Finished | None:
+    """Makes or checks the folder; returns the complete data set that is in it, else None."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
-    names = [entry.name for entry in out.iterdir()]
-    report = _complete(str(out), names, lambda name: (out / name).read_text(encoding="utf-8"), corpus, options)
-    if report is not None:
-        shutil.rmtree(out / "work", ignore_errors=True)
-    elif not os.access(out, os.W_OK | os.X_OK):
+    there = _look(out, corpus, options)
+    if (there is None or there.changes) and not os.access(out, os.W_OK | os.X_OK):
         raise InputError(f"{out} cannot be written to; choose another --out.")
-    return report
+    return there
 
 
-def _complete(
-    where: str, names: Sequence[str], read_text: Callable[[str], str], corpus: Corpus, options: PrepareOptions
-) -> dict[str, Any] | None:
-    """The report of a complete data set of this in the folder ``where``, which holds ``names``; None for no data set.
+def _look(folder: Path, corpus: Corpus, options: PrepareOptions) -> Finished | None:
+    names = [entry.name for entry in folder.iterdir()]
+    _check_own(str(folder), names)
+    return finished.look(str(folder), names, lambda name: (folder / name).read_text(encoding="utf-8"), corpus, options)
 
-    Raises InputError for any other one.
-    """
+
+def _check_own(where: str, names: Sequence[str]) -> None:
     foreign = sorted(name for name in names if final_name(name) not in _FILES)
     if foreign:
         raise InputError(f"{where} already holds other files ({foreign[0]}); choose an empty folder as --out.")
-    if "dataset.json" not in names:
-        return None
-    try:
-        meta, report = parse_json(read_text("dataset.json")), parse_json(read_text("report.json"))
-        same, same_options = meta["digest"] == _digest(corpus, options), _same(meta["options"], options.content())
-        changed = source_files.changed(corpus.tracks, parse_json(read_text(source_files.NAME))) if same else []
-    except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
-        raise InputError(f"The data set in {where} is broken; delete it or choose another --out.") from error
-    if not same:
-        tables = "of another corpus, or its tables have changed, or files that they name came or went"
-        what = tables if same_options else "with other options"
-        raise InputError(f"{where} holds a data set {what}; delete it or choose another --out.")
-    if changed:
-        count = f"{len(changed)} file{'s' * (len(changed) > 1)}"
-        raise InputError(
-            f"{count} changed since the data set in {where} was prepared (first: {changed[0]}); delete it or choose "
-            "another --out."
-        )
-    return report
-
-
-def _same(one: Any, two: Any) -> bool:
-    return json_text(one) == json_text(two)
 
 
 def _nothing_done(where: str) -> str:
     return f"{where} holds this data set already, and its source files have not changed: nothing was done"
 
 
-def _digest(corpus: Corpus, options: PrepareOptions) -> str:
-    """A sha256 over the corpus's tables and the options (files are named, not read)."""
-    return sha256([options.content(), [track.row() for track in corpus.tracks], [r.id for r in corpus.rejected]])
+def _content(members: Sequence[DecodedTrack], decoded: Decoded, options: PrepareOptions) -> str:
+    """A sha256 over the options and the examples, wherever their files lie: another one is another data set."""
+    rows = [
+        [
+            item.track.id,
+            item.track.genres,
+            item.track.lyrics_text,
+            [state.sha256 for state in decoded.outcomes[item.index].sources],
+        ]
+        for item in members
+    ]
+    return sha256([options.content(), rows])
 
 
 def _tokenise(items: Sequence[DecodedTrack], tokenizer: LyricsTokenizer, progress: Progress) -> list[np.ndarray]:
@@ -344,12 +404,13 @@ def _write_shards(
     return shards
 
 
-def _write_tracks(path: Path, chosen: Selection, tokens: Mapping[str, Sequence[np.ndarray]]) -> None:
+def _write_tracks(path: Path, chosen: Selection, decoded: Decoded, tokens: Mapping[str, Sequence[np.ndarray]]) -> None:
     """``tracks.tsv``: who the examples are, in their order."""
     rows = []
     for name in SPLITS:
         for i, item in enumerate(chosen.members[name]):
             track = item.track
             said = (" ".join((text or "").split()) for text in (track.artist, track.title))
-            rows.append((name, i, track.id, *said, str(track.audio), len(tokens[name][i])))
-    write_tsv(path, ["split", "index", "id", "artist", "title", "audio", "tokens"], rows)
+            sound = "; ".join(decoded.outcomes[item.index].sound)
+            rows.append((name, i, track.id, *said, str(track.audio), len(tokens[name][i]), sound))
+    write_tsv(path, ["split", "index", "id", "artist", "title", "audio", "tokens", "sound"], rows)

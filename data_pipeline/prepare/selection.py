@@ -10,6 +10,7 @@ import numpy as np
 
 from data_pipeline import genres
 from data_pipeline.errors import InputError
+from data_pipeline.genre_names import normalise
 from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics.reading import Lyrics
 from data_pipeline.prepare import duplicates, splits
@@ -18,6 +19,7 @@ from data_pipeline.prepare.options import DataConfig
 from data_pipeline.schema import SPLITS, Corpus, Rejected, Track
 
 COPY = "a copy"
+_NO_GENRE_OF_ITS_OWN = "a genre that names none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +62,8 @@ def candidates(corpus: Corpus, wanted: DataConfig) -> tuple[list[Track], list[Re
             reason = NO_LYRICS
         elif not track.genres:
             reason = "no genre"
+        elif len(genres.catch_alls(track.genres, wanted.aliases)) == len({*map(normalise, track.genres)}):
+            reason = f"{_NO_GENRE_OF_ITS_OWN}: {', '.join(track.genres)}"
         seen.add(track.id)
         if reason is None:
             passed.append(track)

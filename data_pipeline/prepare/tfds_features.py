@@ -11,6 +11,7 @@ from data_pipeline.schema import AUDIO
 # isort: split
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 
 def features(shape: Shape) -> tfds.features.FeaturesDict:
@@ -33,3 +34,9 @@ def features(shape: Shape) -> tfds.features.FeaturesDict:
             "id": tfds.features.Text(),
         }
     )
+
+
+def serialised(stored: tfds.features.FeaturesDict, example: dict[str, Any]) -> bytes:
+    """The record of an example, the same in every process: TFDS's own has the fields in any order."""
+    record = ExampleSerializer(stored.get_serialized_info()).get_tf_example(stored.encode_example(example))
+    return record.SerializeToString(deterministic=True)

@@ -10,13 +10,13 @@ def write(shard: Shard, shape: Shape) -> None:
     """Writes one shard, without compression: spectrograms shrink by a few per cent only, and are read twice as fast."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    from data_pipeline.prepare.tfds_features import features
+    from data_pipeline.prepare.tfds_features import features, serialised
 
     stored = features(shape)
     with replacing(shard.path) as partial:
         writer = ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
         for example in shard.part(shard.first, shard.last):
-            writer.write(stored.serialize_example(example))
+            writer.write(serialised(stored, example))
         writer.close()
 
 

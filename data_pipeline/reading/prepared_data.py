@@ -282,6 +282,8 @@ class PreparedData:
             raise self._broken_record(split, str(error)) from error
 
     def _shards(self, split: str) -> list[tuple[Path, int]]:
+        if _read_meta(self.path) != self.meta:
+            raise InputError(f"The data set in {self.path} was prepared anew while it was in use; start again.")
         shards = []
         for shard in map(_shard, self.meta["shards"][split]):
             path = self.path / shard.file

@@ -10,7 +10,7 @@ from data_pipeline.sources import manifest, music4all, tables
 
 
 def read_corpus(source: Path, genre_separator: str = "") -> Corpus:
-    """Read ``source``: a folder in Music4All's layout, or a manifest file (.csv, .tsv, .json, .jsonl).
+    """Read ``source``: a folder in Music4All's layout, or a manifest file (.csv, .tsv, .txt, .json, .jsonl).
 
     ``genre_separator`` stands between the genres of a cell; where it is empty, it is a comma in Music4All's layout, and
     found out in a manifest. Raises :class:`InputError` for anything else, and for a corpus that cannot be read at all;
@@ -23,5 +23,4 @@ def read_corpus(source: Path, genre_separator: str = "") -> Corpus:
         raise InputError(f"{source} does not exist; give a folder in Music4All's layout or a manifest file.")
     if source.is_file() and source.suffix.lower() in tables.SUFFIXES:
         return manifest.read(source, genre_separator)
-    kinds = ", ".join(tables.SUFFIXES)
-    raise InputError(f"{source} is neither a folder in Music4All's layout nor a manifest ({kinds}).")
+    raise InputError(f"{source} is neither a folder in Music4All's layout nor a manifest; {tables.not_read(source)}.")

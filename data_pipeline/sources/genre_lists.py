@@ -7,16 +7,19 @@ whole column, given or found out; a name in quotation marks keeps what is in it.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import json
 import math
 import re
+import urllib.parse
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from data_pipeline.genre_names import is_missing, key, resolve_entities
+from data_pipeline.sources import genre_weights, id3_genres
 
 NO_GENRES = "no genres"
 _NO_TEXT = "genres hold something that is not a text"
@@ -30,7 +33,7 @@ _SEPARATORS = {
     ";": "[;；؛]",
     "\0": r"\0",
     "\\\\": r"\\{1,2}",
-    "//": "//",
+    "//": "(?<!:)//",
     "\t": r"\t",
     "\n": r"[\r\n\v\x1c-\x1f\u2028\u2029]",
     "·": r"(?<=\s)[·•](?=\s)",
@@ -39,10 +42,9 @@ _SEPARATORS = {
 }
 """Patterns of what separates genres. All but the last two hardly occur within a name."""
 _STRONG = [name for name in _SEPARATORS if name not in (_COMMA, _SLASH)]
+_ADDRESS = re.compile(r"https?://[^\s/]+/\S+")
 _PERHAPS = ("/", ">", "+", "→", "#")
 """What is in names and between them: told where all parts are genres of other cells, or one stands in front."""
-_ID3 = re.compile(r"\A(?:\(\d{1,3}\))+(?=[^\W\d_]{2})")
-"""ID3's number of a genre before its name, as in ``(17)Rock``."""
 
 # Names that hold a comma or a slash with blanks: genres of Discogs and of Beatport.
 _WHOLE = (
@@ -60,7 +62,7 @@ _STRING = r"""[ubUB]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _ITEM = rf"(?:{_STRING}|None|nan|NaN|null|NaT|<NA>|-?\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\.\.)"
 _ITEMS = re.compile(rf"\s*(?:{_ITEM}(?:(?:\s*,\s*|\s+){_ITEM})*\s*(?:,\s*)?)?", re.DOTALL)
 _CALL = re.compile(
-    r"(?:(?:np|numpy|pd)\.)?(?:array|list|tuple|set|frozenset|Index)\s*\((.*?)(?:,\s*(?:dtype|name|shape)\s*=.*)?\)",
+    r"(?:(?:np|numpy|pd|collections)\.)?(?:array|list|tuple|set|frozenset|Index|dict|Counter|OrderedDict)\s*\((.*?)(?:,\s*(?:dtype|name|shape)\s*=.*)?\)",
     re.DOTALL,
 )
 _QUOTED_LIST = re.compile(r"""(["'])\[.*\]\1""", re.DOTALL)
@@ -88,18 +90,30 @@ class GenreColumn(NamedTuple):
     missing: int
     also: tuple[str, ...]
     whole: tuple[str, ...]
+    weighted: int = 0
+    """How many names had a weight."""
+    numbered: Sequence[str] = ()
+    """The bare numbers that were taken for ID3's."""
 
     def changes(self) -> dict[str, int]:
         """What was not taken as it is written, counted."""
         counts = {
             "genres that only say that there is none": self.missing,
             "cells of genres that were split at another separator": len(self.also),
+            "genres with a weight, which was taken off": self.weighted,
+            "genres that were numbers of ID3": len(self.numbered),
         }
         return {what: count for what, count in counts.items() if count}
 
     def notes(self) -> list[str]:
         """Sentences about what may be meant otherwise."""
-        return [*self._on_separators(), *self._on_numbers()]
+        return [*self._on_separators(), *self._on_numbers(), *self._on_id3()]
+
+    def _on_id3(self) -> list[str]:
+        if not self.numbered:
+            return []
+        one = self.numbered[0]
+        return [f"Genres that are numbers are read as ID3's: {one} is {id3_genres.of_number(one)!r}; else give names."]
 
     def _on_numbers(self) -> list[str]:
         names = dict.fromkeys(name for row in self.genres if not isinstance(row, str) for name in row)
@@ -123,6 +137,7 @@ class _Cell(NamedTuple):
     text: str = ""
     listed: tuple[str, ...] = ()
     reason: str = ""
+    weighted: int = 0
 
 
 class _Field(NamedTuple):
@@ -143,18 +158,42 @@ def read_column(cells: Sequence[Any], separator: str = "") -> GenreColumn:
     found = separator or _found(texts)
     fields = {text: _without_leading(_fields(text, found), found) for text in texts}
     also, whole = ({}, ()) if separator else _otherwise(fields, found)
-    genres, missing = list[tuple[str, ...] | str](), 0
-    for cell in read:
-        names = list(cell.listed)
-        for field in fields.get(cell.text, ()):
-            names += (field.name,) if field.whole else also.get(field.name, (field.name,))
-        named = dict.fromkeys(name for name in names if not is_missing(name))
-        missing += sum(bool(name) for name in names) - sum(name in named for name in names)
+    rows = [genre_weights.alternating([*cell.listed, *_names(fields.get(cell.text, ()), also)]) for cell in read]
+    rows = genre_weights.behind_blanks(rows) or rows
+    numbers = [name for names in rows for name in names if name.replace(".", "").isdecimal()]
+    are_ids = all(map(id3_genres.is_number, numbers))
+    genres, missing, weighted = list[tuple[str, ...] | str](), 0, 0
+    for cell, names in zip(read, rows, strict=True):
+        named: dict[str, None] = {}
+        for name in map(_of_address, names):
+            bare, counts = genre_weights.without(name)
+            weighted += bare != name
+            if is_missing(bare):
+                missing += bool(bare)
+            elif counts and are_ids and id3_genres.is_number(bare):
+                named |= dict.fromkeys(filter(None, [id3_genres.of_number(bare)]))
+            elif counts:
+                references = id3_genres.references(bare)
+                named |= dict.fromkeys([bare] if references is None else references)
         genres.append(cell.reason or tuple(named) or NO_GENRES)
     said = [name for cell in read for name in cell.listed]  # to be whole, by a list or by the given separator
     said += [field.name for parts in fields.values() for field in parts if separator and not field.whole]
     whole += tuple(name for name in dict.fromkeys(said) if any(_splits(name, sign) for sign in "|;"))
-    return GenreColumn(genres, found, missing, tuple(also), whole)
+    weighted += sum(cell.weighted for cell in read)
+    return GenreColumn(genres, found, missing, tuple(also), whole, weighted, numbers if are_ids else ())
+
+
+def _of_address(name: str) -> str:
+    """What an address such as DBpedia's names: the words of its last part."""
+    if not _ADDRESS.fullmatch(name):
+        return name
+    last = name.rstrip("/").rpartition("/")[2].rpartition("#")[2]
+    return urllib.parse.unquote(last).replace("_", " ").strip() or name
+
+
+def _names(fields: Iterable[_Field], also: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    for field in fields:
+        yield from (field.name,) if field.whole else also.get(field.name, (field.name,))
 
 
 def _found(texts: Mapping[str, int]) -> str:
@@ -266,33 +305,50 @@ def _field(separator: str) -> re.Pattern[str]:
     end = _end(separator).pattern
     kinds = r'"(?P<double>(?:[^"]|"")*)"', r"'(?P<single>(?:[^']|'')*)'", f"(?P<known>{_WHOLE_PATTERN})"
     return re.compile(
-        rf"\s*(?:(?:{'|'.join(kinds)})\s*(?={end}|\Z)|(?P<bare>.*?))(?P<end>{end}|\Z)", re.DOTALL | re.IGNORECASE
+        rf"\s*(?:(?:{'|'.join(kinds)})\s*(?={end}|\Z)|(?P<bare>(?:\([^()]*\)|.)*?))(?P<end>{end}|\Z)",
+        re.DOTALL | re.IGNORECASE,
     )
 
 
 def _cell(value: Any) -> _Cell:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return _Cell()
-    if isinstance(value, list | tuple):
-        return _listed(value)
+    if isinstance(value, list | tuple | Mapping):
+        return _listed([value])
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        value = str(value)
     if not isinstance(value, str):
         return _Cell(reason="genres are neither a text nor a list")
     if len(value) > _LONGEST:
         return _Cell(reason="genres are longer than 16 384 characters")
-    text = _ID3.sub("", resolve_entities(value).strip())
+    text = resolve_entities(value).strip()
     if is_missing(text):  # a null of MySQL is no separator
         return _Cell(listed=("nan",) if text else ())
+    if id3_genres.references(text) is not None and text[-1:] == ")":
+        return _Cell(listed=(text,))
     items = _notation(text[1:-1] if _QUOTED_LIST.fullmatch(text) else text)
-    return _Cell(text) if items is None else _listed(items)
+    if items is None:
+        items = genre_weights.apart(text)
+    return _Cell(text) if items is None else _listed([items])
 
 
 def _listed(items: Iterable[Any]) -> _Cell:
     names: list[str] = []
+    weighted = 0
     waiting = deque(items)
     while waiting:
         item = waiting.popleft()
-        if isinstance(item, list | tuple):
-            waiting.extendleft(reversed(item))
+        if (pair := genre_weights.pair(item)) is not None:
+            weighted += 1
+            waiting.extendleft([pair[0]] if pair[1] else [])
+        elif isinstance(item, list | tuple | set):
+            waiting.extendleft(reversed([*item]))
+        elif isinstance(item, Mapping):
+            held = genre_weights.of_object(item)
+            if held is None:
+                return _Cell(reason=_NO_TEXT)
+            weighted += 1
+            waiting.extendleft(reversed(held))
         elif item is None or (isinstance(item, float) and math.isnan(item)):
             names.append("nan")
         elif isinstance(item, str):
@@ -300,7 +356,7 @@ def _listed(items: Iterable[Any]) -> _Cell:
             names.append(resolve_entities(whole).strip())
         else:
             return _Cell(reason=_CUT_OFF if item is Ellipsis else _NO_TEXT)
-    return _Cell(listed=tuple(names))
+    return _Cell(listed=tuple(names), weighted=weighted)
 
 
 def _notation(text: str) -> list[Any] | None:
@@ -311,18 +367,24 @@ def _notation(text: str) -> list[Any] | None:
         return []
     if text[:1] + text[-1:] not in ("[]", "()", "{}"):
         return [...] if _OPENED.match(text) else None
-    if text[0] == "[":
+    if text[0] in "[{":
         with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(text)
+            return _as_list(json.loads(text))
     inner = text[1:-1]
     if _ITEMS.fullmatch(inner):
         return [_item(match[0]) for match in re.finditer(_ITEM, inner, re.DOTALL)]
-    if re.search(rf"{_STRING}\s*:", inner):
+    if re.search(rf"{_STRING}\s*:|[\[({{]\s*{_STRING}", inner):
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            return _as_list(ast.literal_eval(text))
         return [{}]
     if text[0] == "(" and not re.fullmatch(r"[^()]*,[^()]*", inner):
         return None  # "(Neo) Soul (live)"
     separator = next((name for name in (_COMMA, ";", "|") if len(_fields(inner, name)) > 1), _COMMA)
     return [_without_quotes(field.name) for field in _fields(inner, separator)]
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _without_quotes(name: str) -> str:

@@ -110,7 +110,10 @@ def _track(
     id_ = _required_text(row, "id").strip()
     audio = _found(files, paths["audio"], "audio", changed)
     if audio is None:
-        raise _Unusable("no audio" if _is_absent(paths["audio"]) else _NO_AUDIO)
+        if _is_absent(paths["audio"]):
+            raise _Unusable("no audio")
+        other = files.otherwise(paths["audio"])
+        raise _Unusable(f"{_NO_AUDIO}: {other}" if other else _NO_AUDIO)
     if isinstance(genres, str):
         raise _Unusable(genres)
     lyrics_file = _found(files, paths["lyrics_file"], "lyrics", changed)

@@ -17,6 +17,7 @@ from data_pipeline.errors import InputError
 
 NO_FILE = "a path that no file can have"
 
+_ADDRESS = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]{1,15}://|www\.", re.IGNORECASE)
 _AMBIGUOUS = re.compile(r"%(?=[0-9A-Fa-f]{2})|(?<=[_/])_|_(?=/)|[\x00-\x1f\x7f-\x9f\\\u2028\u2029\ud800-\udfff]")
 
 
@@ -55,6 +56,16 @@ class Files:
             if (on_disk := self._on_disk(path)) and (identity := _identity(on_disk)) is not None:
                 return Found(Path(on_disk), identity, False)
         return None
+
+    def otherwise(self, written: str) -> str:
+        """What a path leads to that :meth:`find` finds no file at: in a few words, empty for nothing."""
+        if _ADDRESS.match(written.strip()):
+            return "an address on the network: download the file, and give its path"
+        for text in _spellings(written):
+            with contextlib.suppress(OSError, ValueError):
+                if text and os.path.isdir(os.path.join(self.folder, text)):
+                    return "a folder"
+        return ""
 
     def _on_disk(self, path: str) -> str | None:
         """The path with each part in the spelling of the disk; None where there is none."""

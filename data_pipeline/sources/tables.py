@@ -10,25 +10,42 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_pipeline.errors import InputError
 from data_pipeline.genre_names import normalise
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
 
 _MAX_FIELD = 1 << 24
 _MAGIC = {
     codecs.BOM_UTF32_LE: "UTF-32",
     b"PK\x03\x04": "a ZIP archive, as .xlsx and .ods files are",
+    b"<!DOCTYPE": "a web page",
+    b"<!doctype": "a web page",
+    b"<html": "a web page",
+    b"<?xml": "an XML file",
+    b"version https://git-lfs": "a pointer of Git LFS, for which git lfs pull gets the file",
     b"\xd0\xcf\x11\xe0": "a file of Excel or Word",
     b"PAR1": "a Parquet file",
     b"SQLite": "an SQLite database",
     b"\x1f\x8b": "a gzip archive",
     b"%PDF": "a PDF document",
 }
+_NOT_READ = {
+    "a workbook": ".xlsx .xls .xlsm .xlsb .ods .numbers",
+    "a table of columns": ".parquet .feather .arrow .orc .h5 .hdf5",
+    "a pickle, which is never opened": ".pkl .pickle .joblib",
+    "an archive": ".zip .gz .tgz .7z .rar .bz2 .xz .zst",
+    "a playlist": ".m3u .m3u8 .pls .xspf",
+    "a database": ".sqlite .sqlite3 .db .sql",
+    "no table": ".xml .yaml .yml .toml .ini .html .htm .pdf .doc .docx",
+}
+_HEADER_WITHIN = 20
+"""Lines that may stand above the header."""
+_SOUND = re.compile(r"\.(?:mp3|flac|wav|ogg|oga|opus|m4a|aac|wma|aiff?|wv|ape|mp4|webm)\Z", re.IGNORECASE)
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
@@ -41,12 +58,14 @@ class Row(NamedTuple):
 
 class Table(NamedTuple):
     """The rows of a file. ``columns``: by what they are read as, the names as they are written. ``unit``: what
-    the numbers of rows count. ``undecoded``: where the file is not UTF-8, None where it is."""
+    the numbers of rows count. ``undecoded``: where the file is not UTF-8, None where it is. ``above``: how many lines
+    above the header say something else."""
 
     rows: list[Row]
     columns: Mapping[str, str]
     unit: str
     undecoded: int | None
+    above: int = 0
 
 
 class Wanted(NamedTuple):
@@ -66,16 +85,29 @@ def read_table(path: Path, wanted: Wanted) -> Table:
             column, or has a column twice.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path} is no manifest; its name must end in {', '.join(SUFFIXES)}.")
+        raise InputError(f"{path} is no manifest; {not_read(path)}.")
     text, undecoded = _decoded(path)
-    is_json = path.suffix.lower().startswith((".json", ".ndjson"))
-    rows, columns, unit = (_json_rows if is_json else _text_rows)(path, text, wanted)
+    if not text.strip("\ufeff \t\r\n,;|"):
+        raise InputError(f"{path} is empty.")
+    is_json, above, unit = path.suffix.lower().startswith((".json", ".ndjson")), 0, "line"
+    if is_json:
+        rows, columns, unit = _json_rows(path, text, wanted)
+    else:
+        rows, columns, above = _text_rows(path, text, wanted)
     if undecoded is not None:
         held = (cell for row in rows if isinstance(row.cells, dict) for cell in row.cells.items())
         names = [name for name, cell in held if isinstance(cell, str) and _UNDECODED.search(cell)]
         if not names or not set(names) <= set(wanted.paths):
             raise not_utf8(path, undecoded)
-    return Table(rows, columns, unit, undecoded)
+    return Table(rows, columns, unit, undecoded, above)
+
+
+def not_read(path: Path) -> str:
+    """What to do about a file with another suffix, for a sentence."""
+    suffix = path.suffix.lower()
+    what = next((what for what, suffixes in _NOT_READ.items() if suffix in suffixes.split()), "")
+    kinds = ", ".join(SUFFIXES)
+    return f"it is {what}: save the table as CSV in UTF-8" if what else f"its name must end in {kinds}"
 
 
 def not_utf8(path: Path, position: int) -> InputError:
@@ -89,6 +121,9 @@ def not_utf8(path: Path, position: int) -> InputError:
 def unread(table: Table, wanted: Wanted) -> list[str]:
     """Sentences about columns that are not read, and look as if they were meant to be."""
     sentences = []
+    if table.above:
+        lines = "line" if table.above == 1 else "lines"
+        sentences.append(f"{table.above} {lines} above the header {'is' if table.above == 1 else 'are'} not read.")
     for name, others in wanted.optional.items():
         free = [column for column in table.columns if column not in (*wanted.required, *wanted.optional)]
         if name not in table.columns and (near := _near(name, others, free, cutoff=0.8)):
@@ -137,13 +172,22 @@ def _checked(path: Path, written: Sequence[Any], wanted: Wanted) -> dict[str, st
     columns.pop("", None)
     for name in wanted.required:
         if name not in columns:
-            near = _near(name, wanted.required[name], list(columns), cutoff=0.0)
-            hint = f"the nearest column found is {columns[near]!r}, rename it if it is" if near else "it has no columns"
-            raise InputError(f"{path} has no column {name!r}; {hint}.")
+            raise InputError(f"{path} has no column {name!r}; {_hint(name, columns, wanted)}.")
     times = Counter(map(_column, written))
     if twice := [name for name in (*wanted.required, *wanted.optional) if times[name] > 1]:
         raise InputError(f"{path} has {times[twice[0]]} columns {twice[0]!r}; keep one of them.")
     return columns
+
+
+def _hint(name: str, columns: Mapping[str, str], wanted: Wanted) -> str:
+    """What may be done about a column that is missing."""
+    free = [column for column in columns if column not in (*wanted.required, *wanted.optional)]
+    if near := _near(name, wanted.required[name], free, cutoff=0.5):
+        return f"the nearest column found is {columns[near]!r}, rename it if it is"
+    if any(_SOUND.search(written) for written in columns.values()):
+        return f"its first line is no header, put one above it that says {','.join(wanted.required)}"
+    found = ", ".join(f"{written!r:.60}" for written in [*columns.values()][:8])
+    return f"it has {found}" if found else "it has no columns"
 
 
 def _near(name: str, others: Collection[str], columns: Sequence[str], cutoff: float) -> str | None:
@@ -160,8 +204,11 @@ class _Dialect(NamedTuple):
         return csv.reader(lines, delimiter=self.delimiter, skipinitialspace=self.skipinitialspace, strict=strict)
 
 
-def _text_rows(path: Path, text: str, wanted: Wanted) -> tuple[list[Row], Mapping[str, str], str]:
-    """The rows under the header; a quotation mark that is never closed costs its own row, not those after it."""
+def _text_rows(path: Path, text: str, wanted: Wanted) -> tuple[list[Row], Mapping[str, str], int]:
+    """The rows under the header, and how many lines stand above it.
+
+    A quotation mark that is never closed costs its own row, not those after it.
+    """
     lines = list(io.StringIO(text, newline=""))
     rows: list[Row] = []
     limit = csv.field_size_limit(_MAX_FIELD)  # of the whole process; the default is shorter than some lyrics
@@ -169,9 +216,12 @@ def _text_rows(path: Path, text: str, wanted: Wanted) -> tuple[list[Row], Mappin
     try:
         first = next((i for i, line in enumerate(lines) if line.strip()), 0)
         told = re.fullmatch(r"sep=(.)\s*", lines[first]) if lines else None  # Excel's own line
-        offset = first + (told is not None)
+        first = offset = first + (told is not None)
         own = told[1] if told else "\t" if path.suffix.lower() == ".tsv" else ","
-        dialect = _dialect(lines[offset:], own, wanted)
+        headers = ((i, _dialect(lines[i:], own, wanted)) for i in range(first, min(first + _HEADER_WITHIN, len(lines))))
+        offset, dialect = next(((i, found) for i, found in headers if found), (first, None))
+        above = sum(any(sign.isalnum() for sign in line) for line in lines[first:offset])
+        dialect = dialect or _widest(lines[first:], own)
         reader = dialect.reader(itertools.islice(lines, offset, None))
         header: list[str] = next(reader, [])
         columns = _checked(path, header, wanted)
@@ -197,20 +247,30 @@ def _text_rows(path: Path, text: str, wanted: Wanted) -> tuple[list[Row], Mappin
         raise InputError(f"{path} is no table (line {offset + reader.line_num}: {error}).") from None
     finally:
         csv.field_size_limit(limit)
-    return rows, columns, "line"
+    return rows, columns, above
 
 
-def _dialect(lines: Sequence[str], own: str, wanted: Wanted) -> _Dialect:
-    """The delimiter under which the header has what is required; else the one that gives the most columns."""
-    headers = dict[str, list[str]]()
-    for delimiter in dict.fromkeys((own, ",", ";", "\t", "|")):
-        headers[delimiter] = next(csv.reader(lines, delimiter=delimiter), [])
-        if set(wanted.required) <= {_column(name) for name in headers[delimiter]}:
-            break
-    else:
-        delimiter = max(headers, key=lambda name: len(headers[name]))
-    header = headers[delimiter]
-    return _Dialect(delimiter, len(header) > 1 and all(name.startswith(" ") for name in header[1:]))
+def _dialect(lines: Sequence[str], own: str, wanted: Wanted) -> _Dialect | None:
+    """The delimiter under which the first line is a header that has what is required; None where there is none."""
+    for delimiter, header in _headers(lines, own).items():
+        if set(wanted.required) <= {_column(name) for name in header}:
+            after = lines[0].split(delimiter)[1:]
+            return _Dialect(delimiter, bool(after) and all(name.startswith(" ") for name in after))
+    return None
+
+
+def _widest(lines: Sequence[str], own: str) -> _Dialect:
+    """The delimiter that gives the most columns."""
+    headers = _headers(lines, own)
+    return _Dialect(max(headers, key=lambda name: len(headers[name])), False)
+
+
+def _headers(lines: Sequence[str], own: str) -> dict[str, list[str]]:
+    delimiters = dict.fromkeys((own, ",", ";", "\t", "|"))
+    return {
+        delimiter: next(csv.reader(lines[:1], delimiter=delimiter, skipinitialspace=True), [])
+        for delimiter in delimiters
+    }
 
 
 def _swallows(lines: list[str], start: int, end: int, row: list[str], num_columns: int, dialect: _Dialect) -> bool:
@@ -241,11 +301,14 @@ class _Object(dict):
 def _json_rows(path: Path, text: str, wanted: Wanted) -> tuple[list[Row], Mapping[str, str], str]:
     """The objects of an array, or one of each line."""
     unit, values = "line", list[tuple[int, Any]]()
-    if text.lstrip()[:1] == "[":
-        whole = _json(text)
-        if isinstance(whole, list):
-            unit, values = "item", list(enumerate(whole, start=1))
-    if unit == "line":
+    whole = _json(text)
+    if isinstance(whole, _Object):
+        whole = _within(path, whole, wanted)
+    if isinstance(whole, list):
+        unit, values = "item", list(enumerate(whole, start=1))
+    elif _is_row(set(wanted.required))(whole):
+        values = [(1, whole)]
+    else:
         values = [(n, _json(line)) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
     rows: list[Row] = []
     written: dict[str, str] = {}
@@ -255,12 +318,60 @@ def _json_rows(path: Path, text: str, wanted: Wanted) -> tuple[list[Row], Mappin
             written |= {_column(key): key for key in reversed(value.keys_written)}
         else:
             rows.append(Row(number, "not valid JSON" if value is _BROKEN else "not a JSON object"))
-    if rows and not written and isinstance(whole := _json(text), _Object):
-        raise InputError(f"{path} is one JSON object; give an array of objects, or one object a line.")
-    if rows and not written and path.suffix.lower() == ".json":
-        raise InputError(f"{path} is no JSON (an array of objects), and no line of it is an object.")
+    if not rows:
+        raise InputError(f"{path} holds no rows.")
+    if not written and (path.suffix.lower() == ".json" or unit == "item"):
+        raise InputError(f"{path} {_no_objects(text)}; give an array of objects, or one object a line.")
     # A key may be absent from a row, but one that no row has is a mistake in the whole file.
-    return rows, _checked(path, list(written.values()), wanted) if written or not rows else {}, unit
+    return rows, _checked(path, list(written.values()), wanted) if written else {}, unit
+
+
+def _within(path: Path, whole: _Object, wanted: Wanted) -> Any:
+    """The rows of a file that is one object: a row itself, rows under some name or each under its id, or columns.
+
+    ``whole`` where it is a row, or nothing that is known.
+    """
+    required = set(wanted.required)
+    columns = {_column(key): value for key, value in whole.items()}
+    if required <= columns.keys():
+        held = [value for value in columns.values() if isinstance(value, list | _Object)]
+        return _transposed(path, whole) if len(held) == len(columns) else whole
+    if isinstance(names := columns.get("columns"), list) and isinstance(data := columns.get("data"), list):
+        pairs = [[*zip(map(str, names), row, strict=False)] for row in data if isinstance(row, list)]
+        return [_Object(row) for row in pairs]
+    tables = [value for value in whole.values() if isinstance(value, list) and any(map(_is_row(required), value))]
+    if len(tables) > 1:
+        raise InputError(f"{path} holds {len(tables)} tables; give one of them.")
+    if tables:
+        return tables[0]
+    if whole and all(map(_is_row(required), whole.values())):
+        return [_Object([("id", key), *value.items()]) if "id" not in value else value for key, value in whole.items()]
+    inner = [value for value in whole.values() if isinstance(value, _Object)]
+    return _within(path, inner[0], wanted) if len(inner) == 1 else whole
+
+
+def _is_row(required: set[str]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, _Object) and required <= set(map(_column, value))
+
+
+def _transposed(path: Path, whole: _Object) -> list[_Object]:
+    """Columns, each a list or an object by the rows' numbers as pandas has it, as rows."""
+    columns = {key: [*value.values()] if isinstance(value, _Object) else value for key, value in whole.items()}
+    columns = {key: value for key, value in columns.items() if isinstance(value, list)}
+    if len(lengths := {len(value) for value in columns.values()}) > 1:
+        raise InputError(f"{path} has columns of {min(lengths)} and of {max(lengths)} cells; they must be the same.")
+    return [_Object([*zip(columns, row, strict=True)]) for row in zip(*columns.values(), strict=True)]
+
+
+def _no_objects(text: str) -> str:
+    """Why a file has no objects that are rows."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        return f"is no JSON (line {error.lineno}, column {error.colno}: {error.msg.lower()})"
+    except (ValueError, RecursionError):  # a number of thousands of digits, or brackets within brackets
+        return "is no JSON that can be read"
+    return "is an array without objects" if isinstance(value, list) else "is JSON without rows"
 
 
 _BROKEN = object()

@@ -78,8 +78,9 @@ class Workdir:
         """
         if not (self.path / "config.json").exists():
             return
-        if (self.path / "genres.json").exists() and self.vocabulary() != vocabulary:
-            raise InputError(f"{self.path} holds a run with another genre vocabulary; give another --workdir.")
+        if (self.path / "genres.json").exists() and (own := self.vocabulary()) != vocabulary:
+            other = "on another data set" if own.names == vocabulary.names else "with another genre vocabulary"
+            raise InputError(f"{self.path} holds a run {other}; give another --workdir.")
         if difference := recipes.first_difference(self.config(), config, ignore=free):
             raise InputError(f"{self.path} holds a run with other settings ({difference}); give another --workdir.")
 

@@ -103,3 +103,15 @@ def test_a_file_that_is_no_vocabulary_is_refused(tmp_path, content):
         genres.GenreVocabulary.load(tmp_path / "genres.json")
     with pytest.raises(InputError):
         genres.GenreVocabulary.load(tmp_path / "missing.json")
+
+
+def test_a_name_for_all_the_rest_is_no_genre_unless_an_alias_says_so():
+    lists = [["rock", "Other"], ["misc.", "pop"], ["Other"], ["(No Genre)", "rock"]]
+    found = genres.count_genres(lists)
+    assert found.tracks == {"rock": 2, "pop": 1}
+    assert found.catch_alls == {"other": 2, "misc.": 1}
+    assert genres.count_genres(lists, {"other": "other"}).tracks == {"other": 2, "rock": 2, "pop": 1}
+    assert genres.count_genres(lists, {"misc.": "experimental"}).tracks == {"rock": 2, "experimental": 1, "pop": 1}
+    vocabulary = genres.make_vocabulary(lists)
+    assert vocabulary.names == ("rock", "pop")
+    assert vocabulary.encode(["Other"]).tolist() == [0, 0]

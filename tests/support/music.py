@@ -38,8 +38,22 @@ def options(*, lyrics_input="tokens", workers=1, **data):
     return PrepareOptions(dataclasses.replace(OPTIONS.data, **data), SPEC, lyrics, workers)
 
 
-def corpus(folder, num_tracks=90):
-    """Tracks t000.. of which every 15th is broken in one of several ways; t001, t011, .. are Portuguese."""
+def elsewhere(corpus, folder):
+    """The corpus with its files in another folder."""
+    return dataclasses.replace(
+        corpus,
+        tracks=tuple(
+            dataclasses.replace(t, audio=folder / t.audio.name, lyrics_file=folder / t.lyrics_file.name)
+            for t in corpus.tracks
+        ),
+    )
+
+
+def corpus(folder, num_tracks=90, write=True):
+    """Tracks t000.. of which every 15th is broken in one of several ways; t001, t011, .. are Portuguese.
+
+    Without ``write`` the files are taken as they are.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
     time = np.arange(8000 * 2) / 8000
@@ -49,14 +63,17 @@ def corpus(folder, num_tracks=90):
         wave = 0.3 * np.sin(2 * np.pi * (100 + 10 * i) * time) + 0.02 * random.standard_normal(len(time))
         if i % 15 == 7:
             wave = wave * 0
-        soundfile.write(path, wave, 8000)
-        if i == 14:
+        if write:
+            soundfile.write(path, wave, 8000)
+        if write and i == 14:
             path.write_bytes(b"")
-        if i == 29:
+        if write and i == 29:
             path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(500))
         genres = {GENRES[g] for g in range(4) if random.random() < (0.5, 0.4, 0.3, 0.3)[g]} or {"rock"}
         lyrics = folder / f"t{i:03d}.txt"
-        lyrics.write_bytes(b"\x00\x01\x02" if i == 44 else b"INSTRUMENTAL" if i % 6 == 0 else b"love " * (i % 30 + 1))
+        if write:
+            words = b"INSTRUMENTAL" if i % 6 == 0 else b"love " * (i % 30 + 1)
+            lyrics.write_bytes(b"\x00\x01\x02" if i == 44 else words)
         if i == 20:
             genres = {"polka"}
         tracks.append(

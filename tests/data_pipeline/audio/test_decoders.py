@@ -13,6 +13,7 @@ from data_pipeline.audio.stream import decoded
 from tests.support import sounds
 
 RATE = 44_100
+SPEC = AudioSpec(sample_rate=8000, seconds=3.0)
 
 
 def samples(decoding) -> np.ndarray:
@@ -168,3 +169,41 @@ def test_damaged_packets_are_left_out_and_too_many_are_told():
     whole = load_clip(bytes(content), AudioSpec(seconds=6.0))
     content[len(content) // 2 : len(content) // 2 + 300] = bytes(300)
     assert load_clip(bytes(content), AudioSpec(seconds=6.0)).std() == pytest.approx(whole.std(), rel=0.1)
+
+
+def written(tmp_path, samples, subtype="FLOAT"):
+    soundfile.write(tmp_path / "song.wav", samples, RATE, subtype)
+    return tmp_path / "song.wav"
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+@pytest.mark.parametrize("gain", [0.5, 1.05, 4.0, 30.0])
+def test_a_mix_in_floats_that_goes_over_full_scale_is_the_same_music(tmp_path, subtype, gain):
+    song = sounds.music(3.0, RATE)
+    song = song / np.abs(song).max()
+    loud = load_clip(written(tmp_path, song * gain, subtype), SPEC)
+    np.testing.assert_allclose(loud, load_clip(written(tmp_path, song), SPEC) * gain, atol=1e-4 * gain)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("scale", [100.0, 743_000.0, 2.0**15, 2.0**31, 1e30])
+def test_samples_far_over_full_scale_are_refused_wherever_they_are(tmp_path, channels, scale):
+    song = np.repeat(sounds.music(3.0, RATE)[:, None], channels, axis=1)
+    song[2 * RATE :, 0] *= scale / np.abs(song[2 * RATE :]).max()
+    with pytest.raises(AudioError, match=r"^samples far over full scale: up to [\d.e+]+ where 1 is the most$"):
+        load_clip(written(tmp_path, song), SPEC)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+def test_integers_that_a_header_calls_floats_are_refused(tmp_path, dtype):
+    song = sounds.music(3.0, RATE)
+    whole = (song / np.abs(song).max() * 0.9 * np.iinfo(dtype).max).astype(dtype)
+    with pytest.raises(AudioError, match=r"contains NaN or infinite samples|far over full scale"):
+        load_clip(written(tmp_path, whole.view(np.float32)), SPEC)
+
+
+def test_one_sample_of_one_channel_that_is_no_number_is_refused(tmp_path):
+    song = np.repeat(sounds.music(3.0, RATE)[:, None], 2, axis=1)
+    song[RATE, 1] = np.nan
+    with pytest.raises(AudioError, match="contains NaN or infinite samples"):
+        load_clip(written(tmp_path, song), SPEC)

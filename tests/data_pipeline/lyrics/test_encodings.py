@@ -1,6 +1,8 @@
 """A text of its own language comes back from each of its encodings, or it is said that the encoding is not known."""
 
 import codecs
+import re
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -34,6 +36,50 @@ DOS = {"fr": "cp850", "de": "cp850", "es": "cp850", "pt": "cp850", "it": "cp850"
 def test_a_few_lines_of_dos_come_back(language, encoding, first):
     text = "\n".join(LINES[language][first : first + 10]).translate(str.maketrans("‘’“”–—", "''\"\"--"))
     assert decode(text.encode(encoding, "ignore"))[0] == text.encode(encoding, "ignore").decode(encoding)
+
+
+VIETNAMESE = """Đêm nay trời mưa rơi trên phố vắng
+Anh nhớ em từng phút từng giây
+Mùa thu đi qua lá vàng rơi đầy"""
+KAZAKH = "Бүгін түнде жаңбыр жауады қалада\nмен сені күтемін есігіңнің алдында"
+TONES = "\u0300\u0301\u0303\u0309\u0323"
+
+
+def in_cp1258(text):
+    """Letters, each with its tone behind it."""
+    letters = unicodedata.normalize("NFD", text)
+    return b"".join(unicodedata.normalize("NFC", part).encode("cp1258") for part in re.split(f"([{TONES}])", letters))
+
+
+@pytest.mark.parametrize("language", [None, "vi"])
+def test_vietnamese_of_windows_has_its_tones_in_its_letters(language):
+    assert decode(in_cp1258(VIETNAMESE), language) == (VIETNAMESE, "cp1258")
+
+
+@pytest.mark.parametrize(("language", "encoding"), [("el", "mac_greek"), ("ar", "cp720")])
+@pytest.mark.parametrize("first", [0, 6])
+def test_seldom_encodings_are_not_taken_for_frequent_ones(language, encoding, first):
+    text = "\n".join(LINES[language][first : first + 8])
+    content = text.encode(encoding, "ignore")
+    assert decode(content) == (content.decode(encoding), encoding)
+
+
+def test_kazakh_is_not_taken_for_russian():
+    assert decode(KAZAKH.encode("kz1048")) == (KAZAKH, "kz1048")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from([("ru", "cp1251"), ("fr", "cp1252"), ("de", "cp1252"), ("el", "cp1253")]), st.data())
+def test_files_of_two_encodings_that_were_joined_are_read_line_by_line(pair, data):
+    language, encoding = pair
+    lines = data.draw(st.lists(st.sampled_from(LINES[language]), min_size=20, max_size=40))
+    cut = data.draw(st.integers(5, len(lines) - 10))
+    parts = ["\n".join(lines[:cut]).encode(), "\n".join(lines[cut:]).encode(encoding)]
+    for content in (b"\n".join(parts), b"\n".join(parts[::-1])):
+        text, name = decode(content)
+        expected = lines if content.startswith(parts[0]) else [*lines[cut:], *lines[:cut]]
+        assert text.split("\n") == expected
+        assert name == f"utf-8 with lines in {encoding}"
 
 
 @pytest.mark.parametrize("language", sorted(LINES))

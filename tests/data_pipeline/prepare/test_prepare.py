@@ -11,6 +11,7 @@ import pytest
 from data_pipeline.audio import load_clip, log_mel
 from data_pipeline.errors import InputError
 from data_pipeline.prepare import decode as decode_module
+from data_pipeline.prepare.genre_report import genre_lines
 from data_pipeline.prepare.pipeline import prepare
 from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.schema import SPLITS, Corpus
@@ -213,8 +214,11 @@ def test_a_complete_data_set_is_left_alone(corpus, prepared):
     assert (out / "dataset.json").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="other options"):
         prepare(corpus, out, music.options(split_seed=6))
-    with pytest.raises(InputError, match="another corpus"):
-        prepare(Corpus(corpus.tracks[1:]), out, music.OPTIONS)
+    with pytest.raises(InputError, match="another corpus: 50 of its 90 tracks are gone and 0 changed"):
+        prepare(Corpus(corpus.tracks[50:]), out, music.OPTIONS)
+    others = tuple(dataclasses.replace(track, title="another") for track in corpus.tracks)
+    with pytest.raises(InputError, match="another corpus: 0 of its 90 tracks are gone and 90 changed"):
+        prepare(Corpus(others), out, music.OPTIONS)
 
 
 def test_two_do_not_prepare_into_one_folder(corpus, prepared, tmp_path):
@@ -247,6 +251,20 @@ def test_an_unwritable_folder_is_said(corpus, tmp_path):
     (tmp_path / "out").mkdir(mode=0o500)
     with pytest.raises(InputError, match="cannot be written"):
         prepare(corpus, tmp_path / "out", music.OPTIONS)
+
+
+def test_tracks_whose_genre_names_none_are_left_out_and_counted(corpus, tmp_path):
+    first, second, *rest = corpus.tracks
+    first, second = (dataclasses.replace(track, genres=("Other",)) for track in (first, second))
+    tracks = Corpus((first, second, *rest))
+    report = prepare(tracks, tmp_path / "out", music.OPTIONS)
+    assert quarantine(tmp_path / "out")["t000"] == "a genre that names none: Other"
+    assert report["filtered"]["a genre that names none"] == 2
+    assert report["catch_alls"] == {"other": 2}
+    assert "left out, for they name no genre: other (2)" in genre_lines(report)[1]
+    kept = music.options(aliases={"other": "other"}, min_genre_tracks=2)
+    prepare(tracks, tmp_path / "kept", kept)
+    assert "other" in PreparedData(tmp_path / "kept").vocabulary.names
 
 
 def test_a_corpus_that_is_all_lost_is_said(corpus, tmp_path):

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.sources.genre_lists import NO_GENRES, read_column
@@ -120,10 +120,19 @@ def test_an_empty_cell(value):
     assert read_column([value]).genres == [NO_GENRES]
 
 
-@pytest.mark.parametrize("value", [5, True, {"name": "rock"}])
-def test_what_is_no_text_is_refused(value):
-    assert "neither a text nor a list" in read_column([value]).genres[0]
-    assert "not a text" in read_column([["rock", value]]).genres[0]
+def test_what_is_no_text_is_refused():
+    assert "neither a text nor a list" in read_column([True]).genres[0]
+    for value in (
+        [5],
+        [1, 0, 1],
+        ["rock", True],
+        {"id": 5},
+        [{"id": 5, "count": 3}],
+        {"a": {"b": 1}},
+        "[1, 0]",
+        "[{}, 5]",
+    ):
+        assert "not a text" in read_column([value]).genres[0]
 
 
 def test_a_column_with_bars_keeps_its_commas():
@@ -192,7 +201,102 @@ def test_a_null_of_a_database_or_of_excel_is_no_genre(null):
 
 
 def test_the_number_of_an_id3_genre_is_none_of_its_name():
-    assert read_column(["(17)Rock", "(8)(2)Jazz", "(80)"]).genres[:2] == [("Rock",), ("Jazz",)]
+    cells = [
+        "(17)Rock",
+        "(4)Eurodisco",
+        "(17)(6)",
+        "(80)",
+        "(RX)",
+        "(255)",
+        "(Neo) Soul",
+        "(60)s",
+        "Rock|(17)|(3)Dance",
+    ]
+    assert read_column(cells).genres == [
+        ("Rock",),
+        ("Disco", "Eurodisco"),
+        ("Rock", "Grunge"),
+        ("Folk",),
+        ("Remix",),
+        NO_GENRES,
+        ("(Neo) Soul",),
+        ("(60)s",),
+        ("Rock", "Dance"),
+    ]
+
+
+@pytest.mark.parametrize("cells", [["17", "rock", "pop"], [17, "0", "12"], ["17.0", "255", "6"]])
+def test_numbers_that_are_all_id3s_are_its_genres(cells):
+    column = read_column(cells)
+    assert column.genres[0] == ("Rock",)
+    assert column.notes() == [f"Genres that are numbers are read as ID3's: {cells[0]} is 'Rock'; else give names."]
+
+
+@pytest.mark.parametrize("other", ["1984", "500", "0.5"])
+def test_numbers_of_which_one_is_none_of_id3s_are_asked_about(other):
+    column = read_column(["17", other, "rock", "80s"])
+    assert column.genres == [("17",), (other,), ("rock",), ("80s",)]
+    assert column.notes() == ["2 of 4 genres have no letter, such as '17': names are wanted."]
+
+
+WEIGHTED = {
+    "colons": lambda name, weight: f"{name}:{weight}",
+    "equals": lambda name, weight: f"{name} = {weight}",
+    "parentheses": lambda name, weight: f"{name} ({weight})",
+    "per cent": lambda name, weight: f"{name} {weight}%",
+    "brackets": lambda name, weight: f"{name} [{weight}]",
+}
+LISTED = {
+    "objects": lambda pairs: [{"name": name, "count": weight} for name, weight in pairs],
+    "other objects": lambda pairs: [{"weight": weight, "genre": name, "url": "x"} for name, weight in pairs],
+    "an object": dict,
+    "pairs": lambda pairs: [list(pair) for pair in pairs],
+    "tags": lambda pairs: {"tags": [{"tag": name, "score": weight} for name, weight in pairs]},
+}
+weighted_rows = st.lists(
+    st.dictionaries(st.sampled_from(NAMES), st.integers(1, 99) | st.just(0.25), min_size=1), min_size=1, max_size=4
+)
+
+
+@pytest.mark.parametrize("notation", WEIGHTED)
+@pytest.mark.parametrize("separator", ["|", ";", ", "])
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.dictionaries(st.sampled_from(["rock", "Hip Hop", "R&B", "80s"]), st.integers(1, 99)), max_size=4)
+)
+def test_weights_in_a_text_are_taken_off(notation, separator, rows):
+    cells = [separator.join(WEIGHTED[notation](*pair) for pair in row.items()) for row in rows]
+    assert read_column(cells).genres == [tuple(row) or NO_GENRES for row in rows]
+
+
+@pytest.mark.parametrize("notation", LISTED)
+@settings(deadline=None)
+@given(rows=weighted_rows)
+def test_weights_in_a_list_are_taken_off(notation, rows):
+    values = [LISTED[notation](row.items()) for row in rows]
+    for cells in (values, [*map(json.dumps, values)], [*map(repr, values)]):
+        assert read_column(cells).genres == [tuple(row) for row in rows]
+
+
+def test_a_weight_of_nothing_is_no_genre():
+    cells = ['{"rock": 1, "jazz": 0}', "rock=1;jazz=0", "[('rock', 5), ('jazz', 0)]", {"rock": True, "jazz": False}]
+    column = read_column(cells)
+    assert column.genres == [("rock",)] * 4
+    assert column.changes()["genres with a weight, which was taken off"] >= 4
+
+
+def test_a_name_with_a_number_is_a_name():
+    assert read_column(["Top 40", "pop (1984)", "2 step", "UK82", "Italo: disco"]).genres == [
+        ("Top 40",),
+        ("pop (1984)",),
+        ("2 step",),
+        ("UK82",),
+        ("Italo: disco",),
+    ]
+
+
+def test_weights_alone_may_separate():
+    assert read_column(["rock:100 hip hop:20", "jazz:5"]).genres == [("rock", "hip hop"), ("jazz",)]
 
 
 @pytest.mark.parametrize("cell", ["Rock/Pop", "rock > pop", "#rock #pop", "rock+pop", "rock → pop"])
@@ -204,7 +308,7 @@ def test_a_sign_between_genres_of_other_cells_is_told(cell):
 
 
 def test_numbers_in_the_place_of_names_are_told():
-    assert read_column(["17", "8", "rock"]).notes() == ["2 of 3 genres have no letter, such as '17': names are wanted."]
+    assert read_column(["1", "999"]).notes() == ["2 of 2 genres have no letter, such as '1': names are wanted."]
     assert not read_column(["80s", "2 step"]).notes()
 
 
@@ -218,3 +322,18 @@ def test_of_two_separators_the_one_of_more_rows_is_the_columns():
     genres = read_column(["rock;pop", "rock"] * 7 + ["polka|rock"]).genres
     assert genres[0] == ("rock", "pop")
     assert genres[-1] == ("polka|rock",)
+
+
+@pytest.mark.parametrize(
+    ("cells", "genres"),
+    [
+        (["rock\t100", "pop\t3\tjazz\t0"], [("rock",), ("pop",)]),
+        (["rock 100, pop 3", "jazz 55, soul 2"], [("rock", "pop"), ("jazz", "soul")]),
+        (["50% rock / 50% pop", "100% jazz"], [("rock", "pop"), ("jazz",)]),
+        (["rock (indie, alternative)", "pop, jazz"], [("rock (indie, alternative)",), ("pop", "jazz")]),
+        (["http://dbpedia.org/resource/Rock_music", "https://x.org/g/R%26B/"], [("Rock music",), ("R&B",)]),
+        (["UB 40, Top 40", "Area 51"], [("UB 40", "Top 40"), ("Area 51",)]),
+    ],
+)
+def test_odd_columns(cells, genres):
+    assert read_column(cells).genres == genres

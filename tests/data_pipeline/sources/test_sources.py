@@ -299,9 +299,10 @@ def test_manifest_instrumental_and_lyrics_file(tmp_path: Path) -> None:
     [
         ("m.csv", b"audio,genre\na.mp3,rock\n", "nearest column found is 'genre'"),
         ("m.jsonl", b'{"audio": "a.mp3", "genre": "rock"}', "nearest column found is 'genre'"),
-        ("m.csv", b"", "no column"),
+        ("m.csv", b"", "is empty"),
         ("m.csv", "audio,genres\na.mp3,forró\n".encode("latin-1"), "UTF-8"),
-        ("m.txt", b"audio,genres\n", "no manifest"),
+        ("m.xlsx", b"PK", "no manifest; it is a workbook: save the table as CSV in UTF-8"),
+        ("m.md", b"audio,genres\n", "no manifest; its name must end in .csv"),
     ],
 )
 def test_manifest_input_errors(tmp_path: Path, name: str, data: bytes, words: str) -> None:
@@ -309,3 +310,19 @@ def test_manifest_input_errors(tmp_path: Path, name: str, data: bytes, words: st
     path.write_bytes(data)
     with pytest.raises(InputError, match=words):
         manifest.read(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("https://example.org/a.mp3", "no audio file: an address on the network: download the file, and give its path"),
+        ("s3://bucket/a.mp3", "no audio file: an address on the network: download the file, and give its path"),
+        ("album", "no audio file: a folder"),
+        (".", "no audio file: a folder"),
+        ("a.mp3", "no audio file"),
+    ],
+)
+def test_what_stands_in_the_place_of_an_audio_file_is_told(tmp_path: Path, written: str, reason: str) -> None:
+    (tmp_path / "album").mkdir()
+    (tmp_path / "m.csv").write_text(f"audio,genres\n{written},rock\n")
+    assert [rejected.reason for rejected in read_corpus(tmp_path / "m.csv").rejected] == [reason]

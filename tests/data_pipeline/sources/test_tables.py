@@ -10,7 +10,7 @@ import pytest
 
 from data_pipeline.errors import InputError
 from data_pipeline.schema import Corpus
-from data_pipeline.sources import manifest, read_corpus
+from data_pipeline.sources import manifest, read_corpus, tables
 
 ROWS = [
     {"audio": "a.mp3", "genres": "rock, música", "artist": "Zé; Ana", "lyrics": "one\ntwo"},
@@ -79,9 +79,15 @@ REFUSED = {
     "xlsx.csv": (b"PK\x03\x04rest", "is no text but a ZIP archive, as .xlsx"),
     "utf32.csv": ("audio,genres\n".encode("utf-32"), "is no text but UTF-32"),
     "xls.csv": (b"\xd0\xcf\x11\xe0rest", "a file of Excel"),
-    "object.json": ('{"audio": {"0": "a.mp3"},\n "genres": {"0": "rock"}}', "is one JSON object; give an array"),
-    "broken.json": ('[{"audio": "a.mp3",\n "genres": ["rock"]},\n{', "is no JSON"),
-    "texts.json": ('["a.mp3", "b.mp3"]', "is no JSON (an array of objects)"),
+    "ragged.json": ('{"audio": ["a.mp3", "b.mp3"],\n "genres": ["rock"]}', "has columns of 1 and of 2 cells"),
+    "two.json": ('{"a": [{"audio": "a", "genres": ""}], "b": [{"audio": "a", "genres": ""}]}', "holds 2 tables"),
+    "empty.csv": ("\n , ;\n", "is empty."),
+    "none.json": ("[]", "holds no rows"),
+    "paths.csv": ("audio\na.mp3\n", "has no column 'genres'; it has 'audio'."),
+    "headless.csv": ("a.mp3,rock\nb.mp3,pop\n", "its first line is no header, put one above it that says audio,genres"),
+    "page.csv": ("<!DOCTYPE html>", "is no text but a web page"),
+    "broken.json": ('[{"audio": "a.mp3",\n "genres": ["rock"]},\n{', "is no JSON (line 3, column 2: "),
+    "texts.json": ('["a.mp3", "b.mp3"]', "is an array without objects; give an array of objects"),
     "cut.csv": (b"\xff\xfea\x00b", "is not UTF-8, nor whole UTF-16"),
 }
 
@@ -149,7 +155,7 @@ REASONS = {
     '{"audio": "nan", "genres": "rock"}': "no audio",
     '{"audio": ["a.mp3"], "genres": "rock"}': "audio is not a text",
     '{"audio": "a.mp3", "genres": NaN}': "no genres",
-    '{"audio": "a.mp3", "genres": 5}': "genres are neither a text nor a list",
+    '{"audio": "a.mp3", "genres": true}': "genres are neither a text nor a list",
     '{"audio": "a.mp3", "genres": "rock", "lyrics": {"en": "la"}}': "lyrics is not a text",
     '{"audio": "\\ud800.mp3", "genres": "rock"}': "half of a surrogate pair",
     '{"audio": "\\udce9.mp3", "genres": "rock"}': "no audio file",
@@ -184,3 +190,54 @@ def test_genres_that_hold_another_separator_are_told(tmp_path):
     (note,) = corpus.notes
     assert "1 genre holds a separator and stays whole, such as 'soul, polka': this column's is '|'" in note
     assert manifest.read(tmp_path / "m.csv", "|").notes == ()
+
+
+def table_of(tmp_path: Path, name: str, content: bytes | str) -> tables.Table:
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return tables.read_table(tmp_path / name, manifest.COLUMNS)
+
+
+ROWS = [{"audio": "a.mp3", "genres": "rock"}, {"audio": "b.mp3", "genres": "pop"}]
+WHOLE = {
+    "under a name": {"tracks": ROWS},
+    "beside other things": {"version": 1, "info": {"by": "me"}, "tracks": ROWS},
+    "deeper": {"version": 1, "data": {"items": ROWS}},
+    "columns": {"audio": ["a.mp3", "b.mp3"], "genres": ["rock", "pop"]},
+    "columns by number": {"audio": {"0": "a.mp3", "1": "b.mp3"}, "genres": {"0": "rock", "1": "pop"}},
+    "split": {"columns": ["audio", "genres"], "index": [0, 1], "data": [["a.mp3", "rock"], ["b.mp3", "pop"]]},
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_rows_within_one_json_object(tmp_path, kind, indent):
+    table = table_of(tmp_path, "m.json", json.dumps(WHOLE[kind], indent=indent))
+    assert [(row.cells["audio"], row.cells["genres"]) for row in table.rows] == [("a.mp3", "rock"), ("b.mp3", "pop")]
+
+
+def test_objects_by_their_ids_keep_them(tmp_path):
+    table = table_of(tmp_path, "m.json", json.dumps({"x1": ROWS[0], "x2": ROWS[1]}))
+    assert [(row.cells["id"], row.cells["audio"]) for row in table.rows] == [("x1", "a.mp3"), ("x2", "b.mp3")]
+
+
+def test_one_object_is_one_row(tmp_path):
+    for indent in (None, 2):
+        rows = table_of(tmp_path, "m.json", json.dumps({"audio": "a.mp3", "genres": ["rock"]}, indent=indent)).rows
+        assert [row.cells for row in rows] == [{"audio": "a.mp3", "genres": ["rock"]}]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "above", ["My music\n", "\n\n", "# exported\n\n", "My music{0}{0}\n{0}{0}\n", "a,b,c\n1,2,3\n\n"]
+)
+def test_lines_above_the_header_are_passed_over_and_told(tmp_path, separator, above):
+    body = separator.join(("audio", "genres")) + "\n" + separator.join(("a.mp3", "rock")) + "\n"
+    table = table_of(tmp_path, "m.csv", above.format(separator) + body)
+    assert [row.cells for row in table.rows] == [{"audio": "a.mp3", "genres": "rock"}]
+    assert bool(tables.unread(table, manifest.COLUMNS)) == any(sign.isalnum() for sign in above)
+
+
+def test_excels_unicode_text(tmp_path):
+    for name in ("m.txt", "m.csv"):
+        table = table_of(tmp_path, name, "audio\tgenres\na.mp3\tforró\n".encode("utf-16"))
+        assert table.rows[0].cells == {"audio": "a.mp3", "genres": "forró"}

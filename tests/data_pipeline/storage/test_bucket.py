@@ -9,6 +9,7 @@ import pytest
 from data_pipeline.errors import InputError
 from data_pipeline.prepare.pipeline import prepare
 from data_pipeline.reading.prepared_data import PreparedData
+from data_pipeline.schema import Corpus
 from data_pipeline.storage.bucket import Bucket
 from mgc_jax.cli import main
 from tests.support import music
@@ -52,7 +53,7 @@ def test_a_data_set_in_a_bucket_is_the_local_one(bucket, tracks, tmp_path):
     local = tmp_path / "local"
     names = {path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file()}
     assert {name.removeprefix("/bucket/music/") for name in bucket.find("/bucket/music")} == names
-    assert stages[-1] == ("upload", 10, 10)
+    assert stages[-1] == ("upload", 11, 11)
     assert not cached(tmp_path, "prepare")
     there, here = PreparedData(ADDRESS), PreparedData(local)
     assert there.meta == here.meta
@@ -109,6 +110,8 @@ def test_what_is_in_the_bucket_is_left_alone(filled, tracks):
     assert report == json.loads(filled.cat_file("/bucket/music/report.json"))
     with pytest.raises(InputError, match="memory://bucket/music holds a data set with other options"):
         prepare(tracks, ADDRESS, music.options(split_seed=6))
+    with pytest.raises(InputError, match=r"prepared, 0 tracks are new, 0 changed, 1 gone; delete it, or choose"):
+        prepare(Corpus(tracks.tracks[1:], tracks.rejected), ADDRESS, music.OPTIONS)
     filled.pipe_file("/bucket/thesis.doc", b"years of work")
     with pytest.raises(InputError, match=r"memory://bucket already holds other files \(music\)"):
         prepare(tracks, "memory://bucket", music.OPTIONS)
