@@ -31,6 +31,7 @@ from jax.typing import ArrayLike, DTypeLike
 from mgc_jax.models.attention import attention
 from mgc_jax.models.audio_encoder import AudioEncoder, SpectrogramNetwork
 from mgc_jax.models.bert import ACTIVATIONS, freeze
+from mgc_jax.models.initial_keys import InitialKeys
 from mgc_jax.models.mel_spectrogram import frames, means_over_time, mel_power
 from mgc_jax.models.pretrained import (
     LAYER_NORM,
@@ -352,7 +353,7 @@ def load(
         "rematerialise": rematerialise,
     }
     network: AudioSpectrogramTransformer = nnx.eval_shape(
-        lambda: AudioSpectrogramTransformer(config, tokens, rngs=nnx.Rngs(0), **kinds)
+        lambda: AudioSpectrogramTransformer(config, tokens, rngs=InitialKeys(0), **kinds)
     )
     tensors = {name.removeprefix("audio_spectrogram_transformer."): t for name, t in published.tensors.items()}
     fill(network, weight_table(config), tensors, param_dtype)

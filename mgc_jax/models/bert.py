@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from mgc_jax.models.attention import attention
+from mgc_jax.models.initial_keys import InitialKeys
 from mgc_jax.models.lyric_windows import read_in_windows
 from mgc_jax.models.pretrained import LAYER_NORM, LINEAR, fill
 
@@ -295,7 +296,7 @@ def load_bert(
     config = BertConfig.from_json(folder / "config.json")
     tensors = _read_tensors(folder / "model.safetensors")
     kind: dict[str, Any] = {"frozen": frozen, "dtype": dtype, "param_dtype": param_dtype}
-    bert = nnx.eval_shape(lambda: Bert(config, **kind, kernel=kernel, window=window, rngs=nnx.Rngs(0)))
+    bert = nnx.eval_shape(lambda: Bert(config, **kind, kernel=kernel, window=window, rngs=InitialKeys(0)))
     try:
         fill(bert, weight_table(config), tensors, param_dtype)
     except ValueError as error:

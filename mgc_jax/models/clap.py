@@ -37,6 +37,7 @@ from mgc_jax.models.audio_encoder import AudioEncoder
 from mgc_jax.models.bert import ACTIVATIONS, Bert, BertConfig
 from mgc_jax.models.bert import weight_table as bert_table
 from mgc_jax.models.htsat import AudioConfig, AudioTower
+from mgc_jax.models.initial_keys import InitialKeys
 from mgc_jax.models.pretrained import LINEAR, MelBank, Published, as_function, expect, fill, settings, table
 
 MODEL_TYPE = "clap"
@@ -182,14 +183,14 @@ def _filled(network: Any, names: Mapping[str, str], tensors: Mapping[str, np.nda
 def load_audio_tower(published: Published) -> AudioTower:
     """The audio tower with the published weights; raises ValueError for another config or weights that do not fit."""
     config = _sub_config(AudioConfig, published, "audio_config")
-    network = nnx.eval_shape(lambda: AudioTower(config, rngs=nnx.Rngs(0)))
+    network = nnx.eval_shape(lambda: AudioTower(config, rngs=InitialKeys(0)))
     return _filled(network, htsat.weight_table(config), published.tensors)
 
 
 def load_audio_projection(published: Published) -> AudioProjection:
     """The audio tower's projection; raises ValueError as :func:`load_audio_tower` does."""
     config = _sub_config(AudioConfig, published, "audio_config")
-    network = nnx.eval_shape(lambda: AudioProjection(config, rngs=nnx.Rngs(0)))
+    network = nnx.eval_shape(lambda: AudioProjection(config, rngs=InitialKeys(0)))
     _filled(network, _projection_table("audio") | {"log_scale": "logit_scale_a"}, published.tensors)
     if not np.isfinite(network.scale):
         raise ValueError(f"logit_scale_a is {float(network.log_scale[...]):g}, whose exponential is no number")
@@ -199,7 +200,7 @@ def load_audio_projection(published: Published) -> AudioProjection:
 def load_text_tower(published: Published) -> TextTower:
     """The text tower and its projection; raises ValueError as :func:`load_audio_tower` does."""
     config = _sub_config(TextConfig, published, "text_config")
-    network = nnx.eval_shape(lambda: TextTower(config, rngs=nnx.Rngs(0)))
+    network = nnx.eval_shape(lambda: TextTower(config, rngs=InitialKeys(0)))
     return _filled(network, text_table(config), published.tensors)
 
 

@@ -28,6 +28,7 @@ from flax import nnx
 
 from mgc_jax.models.audio_encoder import AudioEncoder
 from mgc_jax.models.bert import ACTIVATIONS, BertConfig, BertLayer
+from mgc_jax.models.initial_keys import InitialKeys
 from mgc_jax.models.mel_spectrogram import means_over_time
 from mgc_jax.models.pretrained import (
     LAYER_NORM,
@@ -265,7 +266,7 @@ def load(published: Published) -> Mert:
     """
     expect(published.config, _WRITTEN_FOR)
     config = settings(MertConfig, published.config)
-    network: Mert = nnx.eval_shape(lambda: Mert(config, rngs=nnx.Rngs(0)))
+    network: Mert = nnx.eval_shape(lambda: Mert(config, rngs=InitialKeys(0)))
     fill(network, weight_table(config), _without_weight_norm(published.tensors))
     return network
 

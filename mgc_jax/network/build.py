@@ -23,6 +23,7 @@ from mgc_jax.models.audio_encoder import SpectrogramNetwork
 from mgc_jax.models.baselines import Pandeya, Santana
 from mgc_jax.models.bert import Bert, BertConfig, load_bert, mean_pool
 from mgc_jax.models.classifier import GenreClassifier
+from mgc_jax.models.initial_keys import InitialKeys
 from mgc_jax.network import kernels
 from mgc_jax.network.audio_features import audio_features
 from mgc_jax.runtime import sharding
@@ -263,7 +264,7 @@ def _audio_encoder(config: Config) -> dict[str, Any]:
     network = audio_network(config)
     if network is None:
         return {}
-    own = nnx.Rngs(0)  # so that all else begins as it does without
+    own = InitialKeys(0)  # so that all else begins as it does without
     return {
         "audio_encoder": network.random(rngs=own, **_audio_encoder_kind(config)),
         "audio_windows": audio_windows(config),

@@ -17,6 +17,7 @@ from data_pipeline.genres import GenreVocabulary
 from mgc_jax.config import Config
 from mgc_jax.models.bert import BertConfig, Frozen
 from mgc_jax.models.constant import Constant
+from mgc_jax.models.initial_keys import InitialKeys
 from mgc_jax.network import build
 from mgc_jax.runtime import sharding
 
@@ -91,7 +92,7 @@ def untrained(
     """
     encoders: Encoders = {}
     if build.uses_bert(config):
-        encoders["bert"] = build.random_bert(bert_config, config, rngs=nnx.Rngs(0))
+        encoders["bert"] = build.random_bert(bert_config, config, rngs=InitialKeys(0))
     network, init = _define(config, num_genres, bert_config, encoders, mesh, audio_shape)
     names = np.random.default_rng(0).normal(size=(num_genres, bert_config.hidden_size)).astype(np.float32)
     graph = (np.eye(num_genres, dtype=np.float32), names) if encoders else ()
@@ -106,7 +107,7 @@ def untrained_shapes(
     audio_shape: tuple[int, int] | None = None,
 ) -> tuple[Network, ModelState]:
     """Like :func:`untrained` with shapes and shardings only, the lyrics encoder's too: for absent devices."""
-    encoders: Encoders = {"bert": nnx.eval_shape(lambda: build.random_bert(bert_config, config, rngs=nnx.Rngs(0)))}
+    encoders: Encoders = {"bert": nnx.eval_shape(lambda: build.random_bert(bert_config, config, rngs=InitialKeys(0)))}
     network, init = _define(config, num_genres, bert_config, encoders, mesh, audio_shape, place=shapes_on)
     shapes = jax.eval_shape(init, _weights(encoders, nnx.Param), *_shapes(num_genres, bert_config, encoders))
     return network, shapes_on(shapes, network.state_shardings)
@@ -155,7 +156,7 @@ def _define(
             audio_shape=audio_shape,
             adjacency=adjacency,
             node_features=features,
-            rngs=nnx.Rngs(config.train.seed),
+            rngs=InitialKeys(config.train.seed),
         )
         graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat, Constant, Frozen)
         return (graphdef, *map(nnx.pure, states))

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -75,7 +76,8 @@ class TensorBoard:
     """Events for TensorBoard; it hides those after ``resume_step`` that a killed run left."""
 
     def __init__(self, workdir: Path, resume_step: int):
-        from tensorboardX import SummaryWriter
+        with _not_found("torch"):  # which it looks for, and which takes seconds and 200 MB
+            from tensorboardX import SummaryWriter
 
         self._events = SummaryWriter(logdir=str(workdir), purge_step=resume_step + 1)
 
@@ -87,6 +89,19 @@ class TensorBoard:
     def close(self, ending: Ending) -> None:
         """Write what is left."""
         self._events.close()
+
+
+@contextlib.contextmanager
+def _not_found(package: str) -> Iterator[None]:
+    """Imports in the block go on as if the package were not installed, unless it was imported before."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # what import reads as "there is none"
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 class Together:

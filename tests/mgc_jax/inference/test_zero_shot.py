@@ -14,9 +14,9 @@ from mgc_jax.inference.zero_shot import genre_names
 from mgc_jax.models import clap
 from mgc_jax.network import published_folder
 from tests.support import published, tiny_clap
+from tests.support.optional import Lazy
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+torch, transformers = Lazy("torch"), Lazy("transformers")
 RATE = 48_000
 GENRES = ("salsa", "hip hop", "música llanera", "R&B")
 

@@ -12,11 +12,11 @@ from data_pipeline import mel
 from mgc_jax.models import audio_spectrogram_transformer as ast
 from mgc_jax.models.bert import Frozen
 from tests.support import published, tiny_ast
+from tests.support.optional import Lazy
 
 MAEST = {"feature_extractor_type": "MAESTFeatureExtractor", "num_mel_bins": 96, "max_length": 1876, "n_fft": 512}
 SMALL = tiny_ast.CONFIG
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+torch, transformers = Lazy("torch"), Lazy("transformers")
 
 
 def transformer(config, tokens=5, **kinds):

@@ -11,9 +11,9 @@ from flax import nnx
 from data_pipeline import mel
 from mgc_jax.models import clap, htsat
 from tests.support import published
+from tests.support.optional import Lazy
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+torch, transformers = Lazy("torch"), Lazy("transformers")
 AUDIO = {"depths": [2, 2, 2, 2], "patch_embeds_hidden_size": 128, "hidden_size": 1024}
 TEXT = {"num_hidden_layers": 2, "vocab_size": 1000}
 

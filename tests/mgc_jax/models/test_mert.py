@@ -9,9 +9,9 @@ from flax import nnx
 
 from mgc_jax.models import mert
 from tests.support import published
+from tests.support.optional import Lazy
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+torch, transformers = Lazy("torch"), Lazy("transformers")
 POSITIONS = "encoder.pos_conv_embed.conv."
 PARAMETRISED = f"{POSITIONS}parametrizations.weight.original"
 

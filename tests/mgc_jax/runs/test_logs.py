@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,21 @@ def test_a_figure_that_is_not_defined_is_null_and_no_number_when_it_is_read(tmp_
     resumed = JsonLines(tmp_path, 3)
     resumed.close(Ending("finished", 0.5, 3))
     assert resumed.kept == [(3, {"validation/bce": 2.5})]
+
+
+TENSORBOARD = """
+import sys
+from pathlib import Path
+from mgc_jax.runs.logs import Ending, TensorBoard
+log = TensorBoard(Path(sys.argv[1]), 0)
+log.write(1, {"train/loss": 0.5})
+log.close(Ending("finished", 0.5, 1))
+assert "tensorboardX" in sys.modules
+assert "torch" not in sys.modules
+"""
+
+
+def test_tensorboards_events_are_written_without_importing_pytorch(tmp_path: Path):
+    subprocess.run([sys.executable, "-c", TENSORBOARD, tmp_path], check=True)
+    (events,) = tmp_path.glob("events.*")
+    assert b"train/loss" in events.read_bytes()

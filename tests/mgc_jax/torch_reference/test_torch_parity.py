@@ -25,15 +25,13 @@ from mgc_jax.training import steps
 from mgc_jax.training.batches import StreamedBatch
 from mgc_jax.training.objective import make_objective, make_optimiser
 from mgc_jax.training.state import begin
+from tests.support.optional import Lazy
 from tests.support.recipe import CONFIG
 from tests.support.recipe import TINY as CORPUS
 from tests.support.tiny_bert import TINY, save_encoder
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
-
-from mgc_jax.torch_reference import build as torch_build  # noqa: E402
-from mgc_jax.torch_reference.weights import from_torch, row, to_torch  # noqa: E402
+torch, _ = Lazy("torch"), Lazy("transformers")
+torch_build, weights = Lazy("mgc_jax.torch_reference.build"), Lazy("mgc_jax.torch_reference.weights")
 
 B, G, STEPS = 8, 6, 20
 BASE = (
@@ -66,7 +64,7 @@ class Pair:
     settings: Config
     network: Network
     state: ModelState
-    twin: torch.nn.Module
+    twin: "torch.nn.Module"
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +100,7 @@ def make_pair(encoder: Path, variant: str) -> Pair:
         name_features=constants.get("node_features", np.ones((G, TINY.hidden_size))),
         prior_logits=np.zeros(G),
     )
-    to_torch(state, twin)
+    weights.to_torch(state, twin)
     return Pair(settings, network, state, twin)
 
 
@@ -193,7 +191,7 @@ def test_losses_and_every_gradient(pair: Pair):
     assert whole > 0
     seen = set()
     for path, ours in leaves(state.opt_state):
-        name, their_name, axes = row(jax.tree_util.keystr(path, simple=True, separator="."), ours.ndim)
+        name, their_name, axes = weights.row(jax.tree_util.keystr(path, simple=True, separator="."), ours.ndim)
         want = gradients[their_name]
         want = np.zeros_like(ours) if want is None else np.transpose(want.numpy(), np.argsort(axes))
         # Some gradients are zero but for rounding (the keys' bias shifts a softmax): a floor at the scale of all.
@@ -221,7 +219,7 @@ def test_twenty_steps_lose_the_same(encoder: Path, variant: str):
 
 
 def test_weights_travel_both_ways(pair: Pair):
-    back = from_torch(pair.twin.state_dict(), jax.tree.map(jnp.zeros_like, pair.state))
+    back = weights.from_torch(pair.twin.state_dict(), jax.tree.map(jnp.zeros_like, pair.state))
     for part in ("params", "batch_stats", "constants"):
         jax.tree.map(np.testing.assert_array_equal, getattr(back, part), getattr(pair.state, part))
 
@@ -229,11 +227,11 @@ def test_weights_travel_both_ways(pair: Pair):
 def test_weights_of_another_model_are_refused_by_name(encoder: Path):
     ours, other = make_pair(encoder, ""), make_pair(encoder, "model.width=48 model.fusion=concat")
     with pytest.raises(InputError) as error:
-        to_torch(ours.state, other.twin)
+        weights.to_torch(ours.state, other.twin)
     for problem in ("join.weight is missing", "cross_attention.join.weight is not known", "(24,), not (48,)"):
         assert problem in str(error.value)
     with pytest.raises(InputError, match=r"audio_projection\.bias is \(48,\), not \(24,\)"):
-        from_torch(other.twin.state_dict(), ours.state)
+        weights.from_torch(other.twin.state_dict(), ours.state)
 
 
 def test_the_twin_has_no_lamb():

@@ -27,11 +27,11 @@ from mgc_jax.runs.logs import Ending, JsonLines
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.trackers import delivery
 from mgc_jax.training.step_by_length import StepByLength
+from tests.support.optional import Lazy
 from tests.support.tracker_servers import WandbServer, mlflow_answers, serving
 from tests.support.training import command, lines, outputs, spawn_all
 
-wandb = pytest.importorskip("wandb")
-mlflow = pytest.importorskip("mlflow")
+wandb, mlflow = Lazy("wandb"), Lazy("mlflow")
 ROOT = Path(__file__).resolve().parents[3]
 EVERY_STEP = ["--config.train.log_every_steps=1"]
 FINISHED = Ending("finished", 0.5, 4)
