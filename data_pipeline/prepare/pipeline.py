@@ -292,6 +292,7 @@ def _make(
         "shards": shards,
         "options": options.content(),
         "digest": finished.digest(corpus, options),
+        "data_sha256": content,
     }
     sources = source_files.sources(corpus, {outcome.id: outcome.sources for outcome in decoded.outcomes})
     write_json(out / source_files.NAME, sources, indent=None)
