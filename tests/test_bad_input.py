@@ -190,7 +190,7 @@ WRONG = {
     "empty folder": (lambda p: p.prepare("--source", p.empty()), "is empty: there is no id_information.csv"),
     "foreign folder": (lambda p: p.prepare("--source", p.file("a/b").parent), "has no id_information.csv"),
     "audio as source": (lambda p: p.prepare("--source", p.file("song.mp3")), "neither a folder in Music4All's layout"),
-    "empty table": (lambda p: p.table(""), "has no column 'audio'; it has no columns"),
+    "empty table": (lambda p: p.table(""), "songs.csv is empty."),
     "no genres column": (lambda p: p.table("audio,genre\na.mp3,rock\n"), "the nearest column found is 'genre'"),
     "header only": (lambda p: p.table("audio,genres\n"), "The corpus has no tracks; check --source"),
     "latin-1 table": (lambda p: p.table(b"audio,genres\na.mp3,m\xfasica\n"), "is not UTF-8 (byte 20)"),

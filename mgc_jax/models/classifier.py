@@ -21,7 +21,7 @@ from mgc_jax.models.bert import Bert, mean_pool
 from mgc_jax.models.config import ModelConfig
 from mgc_jax.models.cross_attention import CrossAttention, dropout
 from mgc_jax.models.genre_graph import GenreGraph
-from mgc_jax.models.wide import WidePath
+from mgc_jax.models.wide_path import WidePath
 
 MAX_LOG_SCALE = math.log(100.0)
 
@@ -55,7 +55,7 @@ class GenreClassifier(nnx.Module):
     and the fusion share, so that the loss reaches the fusion although BERT is frozen; a track without lyrics reads
     one learned null token. s(A, L) is the paper's plain dot product with tau starting at 1;
     ``contrastive_normalise=True`` makes it a cosine with tau starting at 0.07. With ``wide`` the network learns as
-    without, and what it says afterwards is joined by the wide path, see :mod:`mgc_jax.models.wide`.
+    without, and what it says afterwards is joined by the wide path, see :mod:`mgc_jax.models.wide_path`.
 
     Raises ValueError for arguments that do not fit each other.
     """
