@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # it computes nothing here, and would announce itself
+
+with contextlib.suppress(ImportError):  # PyTorch's GPU build brings it, and crashes where TensorFlow's LLVM came first
+    import triton  # noqa: F401
 
 import tensorflow as tf
 

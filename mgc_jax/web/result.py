@@ -42,9 +42,10 @@ def problem(sentence: str) -> str:
 
 
 def genres(prediction: Prediction, thresholds: dict[str, float]) -> str:
-    """The genres with the highest scores, each beside its threshold; those that are predicted are bold."""
+    """The genres with the highest scores, each beside its threshold; all that are predicted are among them, in bold."""
     rows = []
-    for name, score in prediction.ranked[:TOP]:
+    last = max((i for i, (name, _) in enumerate(prediction.ranked) if name in prediction.predicted), default=0)
+    for name, score in prediction.ranked[: max(TOP, last + 1)]:
         kind = "predicted" if name in prediction.predicted else ""
         threshold = thresholds[name]
         line = f'<i style="left:{100 * threshold:.1f}%" title="threshold {threshold:.2f}"></i>'
