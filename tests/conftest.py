@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from tests.support.recipe import CONFIG, TINY
 from tests.support.xla import ENVIRONMENT, compiled_anew
@@ -23,6 +24,10 @@ from mgc_jax.cli import main
 from mgc_jax.models import baselines, inception
 from tests.support.browser import browser, page  # noqa: F401
 from tests.support.training import outputs, spawn
+
+# The same examples each time, however slow the machine; other ones are found with --hypothesis-profile=default.
+settings.register_profile("project", deadline=None, derandomize=True, database=None)
+settings.load_profile("project")
 
 
 @pytest.hookimpl(trylast=True)  # when what is not wanted is gone

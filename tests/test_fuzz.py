@@ -47,9 +47,6 @@ RECIPE = Path(__file__).parents[1] / "configs" / "demo.py"
 def fuzz(examples: int) -> Any:
     return settings(
         max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
         suppress_health_check=list(HealthCheck),  # folders are shared by examples, and some data are large
     )
 

@@ -45,7 +45,7 @@ TEXTS = st.lists(st.one_of(WORDS, st.text(LETTERS, max_size=8)), max_size=12).fl
 
 
 @given(text=TEXTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_words_are_what_stands_between_white_space(text):
     tokenizer = load(MAX_TOKENS)
     words = find_words(text, tokenizer.pieces(text))
@@ -56,7 +56,7 @@ def test_words_are_what_stands_between_white_space(text):
 
 
 @given(text=TEXTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_word_piece_belongs_to_the_word_that_it_stands_in(text):
     tokenizer = load(MAX_TOKENS)
     pieces = tokenizer.pieces(text)
@@ -73,7 +73,7 @@ def test_every_word_piece_belongs_to_the_word_that_it_stands_in(text):
 
 
 @given(text=st.text(alphabet="abcxyzéß'!?&-()0 \n", max_size=120))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_pieces_of_a_word_put_together_are_the_word(text):
     tokenizer = load(200)
     pieces = tokenizer.pieces(text)

@@ -27,7 +27,7 @@ def folder(request, tmp_path_factory):
 
 
 @given(TEXTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_ids_are_those_of_transformers(folder, text):
     transformers = pytest.importorskip("transformers")
     theirs = transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
@@ -41,7 +41,7 @@ def test_ids_are_those_of_transformers(folder, text):
 
 
 @given(TEXTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_piece_belongs_to_the_word_that_it_stands_in(folder, text):
     pieces = LyricsTokenizer(folder, 60).pieces(text)
     words = find_words(text, pieces)

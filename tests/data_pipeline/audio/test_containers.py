@@ -49,7 +49,7 @@ def file(kind: str, how: str | None, length: float, rate: int = 48_000, **music:
 
 
 @pytest.mark.parametrize(("kind", "how"), [*BY_LIBSNDFILE, *BY_FFMPEG])
-@settings(max_examples=6, derandomize=True, deadline=None, database=None)
+@settings(max_examples=6)
 @given(hundredths=st.integers(110, 700))
 def test_any_container_is_as_long_as_it_sounds(kind, how, hundredths):
     length = hundredths / 100

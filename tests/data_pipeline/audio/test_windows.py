@@ -43,7 +43,7 @@ def test_noise_behind_a_song_changes_nothing(length, noise):
     assert heard(song).too_quiet == 0
 
 
-@settings(max_examples=40, derandomize=True, deadline=None, database=None)
+@settings(max_examples=40)
 @given(samples=st.integers(4 * RATE, 9 * RATE), seconds=st.integers(2, 20))
 def test_a_song_of_any_length_is_heard_as_it_is_alone(samples, seconds):
     ours, alone = list(heard(SONG[:samples], hiss(seconds))), list(heard(SONG[:samples]))

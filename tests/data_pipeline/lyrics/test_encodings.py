@@ -68,7 +68,7 @@ def test_kazakh_is_not_taken_for_russian():
     assert decode(KAZAKH.encode("kz1048")) == (KAZAKH, "kz1048")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from([("ru", "cp1251"), ("fr", "cp1252"), ("de", "cp1252"), ("el", "cp1253")]), st.data())
 def test_files_of_two_encodings_that_were_joined_are_read_line_by_line(pair, data):
     language, encoding = pair
@@ -90,7 +90,7 @@ def test_utf_7_is_read_where_it_says_something(language):
     assert decode(plain.encode()) == (plain, "utf-8")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_few_lines_come_back_or_are_not_guessed(data):
     language, encoding = data.draw(st.sampled_from(PAIRS))

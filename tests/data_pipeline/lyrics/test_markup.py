@@ -245,7 +245,7 @@ KINDS = st.sampled_from(["m", "7", "m7", "maj7", "sus4", "dim", "add9", "m7b5", 
 BLANKS = st.sampled_from([" ", "  ", "      ", "\t"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(NOTES, BLANKS), max_size=8), st.tuples(NOTES, KINDS), st.tuples(NOTES, BLANKS), st.randoms())
 def test_a_line_of_chords_of_which_one_is_sure_goes(chords, sure, one_more, random):
     tokens = [f"{note}{blank}" for note, blank in (*chords, one_more)]
@@ -259,14 +259,14 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.lists(WORDS, min_size=1, max_size=6), min_size=1, max_size=6), st.sampled_from(["sun", "moon"]))
 def test_words_that_look_like_chords_are_sung_in_the_company_of_others(lines, end):
     text = "\n".join(" ".join([*line, end]) for line in lines)
     assert read_text(text).text == text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.text(st.characters(categories=("L", "M", "N", "Zs", "Po", "Pd", "Sc"), exclude_characters="*#&"), max_size=200)
 )

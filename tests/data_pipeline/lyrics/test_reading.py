@@ -175,7 +175,7 @@ PARTS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(PARTS, st.sampled_from(["", " ", "\n"])), max_size=12))
 def test_what_was_read_once_is_read_the_same_again(parts):
     """Predict's command reads a file, and the model reads its text."""

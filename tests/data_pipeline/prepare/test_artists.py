@@ -107,7 +107,7 @@ FORMS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(NAMES, st.sampled_from(["-", " ", " & ", ""]), NAMES, st.lists(FORMS, min_size=1, max_size=4))
 def test_any_spelling_is_the_same_artist(first, joint, second, forms):
     name = f"{first}{joint}{second}"

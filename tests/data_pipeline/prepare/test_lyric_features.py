@@ -37,7 +37,7 @@ def features(folder, tokens, encode, identity="one", progress=lambda done, total
     return LyricFeatures(folder, tokens, MAX_TOKENS, encode, identity, progress)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, MAX_TOKENS), min_size=1, max_size=100))
 def test_every_track_has_its_own_outputs_and_nothing_behind(lengths):
     tokens, encoder = draw(lengths), Encoder()

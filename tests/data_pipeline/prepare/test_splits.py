@@ -55,7 +55,7 @@ def test_the_seed_decides(kind):
     assert (one != other).any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(3, 20), st.sampled_from(["random", "artist"]), st.integers(0, 2**40))
 def test_no_split_is_empty(num_tracks, kind, seed):
     labels = np.random.default_rng(seed).integers(0, 2, (num_tracks, 3))
@@ -88,7 +88,7 @@ def test_the_splits_of_the_published_figures_stay_as_they_were(kind, digest):
     assert hashlib.sha256(" ".join(sides).encode()).hexdigest()[:16] == digest
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 12), min_size=12, max_size=60), st.sampled_from(["random", "artist"]))
 def test_copies_are_never_parted(recordings, kind):
     if len(set(recordings)) < 3:

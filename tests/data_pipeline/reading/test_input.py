@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.errors import InputError
@@ -131,7 +131,6 @@ def test_records_are_read_as_tensorflow_and_tfds_read_them(data):
     assert decoded["id"].decode() == data.track_ids("train")[5]
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=5), st.binary(max_size=300) | st.integers(0, 2**31 - 1), max_size=6))
 def test_any_example_is_parsed_as_protobuf_parses_it(content):
     import tensorflow as tf

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.reading.records import Records
@@ -36,7 +36,6 @@ def records(shards):
     return Records(shards)
 
 
-@settings(deadline=None)
 @given(index=st.lists(st.integers(0, sum(SIZES) - 1), max_size=60))
 def test_records_come_in_the_order_asked_for(records, index):
     assert len(records) == sum(SIZES)

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.sources.genre_lists import NO_GENRES, read_column
@@ -260,7 +260,6 @@ weighted_rows = st.lists(
 
 @pytest.mark.parametrize("notation", WEIGHTED)
 @pytest.mark.parametrize("separator", ["|", ";", ", "])
-@settings(deadline=None)
 @given(
     rows=st.lists(st.dictionaries(st.sampled_from(["rock", "Hip Hop", "R&B", "80s"]), st.integers(1, 99)), max_size=4)
 )
@@ -270,7 +269,6 @@ def test_weights_in_a_text_are_taken_off(notation, separator, rows):
 
 
 @pytest.mark.parametrize("notation", LISTED)
-@settings(deadline=None)
 @given(rows=weighted_rows)
 def test_weights_in_a_list_are_taken_off(notation, rows):
     values = [LISTED[notation](row.items()) for row in rows]

@@ -134,7 +134,7 @@ def test_a_folder_of_very_many_songs_is_scanned_with_flat_memory_and_in_order(tm
     assert counts[-1] == ("scan", 3000, 3000)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     genres=st.lists(
         st.text(

@@ -198,7 +198,7 @@ def test_a_folder_and_a_missing_file_say_why(tmp_path):
         tag_file.read(tmp_path / "a.mp3")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), kind=st.sampled_from([kind for kind in FORMATS if kind != "m4a"]))
 def test_a_damaged_file_is_read_or_refused(data, kind, tmp_path):
     """Nothing else is raised, whatever bytes are wrong."""

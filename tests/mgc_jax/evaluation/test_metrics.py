@@ -33,7 +33,7 @@ def test_hand_example():
     assert got["num_genres_evaluated"] == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scored())
 def test_bounds_and_set_relations(case):
     scores, labels = case
@@ -54,7 +54,7 @@ def test_bounds_and_set_relations(case):
         assert value == pytest.approx(got[key], nan_ok=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scored())
 def test_macro_averages_leave_out_genres_without_positives(case):
     scores, labels = case

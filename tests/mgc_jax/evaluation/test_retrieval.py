@@ -26,7 +26,7 @@ def by_loop(audio, lyrics, words, at):
     return [([np.mean([r <= k for r in ranks]) for k in at], np.median(ranks)) for ranks in (to_audio, to_lyrics)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 12), st.integers(0, 10_000))
 def test_the_ranks_are_those_of_a_loop(size, seed):
     random = np.random.default_rng(seed)

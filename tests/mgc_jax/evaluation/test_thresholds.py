@@ -11,7 +11,7 @@ from mgc_jax.evaluation.thresholds import calibrate_thresholds, trust
 from tests.support.scored import scored
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scored())
 def test_calibrated_thresholds_are_the_best_there_are(case):
     scores, labels = case
@@ -94,7 +94,7 @@ def test_as_far_as_scores_can_be_trusted():
         assert trust(scores, labels, prevalence) == pytest.approx(share, abs=0.03)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scored())
 def test_thresholds_are_always_numbers(case):
     scores, labels = case

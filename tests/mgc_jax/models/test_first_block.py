@@ -65,7 +65,7 @@ def plain(pool):
 
 
 @pytest.mark.parametrize("form", NEW)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(
     pool=st.sampled_from([(2, 2), (4, 2), (1, 1), (3, 2), (2, 5)]),
     batch=st.integers(1, 3),

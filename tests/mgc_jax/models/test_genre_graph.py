@@ -21,7 +21,7 @@ from mgc_jax.models.genre_graph import (
 labels = hnp.arrays(np.int64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 1))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(labels)
 def test_equation_2_by_loops(y):
     counts = y.T @ y

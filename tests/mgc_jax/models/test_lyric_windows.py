@@ -35,7 +35,7 @@ class Witness:
         return jnp.stack([tokens, place, behind], axis=-1).astype(jnp.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from([(8, 9), (8, 41), (9, 40), (13, 41), (24, 97)]), st.data())
 def test_every_word_has_its_own_state_from_the_middle_of_a_window(shape, data):
     window, length = shape

@@ -36,7 +36,7 @@ def gradients(operation, pool, y, scale, bias):
     return jax.jit(jax.grad(loss, (0, 1, 2)))(y, scale, bias)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     pool=st.tuples(st.integers(1, 4), st.integers(1, 5)),
     frames=st.integers(4, 13),

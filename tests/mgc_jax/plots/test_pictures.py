@@ -188,7 +188,7 @@ def test_parts_are_pictures_of_their_own():
         check(explanations.compose(found, [part(found)]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(text=st.text(max_size=60), genres=st.integers(1, 3))
 def test_any_text_is_laid_out(text: str, genres: int):
     found = explanation(genres=genres, text=text)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.lyrics.reading import read_lyrics_file
@@ -40,7 +40,6 @@ def scored(scores: np.ndarray, labels: np.ndarray, bce: np.ndarray) -> Scored:
     return Scored(scores, labels.astype(np.uint8), bce, np.full(len(bce), -1))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 4), st.integers(0, 1000))
 def test_the_chosen_tracks_are_those_of_a_sorted_list(tracks, genres, seed):
     random = np.random.default_rng(seed)

@@ -56,7 +56,7 @@ def test_pages_that_are_numbered_anew_cost_little(tmp_path):
     assert size < 50 * 80
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 40_000), st.integers(0, 30_000), st.binary(max_size=40)), max_size=6))
 def test_any_change_is_taken_back(changes, tmp_path):
     old = SOUND[:40_000]

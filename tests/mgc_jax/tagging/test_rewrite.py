@@ -78,7 +78,7 @@ def test_several_changes_of_a_file_are_taken_back_in_order(tmp_path, log):
     assert undo(log.path) == []
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from([kind for kind in FORMATS if kind != "m4a"]),
     old=st.lists(st.text(min_size=1, max_size=300).map(str.strip).filter(bool), max_size=3),
