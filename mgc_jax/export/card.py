@@ -140,6 +140,8 @@ def _settings(subject: Subject) -> str:
             ["audio encoder, fusion, head", f"{hearing}, {config.model.fusion}, {config.model.head}"],
             ["weight of the A-L loss", f"{config.loss.contrastive_weight:g}"],
         ]
+    if config.model.wide:
+        rows.append(["wide path", f"a logistic regression, with {config.model.wide:g} of the log odds"])
     rows += [
         ["lyric tokens", f"{config.lyrics.max_tokens} at most"],
         [

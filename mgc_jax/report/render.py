@@ -106,7 +106,8 @@ def _facts(inputs: Inputs) -> list[tuple[str, str]]:
     c, evaluation = inputs.config, inputs.evaluation
     m = c.model
     sound = f"CNN {m.audio_preset}" if c.audio.input == "spectrogram" else c.audio.encoder
-    model = f"{m.architecture}: audio {sound}, fusion {m.fusion}, head {m.head}" if m.architecture == "ru" else ""
+    wide = f", wide path {m.wide:g}" if m.wide else ""
+    model = f"ru: audio {sound}, fusion {m.fusion}, head {m.head}{wide}" if m.architecture == "ru" else ""
     windows = f" in windows of {c.lyrics.window}" if c.lyrics.window else ""
     facts = [
         ("Model", model or m.architecture),

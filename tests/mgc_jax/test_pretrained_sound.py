@@ -195,6 +195,7 @@ def test_the_exported_folder_brings_the_encoder_along(workdir: Path, song: Path,
     card = (out / "README.md").read_text()
     assert "musicnn, frozen" in card
     assert "its licence is ISC." in card
+    assert "a logistic regression, with 0.8 of the log odds" in card
     inputs = json.loads((out / "preprocessing.json").read_text())["program"]["inputs"]
     assert inputs[0] == {"name": "waveform", "type": f"float32 (b, {model.spec.num_samples})"}
     program = export.deserialize(bytearray((out / "model.stablehlo").read_bytes()))

@@ -139,7 +139,7 @@ def test_a_folder_of_very_many_songs_is_scanned_with_flat_memory_and_in_order(tm
     genres=st.lists(
         st.text(
             st.characters(min_codepoint=33, blacklist_categories=("Cs", "Cc", "Cf", "Zs", "Zl", "Zp")), min_size=3
-        ).filter(lambda name: name.isalnum() and not is_missing(name)),
+        ).filter(lambda name: name.isalnum() and not name.isnumeric() and not is_missing(name)),  # no number of ID3
         min_size=1,
         max_size=4,
         unique_by=str.casefold,
