@@ -54,20 +54,18 @@ class GenreVocabulary:
 
     def encode(self, genres: Iterable[str]) -> np.ndarray:
         """Multi-hot labels (G,) uint8 of one track; aliases are followed and unknown genres ignored."""
-        labels = np.zeros(self.size, np.uint8)
-        lookup: dict[str, int] = self._lookup  # type: ignore[attr-defined]
-        for genre in genres:
-            index = lookup.get(key(genre))
-            if index is not None:
-                labels[index] = 1
-        return labels
+        return self.encode_all([genres])[0]
 
     def encode_all(self, label_lists: Sequence[Iterable[str]]) -> np.ndarray:
         """Multi-hot labels (N, G) uint8 of N tracks."""
-        return np.stack([self.encode(genres) for genres in label_lists]) if label_lists else self._no_labels()
-
-    def _no_labels(self) -> np.ndarray:
-        return np.zeros((0, self.size), np.uint8)
+        labels = np.zeros((len(label_lists), self.size), np.uint8)
+        lookup: dict[str, int] = self._lookup  # type: ignore[attr-defined]
+        for row, genres in zip(labels, label_lists, strict=True):
+            for genre in genres:
+                index = lookup.get(key(genre))
+                if index is not None:
+                    row[index] = 1
+        return labels
 
     def with_statistics(self, label_lists: Sequence[Iterable[str]]) -> GenreVocabulary:
         """The same genres, counted and ordered by the given (training) tracks only."""

@@ -66,7 +66,8 @@ class Track:
 
     def row(self) -> list[Any]:
         """All fields, as JSON."""
-        return [str(value) if isinstance(value, Path) else value for value in dataclasses.astuple(self)]
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return [str(value) if isinstance(value, Path) else value for value in values]
 
 
 @dataclasses.dataclass(frozen=True)

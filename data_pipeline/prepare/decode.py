@@ -23,7 +23,7 @@ from data_pipeline.prepare import arrays, audio_features, source_files, workers
 from data_pipeline.prepare import fingerprints as audio_fingerprints
 from data_pipeline.prepare.audio_features import AudioEncoding
 from data_pipeline.prepare.earlier import Earlier, Known, Sounds
-from data_pipeline.prepare.options import PrepareOptions, Progress
+from data_pipeline.prepare.options import PrepareOptions, Progress, as_a_whole
 from data_pipeline.prepare.source_files import FileState
 from data_pipeline.prepare.workers import Executor
 from data_pipeline.schema import Track
@@ -110,11 +110,12 @@ def decode(
     Sound that an ``earlier`` data set of the same options has is taken from there.
 
     ``executor`` has the workers, which must see ``work`` and the corpus; the audio encoder, where there is one, works
-    in this process behind them. ``progress`` is called with the stage "decode".
+    in this process behind them. ``progress`` is called with the stages "look at files" and "decode".
     """
     work.mkdir(exist_ok=True)
-    chunks = _chunks(tracks, options, encoding.digest if encoding else "", earlier)
-    todo = [chunk for chunk in chunks if not _is_done(work, chunk)]
+    with as_a_whole(progress, "look at files", len(tracks)):
+        chunks = _chunks(tracks, options, encoding.digest if encoding else "", earlier)
+        todo = [chunk for chunk in chunks if not _is_done(work, chunk)]
     for chunk in todo:
         _forget(work, chunk.number)
     done = len(tracks) - sum(len(chunk.tracks) for chunk in todo)

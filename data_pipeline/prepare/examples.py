@@ -40,13 +40,12 @@ class Examples:
         sounds, outputs = Arrays(self.decoded), Arrays(self.encoded) if self.encoded else None
         for i in range(first, last):
             chunk, row = column["sound"][i].tolist()
-            tokens = np.array(column["tokens"][i])
             encoded = {}
             if outputs:
-                encoded["lyrics_features"] = hidden(outputs, column["lyrics_features"][i], len(tokens), self.width)
+                encoded["lyrics_features"] = hidden(outputs, column["lyrics_features"][i], self.width)
             yield {
                 self.audio: np.array(sounds[chunk][row]),
-                "tokens": tokens,
+                "tokens": np.array(column["tokens"][i]),
                 **encoded,
                 "num_tokens": int(column["num_tokens"][i]),
                 "labels": np.array(column["labels"][i]),

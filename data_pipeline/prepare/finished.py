@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from data_pipeline.prepare import source_files
 from data_pipeline.prepare.options import PrepareOptions
 from data_pipeline.prepare.source_files import Changes, Source
 from data_pipeline.schema import Corpus
-from data_pipeline.storage.files import sha256
+from data_pipeline.storage.files import sha256_of_rows
 from data_pipeline.storage.json_file import json_text, parse_json
 
 _MOST_GONE = 0.5
@@ -64,7 +65,8 @@ def look(
 
 def digest(corpus: Corpus, options: PrepareOptions) -> str:
     """A sha256 over the corpus's tables and the options (files are named, not read)."""
-    return sha256([options.content(), [track.row() for track in corpus.tracks], [r.id for r in corpus.rejected]])
+    tracks, rejected = (track.row() for track in corpus.tracks), (each.id for each in corpus.rejected)
+    return sha256_of_rows(itertools.chain([options.content()], tracks, rejected))
 
 
 def _same(one: Any, two: Any) -> bool:

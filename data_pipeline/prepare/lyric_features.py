@@ -32,7 +32,7 @@ class LyricFeatures:
     Args:
         folder: for the files, one for each batch; kept if it is of the same tokens and ``identity``.
         tokens: the word pieces of every track, none for a track without lyrics.
-        max_tokens: L of what is given back.
+        max_tokens: L, the most that lyrics have.
         identity: of the encoder; another one starts anew.
         progress: called with the numbers of lyrics done and of all.
         earlier: what the same encoder made of some of the tracks, where their tokens are still the same.
@@ -49,7 +49,7 @@ class LyricFeatures:
         earlier: Lyrics | None = None,
     ):
         lengths = np.array([len(ids) for ids in tokens], np.int32)
-        self._max_tokens, self._width = max_tokens, 0
+        self._width = 0
         self._places = np.zeros((len(tokens), 3), np.int64)
         self._arrays = Arrays(folder)
         kept = earlier.same(tokens) if earlier else []
@@ -83,17 +83,14 @@ class LyricFeatures:
         return self._places
 
     def __getitem__(self, track: int) -> np.ndarray:
-        """The hidden states (L, H) float16 of a track, 0 behind its lyrics."""
-        return hidden(self._arrays, self._places[track], self._max_tokens, self._width)
+        """The hidden states (n, H) float16 of a track's n tokens."""
+        return hidden(self._arrays, self._places[track], self._width)
 
 
-def hidden(batches: Arrays, position: np.ndarray, length: int, width: int) -> np.ndarray:
-    """The hidden states (``length``, ``width``) float16 of one track at its ``position`` (3,), 0 behind its lyrics."""
+def hidden(batches: Arrays, position: np.ndarray, width: int) -> np.ndarray:
+    """The hidden states (n, ``width``) float16 of one track's n tokens at its ``position`` (3,)."""
     number, start, end = position.tolist()
-    states = np.zeros((length, width), np.float16)
-    if end > start:
-        states[: end - start] = batches[number][start:end]
-    return states
+    return np.array(batches[number][start:end]) if end > start else np.zeros((0, width), np.float16)
 
 
 def padded(tokens: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:

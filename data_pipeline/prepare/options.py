@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 from data_pipeline.audio import AudioSpec
@@ -15,6 +16,14 @@ _Share = Annotated[float, {"gt": 0}]
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage, how much of it is done, and how much there is."""
+
+
+@contextlib.contextmanager
+def as_a_whole(progress: Progress, stage: str, total: int) -> Iterator[None]:
+    """A stage of which nobody knows how far it is, until it is done."""
+    progress(stage, 0, total)
+    yield
+    progress(stage, total, total)
 
 
 @dataclasses.dataclass(frozen=True)

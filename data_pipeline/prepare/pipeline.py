@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 import shutil
 import time
@@ -25,7 +26,7 @@ from data_pipeline.audio import RANGE_DB
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics.encoder import encoder_digest, locate_encoder
 from data_pipeline.lyrics.tokenizer import LyricsTokenizer
-from data_pipeline.prepare import earlier, examples, finished, selection, source_files
+from data_pipeline.prepare import earlier, examples, finished, room, selection, source_files
 from data_pipeline.prepare import report as reports
 from data_pipeline.prepare.audio_features import AudioEncoding
 from data_pipeline.prepare.decode import Decoded, decode
@@ -33,7 +34,7 @@ from data_pipeline.prepare.earlier import Earlier
 from data_pipeline.prepare.examples import Examples
 from data_pipeline.prepare.finished import Finished
 from data_pipeline.prepare.lyric_features import Encode, LyricFeatures, padded
-from data_pipeline.prepare.options import PrepareOptions, Progress
+from data_pipeline.prepare.options import PrepareOptions, Progress, as_a_whole
 from data_pipeline.prepare.selection import DecodedTrack, Selection
 from data_pipeline.prepare.shards import Part, Shape
 from data_pipeline.prepare.workers import Executor, Processes
@@ -43,7 +44,7 @@ from data_pipeline.storage import bucket
 from data_pipeline.storage.alone import alone
 from data_pipeline.storage.bucket import Bucket
 from data_pipeline.storage.exchange import exchange
-from data_pipeline.storage.files import final_name, sha256, write_tsv, written_whole
+from data_pipeline.storage.files import final_name, sha256_of_rows, write_tsv, written_whole
 from data_pipeline.storage.json_file import read_json, write_json
 
 _SHARDS = "shards"
@@ -78,7 +79,8 @@ def prepare(
     ``encode`` is the lyrics encoder, wanted where ``options.lyrics.input`` is ``features``; ``audio_encoding`` is the
     audio encoder, wanted where ``options.audio.input`` is.
     ``executor`` has the workers: without it, processes of this machine.
-    ``progress(stage, done, total)`` is called with the stages "decode", "lyrics", "encode", "write" and "upload". A
+    ``progress(stage, done, total)`` is called with the stages "filter", "look at files", "decode", "find copies",
+    "split", "lyrics", "encode", "write", "count", "clean up" and "upload". A
     complete data set of the same corpus, files and options is left alone. Of one whose tables or files changed since,
     only these are decoded anew; it stays whole until the new one takes its place, which is the same as one made from
     nothing. ``tell`` is called with a sentence about either. Returns the data set's report. Raises InputError in one
@@ -225,12 +227,16 @@ def _make(
     encoder = locate_encoder(options.lyrics.encoder)
     tokenizer = LyricsTokenizer(encoder, options.lyrics.max_tokens)
 
-    tracks, filtered = selection.candidates(corpus, options.data)
+    audio = options.audio
+    audio_shape = audio_encoding[1:3] if audio_encoding else (audio.num_frames, audio.n_mels)
+    with as_a_whole(progress, "filter", len(corpus.tracks)):
+        tracks, filtered = selection.candidates(corpus, options.data)
+    room.check(out, out / "work", len(tracks), Shape(audio.input, audio_shape, 0, 0, 0).bytes)
     decoding = time.monotonic()
     workers = executor or Processes(options.workers)
     decoded = decode(tracks, out / "work", options, audio_encoding, workers, progress, known)
     decode_seconds = time.monotonic() - decoding
-    chosen = selection.select(corpus, tracks, filtered, decoded, options.data)
+    chosen = selection.select(corpus, tracks, filtered, decoded, options.data, progress)
 
     members = [item for name in SPLITS for item in chosen.members[name]]
     tokens = {name: _tokenise(chosen.members[name], tokenizer, progress) for name in SPLITS}
@@ -246,13 +252,12 @@ def _make(
             earlier=known.lyrics([item.track for item in members]) if known else None,
         )
     writing = time.monotonic()
-    audio = options.audio
-    audio_shape = audio_encoding[1:3] if audio_encoding else (audio.num_frames, audio.n_mels)
     shards = _write_shards(
         out, chosen, decoded, tokens, options, features, audio_shape, executor or Processes(1), progress
     )
     write_seconds = time.monotonic() - writing
 
+    progress("count", 0, len(members))
     content = _content(members, decoded, options)
     dataclasses.replace(chosen.vocabulary, data_sha256=content).save(out / "genres.json")
     left_out = [dataclasses.astuple(rejected) for rejected in (*chosen.quarantine, *chosen.filtered)]
@@ -297,7 +302,9 @@ def _make(
     sources = source_files.sources(corpus, {outcome.id: outcome.sources for outcome in decoded.outcomes})
     write_json(out / source_files.NAME, sources, indent=None)
     write_json(out / "dataset.json", meta)
-    shutil.rmtree(out / "work", ignore_errors=True)
+    progress("count", len(members), len(members))
+    with as_a_whole(progress, "clean up", len(tracks)):
+        shutil.rmtree(out / "work", ignore_errors=True)
     return report
 
 
@@ -330,7 +337,7 @@ def _nothing_done(where: str) -> str:
 
 def _content(members: Sequence[DecodedTrack], decoded: Decoded, options: PrepareOptions) -> str:
     """A sha256 over the options and the examples, wherever their files lie: another one is another data set."""
-    rows = [
+    rows = (
         [
             item.track.id,
             item.track.genres,
@@ -338,8 +345,8 @@ def _content(members: Sequence[DecodedTrack], decoded: Decoded, options: Prepare
             [state.sha256 for state in decoded.outcomes[item.index].sources],
         ]
         for item in members
-    ]
-    return sha256([options.content(), rows])
+    )
+    return sha256_of_rows(itertools.chain([options.content()], rows))
 
 
 def _tokenise(items: Sequence[DecodedTrack], tokenizer: LyricsTokenizer, progress: Progress) -> list[np.ndarray]:
@@ -372,6 +379,7 @@ def _write_shards(
 
     work, audio, width = out / "work", options.audio.input, features.width if features else 0
     dtype = next((ids.dtype.name for part in tokens.values() for ids in part), "uint16")
+    lengths = [len(ids) for part in tokens.values() for ids in part]
     parts: dict[str, tuple[int, Part]] = {}
     first = 0
     for name in SPLITS:
@@ -394,7 +402,15 @@ def _write_shards(
     shutil.rmtree(out / _SHARDS, ignore_errors=True)
     shards = builder.write(
         out / _SHARDS,
-        shape=Shape(audio, audio_shape, options.lyrics.max_tokens, chosen.vocabulary.size, width, dtype),
+        shape=Shape(
+            audio,
+            audio_shape,
+            options.lyrics.max_tokens,
+            chosen.vocabulary.size,
+            width,
+            dtype,
+            mean_tokens=sum(lengths) / len(lengths),
+        ),
         splits=parts,
         executor=executor,
         progress=functools.partial(progress, "write"),

@@ -15,7 +15,7 @@ from data_pipeline.genres import GenreVocabulary
 from data_pipeline.lyrics.reading import Lyrics
 from data_pipeline.prepare import duplicates, splits
 from data_pipeline.prepare.decode import NO_LYRICS, Decoded
-from data_pipeline.prepare.options import DataConfig
+from data_pipeline.prepare.options import DataConfig, Progress, as_a_whole
 from data_pipeline.schema import SPLITS, Corpus, Rejected, Track
 
 COPY = "a copy"
@@ -88,8 +88,9 @@ def select(
     filtered: Sequence[Rejected],
     decoded: Decoded,
     wanted: DataConfig,
+    progress: Progress = lambda stage, done, total: None,
 ) -> Selection:
-    """What ``candidates`` gave, after it was decoded.
+    """What ``candidates`` gave, after it was decoded; ``progress`` is called with "find copies" and "split".
 
     Raises:
         InputError: no track or no genre is left, or a split would be empty.
@@ -103,9 +104,9 @@ def select(
             (quarantine if outcome.broken else filtered).append(Rejected(track.id, outcome.file, outcome.reason))
     if not kept:
         raise InputError(_nothing_left(quarantine, filtered))
-    recordings = duplicates.find(
-        [decoded.outcomes[item.index].sources[0].sha256 or item.track.id for item in kept], decoded.fingerprints
-    )
+    contents = [decoded.outcomes[item.index].sources[0].sha256 or item.track.id for item in kept]
+    with as_a_whole(progress, "find copies", len(kept)):
+        recordings = duplicates.find(contents, decoded.fingerprints)
     alike: dict[int, list[DecodedTrack]] = {}
     for item, recording in zip(kept, recordings.tolist(), strict=True):
         alike.setdefault(recording, []).append(item)
@@ -126,15 +127,16 @@ def select(
             together.append(recording)
         else:
             filtered.append(Rejected(item.track.id, str(item.track.audio), _rare(wanted)))
-    sides = splits.assign(
-        [item.track.id for item in labelled],
-        [item.track.artist for item in labelled],
-        vocabulary.encode_all([item.track.genres for item in labelled]),
-        kind=wanted.split,
-        fractions=wanted.fractions,
-        seed=wanted.split_seed,
-        recordings=np.array(together),
-    )
+    with as_a_whole(progress, "split", len(labelled)):
+        sides = splits.assign(
+            [item.track.id for item in labelled],
+            [item.track.artist for item in labelled],
+            vocabulary.encode_all([item.track.genres for item in labelled]),
+            kind=wanted.split,
+            fractions=wanted.fractions,
+            seed=wanted.split_seed,
+            recordings=np.array(together),
+        )
     members = {name: [item for item, side in zip(labelled, sides, strict=True) if side == name] for name in SPLITS}
     vocabulary = vocabulary.with_statistics([item.track.genres for item in members["train"]])
     return Selection(vocabulary, members, tuple(quarantine), tuple(filtered), copies)

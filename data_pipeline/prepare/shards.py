@@ -18,7 +18,7 @@ Part = Callable[[int, int], Iterable[dict[str, Any]]]
 class Shape(NamedTuple):
     """The axes of an example: ``audio`` (T, M) of a spectrogram or (S, H) of a frozen encoder's outputs, by ``input``;
     ``token_dtype`` is the name of the word pieces'; ``width`` H of the frozen lyrics encoder's outputs is 0 where they
-    are not stored."""
+    are not stored; ``mean_tokens`` is how many a track has of these on average."""
 
     input: AudioInput
     audio: tuple[int, int]
@@ -26,12 +26,14 @@ class Shape(NamedTuple):
     num_genres: int
     width: int
     token_dtype: str = "uint16"
+    mean_tokens: float = 0.0
 
     @property
     def bytes(self) -> int:
-        """What an example takes, but for its few numbers and its id."""
+        """What an example takes on average, but for its few numbers and its id."""
         audio = math.prod(self.audio) * (1 if self.input == "spectrogram" else 2)
-        return audio + self.max_tokens * (np.dtype(self.token_dtype).itemsize + 2 * self.width) + self.num_genres
+        lyrics = self.max_tokens * np.dtype(self.token_dtype).itemsize + round(self.mean_tokens * 2 * self.width)
+        return audio + lyrics + self.num_genres
 
 
 class Shard(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -108,8 +107,8 @@ def changes(tracks: Sequence[Track], before: Mapping[str, Source]) -> Changes:
 
 
 def _row(track: Track) -> str:
-    written = dataclasses.replace(track, audio=Path(), lyrics_file=Path() if track.lyrics_file else None)
-    return sha256(written.row())[:16]
+    written = (track.id, track.genres, track.lyrics_text, track.artist, track.title, track.language)
+    return sha256([*written, track.lyrics_file is not None])[:16]
 
 
 def _state(file: Path) -> FileState:

@@ -16,13 +16,14 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 def features(shape: Shape) -> tfds.features.FeaturesDict:
     """The stored example as raw little-endian bytes: spectrogram (T, M), audio_features (S, H) or filterbank (W T, M),
-    tokens (L,), labels (G,), and where the lyrics encoder has run already lyrics_features (L, H)."""
+    tokens (L,), labels (G,), and where the lyrics encoder has run already lyrics_features (n, H) of the n tokens
+    that the lyrics have."""
 
-    def raw(shape: tuple[int, ...], dtype: Any) -> tfds.features.Tensor:
+    def raw(shape: tuple[int | None, ...], dtype: Any) -> tfds.features.Tensor:
         # The default would store every uint8 as an int64 varint.
         return tfds.features.Tensor(shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES)
 
-    encoded = {"lyrics_features": raw((shape.max_tokens, shape.width), np.float16)} if shape.width else {}
+    encoded = {"lyrics_features": raw((None, shape.width), np.float16)} if shape.width else {}
     return tfds.features.FeaturesDict(
         {
             AUDIO[shape.input]: raw(shape.audio, np.uint8 if shape.input == "spectrogram" else np.float16),

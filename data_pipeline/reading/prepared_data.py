@@ -27,7 +27,7 @@ from data_pipeline.storage.bucket import Bucket, is_address
 from data_pipeline.storage.files import read_tsv, sha256, stays_inside
 from data_pipeline.storage.json_file import read_json
 
-FORMAT = 1
+FORMAT = 2
 """The version of ``dataset.json`` and of the records."""
 
 
@@ -235,13 +235,12 @@ class PreparedData:
             "tokens": (self.max_tokens,),
             "labels": (self.vocabulary.size,),
         }
-        if self.lyrics_width:
-            shapes["lyrics_features"] = (self.max_tokens, self.lyrics_width)
         stored_as = _STORED | {"tokens": self._token_dtype}
         cut = {name: min(length or self.max_tokens, self.max_tokens) for name in LYRICS}
         batch = {}
+        whole = shapes | {"lyrics_features": (self.max_tokens, self.lyrics_width)}
         for name in self._batch_keys():
-            shape = shapes.get(name, ())
+            shape = whole.get(name, ())
             batch[name] = _aligned((len(index), *(cut.get(name, n) for n in shape[:1]), *shape[1:]), _TYPES[name])
         batch["index"][:] = index
         batch["weight"][:] = index >= 0
@@ -259,6 +258,11 @@ class PreparedData:
                     batch["num_tokens"][row] = num_tokens = _integer(fields["num_tokens"])
                     if num_tokens > self.max_tokens:
                         raise ValueError(f"it has {num_tokens} tokens")
+                    if self.lyrics_width:  # stored as long as the lyrics are
+                        states = np.frombuffer(fields["lyrics_features"], stored_as["lyrics_features"])
+                        own = batch["lyrics_features"][row]
+                        own[:num_tokens] = states.reshape(num_tokens, self.lyrics_width)[: len(own)]
+                        own[num_tokens:] = 0
                 except (ValueError, IndexError, KeyError) as error:
                     file = source.file_of(wanted[row])
                     raise ValueError(f"{file}: record {wanted[row]} of the split: {error}") from error

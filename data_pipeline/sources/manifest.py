@@ -21,6 +21,7 @@ from data_pipeline.schema import Corpus, Rejected, Track, safe_id
 from data_pipeline.sources import genre_lists, tables
 from data_pipeline.sources.music4all import is_instrumental
 from data_pipeline.sources.paths import Files, Found, PathError, id_of
+from data_pipeline.sources.rows import Rows, counted
 
 COLUMNS = tables.Wanted(
     required={
@@ -44,12 +45,13 @@ _ABSENT = frozenset("nan none null n/a #n/a <na> nat \\n".split())
 """How pandas and databases write that a cell is empty."""
 
 
-def read(path: Path, genre_separator: str = "", *, genres_wanted: bool = True) -> Corpus:
+def read(path: Path, genre_separator: str = "", *, genres_wanted: bool = True, progress: Rows | None = None) -> Corpus:
     """Read the manifest at ``path``; tracks come in the order of their ids.
 
     ``genre_separator`` is found out where it is empty. Where genres are not wanted, their column need not be there and
-    is not read. A bad row becomes a Rejected line with its line number. Raises :class:`InputError` where the file is
-    missing, has another suffix, is neither UTF-8 nor UTF-16, or lacks a required column or has one twice.
+    is not read. ``progress(done, total)`` counts rows. A bad row becomes a Rejected line with its line number. Raises
+    :class:`InputError` where the file is missing, has another suffix, is neither UTF-8 nor UTF-16, or lacks a required
+    column or has one twice.
     """
     path = Path(path)
     wanted = COLUMNS if genres_wanted else _WITHOUT_GENRES
@@ -62,7 +64,7 @@ def read(path: Path, genre_separator: str = "", *, genres_wanted: bool = True) -
     tracks: dict[str, Track] = {}
     audio_files: set[Hashable] = set()
     rejected = []
-    for number, row in table.rows:
+    for number, row in counted(table.rows, progress):
         where = f"{path.name}:{number}" if table.unit == "line" else f"{path.name}[{number}]"
         id_ = f"{table.unit} {number}"
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from data_pipeline.errors import InputError
 from data_pipeline.schema import Corpus, Rejected, Track, safe_id
 from data_pipeline.sources import genre_lists
+from data_pipeline.sources.rows import Rows, counted
 
 INFORMATION, GENRES, LANGUAGE = "id_information.csv", "id_genres.csv", "id_lang.csv"
 NO_LYRICS_LANGUAGES = frozenset({"INTRUMENTAL", "INSTRUMENTAL"})
@@ -30,12 +31,12 @@ def is_instrumental(language: str | None) -> bool:
     return language is not None and language.strip().upper() in NO_LYRICS_LANGUAGES
 
 
-def read(root: Path, genre_separator: str = "") -> Corpus:
+def read(root: Path, genre_separator: str = "", progress: Rows | None = None) -> Corpus:
     """Read the corpus under ``root`` (or its nested ``music4all/`` folders); tracks come in the order of their ids.
 
-    Nothing is decoded. A comma separates genres unless ``genre_separator`` says otherwise. A bad row becomes a Rejected
-    line; a missing folder, table or column, a column that is there twice, or a table that is not UTF-8, raises
-    :class:`InputError`.
+    Nothing is decoded. A comma separates genres unless ``genre_separator`` says otherwise. ``progress(done, total)``
+    counts tracks. A bad row becomes a Rejected line; a missing folder, table or column, a column that is there twice,
+    or a table that is not UTF-8, raises :class:`InputError`.
     """
     root = _find_root(Path(root))
     information = _read_table(root / INFORMATION, ("id", "artist", "song"))
@@ -53,7 +54,7 @@ def read(root: Path, genre_separator: str = "") -> Corpus:
     tracks = []
     column = genre_lists.read_column([row["genres"] for row in genres.rows.values()], genre_separator or ",")
     genres_of = dict(zip(genres.rows, column.genres, strict=True))
-    for id_ in sorted(information.rows.keys() | genres.rows.keys()):
+    for id_ in counted(sorted(information.rows.keys() | genres.rows.keys()), progress):
         names = genres_of.get(id_, genre_lists.NO_GENRES)
         audio = _named(f"{id_}.mp3", audio_names) or f"{id_}.mp3"
         reason = None

@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -19,6 +19,14 @@ from data_pipeline.errors import InputError
 def sha256(content: Any) -> str:
     """A digest of what is JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def sha256_of_rows(rows: Iterable[Any]) -> str:
+    """A digest of what is JSON row by row, of which one at a time is held."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def stays_inside(name: Any) -> bool:

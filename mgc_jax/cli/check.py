@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from data_pipeline import extras
 from data_pipeline.errors import InputError
@@ -29,14 +30,14 @@ def _run(options: argparse.Namespace) -> int:
 
     extras.check("Checking a catalogue", "train")
     settings = recipes.load(options.config, options.overrides)
-    corpus = read_corpus(options.source, settings.data.genre_separator)
     prepared_as = PrepareOptions(settings.data, settings.audio, settings.lyrics)
-    with Counter("tracks") as counter:
+    with Counter("tracks", read="rows") as counter:
+        corpus = read_corpus(options.source, settings.data.genre_separator, partial(counter, "read"))
         findings = check.check(
             corpus,
             prepared_as,
             sample=options.sample,
-            progress=lambda done, total: counter("decode", done, total),
+            progress=partial(counter, "decode"),
         )
     for line in check.lines(findings):
         print(line)

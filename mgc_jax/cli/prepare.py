@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING
 
 from data_pipeline.extras import needed
@@ -39,7 +40,7 @@ def _run(options: argparse.Namespace) -> None:
     from mgc_jax.config import recipes
     from mgc_jax.network import build
     from mgc_jax.network.audio_features import audio_features
-    from mgc_jax.runtime.progress import Counter
+    from mgc_jax.runtime.progress import Counter, stage
 
     settings = recipes.load(options.config, options.overrides)
     workers = _beam(options.beam) if options.beam is not None else None
@@ -47,9 +48,10 @@ def _run(options: argparse.Namespace) -> None:
     audio_encoding = build.audio_encoding(settings) if build.has_audio_encoder(settings) else None
     if audio_encoding and (warning := audio_features(settings.audio).encoder.licence_warning):
         print(warning)
-    with Counter("tracks", upload="files") as counter:
+    stage(f"reading {options.source}")
+    with Counter("tracks", upload="files", read="rows") as counter:
         report = prepare(
-            read_corpus(options.source, settings.data.genre_separator),
+            read_corpus(options.source, settings.data.genre_separator, partial(counter, "read")),
             options.out,
             PrepareOptions(settings.data, settings.audio, settings.lyrics, options.workers),
             encode=encode,

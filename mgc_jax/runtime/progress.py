@@ -46,6 +46,11 @@ class Progress:
         self._note = ""
         self._start = self._printed = time.monotonic()
 
+    def announce(self) -> None:
+        """Say what is about to be counted, where no bar shows it."""
+        if self.shown and self._bar is None and self._done < self._total:
+            print(f"{self._label}: {self._total} {self._unit}", file=sys.stderr, flush=True)
+
     def update(self, count: int, note: str | None = None) -> None:
         """Advance by ``count``; ``note`` stands at the end of the line until there is another one."""
         self._done += count
@@ -98,6 +103,7 @@ class Counter:
             # What the first call reports at once was done by an earlier run.
             unit = self._other.get(label, self._unit)
             self._progress = Progress(label, total, unit, initial=done)
+            self._progress.announce()
             self._label, self._total, self._done = label, total, done
         self._progress.update(done - self._done)
         self._done = done
