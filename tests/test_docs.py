@@ -76,6 +76,7 @@ SCRIPTS = {
     "python scripts/measure_ceiling.py --corpus demo/corpus --data demo/artist": [],
     "python scripts/measure_lyrics.py my_music/songs.csv": ["--settings", "16", "24/12"],
     "python scripts/measure_catalogue.py my_music/songs.csv --out measured": ["--splits", "1", *SMALL],
+    "python scripts/measure_scale.py scale": ["--rows", "40", "--workers", "1"],
     "python scripts/measure_predict.py my_music/songs.csv --workdir runs/mine": ["--songs", "6", "--workers", "1"],
     "python scripts/audio_storage.py": [],
     "python scripts/measure_accelerator.py --out measured": [
@@ -88,6 +89,7 @@ PRINTS = {
     "scripts/measure_lyrics.py": "24/12 C=0.1",
     "scripts/measure_catalogue.py": "| manifest:small |",
     "scripts/measure_predict.py": "the command is",
+    "scripts/measure_scale.py": "| clean up | ",
     "scripts/audio_storage.py": "| musicnn | 10 x 1706, float16 | 34 | 3.7 |",
     "scripts/measure_accelerator.py": "| features | mgc-jax, stream |",
 }

@@ -373,6 +373,7 @@ def _write_shards(
     progress: Progress,
 ) -> dict[str, list[dict[str, Any]]]:
     """Writes all splits; ``features`` are in the splits' order."""
+    progress("write", 0, sum(map(len, chosen.members.values())))  # TensorFlow's import takes its time
     from data_pipeline.prepare import (
         builder,  # TensorFlow is imported here and not before, and in no process that decodes
     )

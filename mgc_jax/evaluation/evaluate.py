@@ -25,6 +25,9 @@ from mgc_jax.runtime import sharding
 from mgc_jax.runtime.progress import Progress
 from mgc_jax.runtime.signals import StopRequest
 
+_LONG = 2_000_000
+"""Scores of which all metrics take more than some seconds."""
+
 
 def score_split(
     step: steps.EvaluationStep,
@@ -131,6 +134,8 @@ def measure(
     sentence that says why there is none.
     """
     scores, labels, vocabulary = scored.scores, scored.labels, data.vocabulary
+    if scores.size > _LONG:
+        Progress.say(f"measuring {len(scores)} tracks with {scores.shape[1]} genres, which takes a while")
     predicted = metrics.predict(scores, thresholds)
     overall = metrics.evaluate_scores(scores, labels, thresholds)
     rows = metrics.per_genre(scores, labels, thresholds)

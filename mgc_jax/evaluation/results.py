@@ -233,8 +233,10 @@ def _retrieval(content: Mapping[str, Any]) -> Retrieval:
     keys = {k: f"recall_at_{k}" for k in AT}
     return Retrieval(
         queries=whole(content["queries"]),
+        drawn_from=whole(content["drawn_from"]),
         candidates=whole(content["candidates"]),
         recall={k: _defined(content[key]) for k, key in keys.items()},
+        error={k: _defined(content[f"error_at_{k}"]) for k in keys},
         median_rank=_defined(content["median_rank"]),
         chance_recall={k: _defined(chance[key]) for k, key in keys.items()},
         chance_median_rank=_defined(chance["median_rank"]),

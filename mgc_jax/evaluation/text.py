@@ -84,6 +84,9 @@ def _retrieval(evaluation: Evaluation) -> list[str]:
     for direction, one in evaluation.retrieval.items():
         pairs = (f"{one.recall[k]:.3f} ({one.chance_recall[k]:.3f})" for k in AT)
         lines.append(f"{direction.replace('_', ' '):<32}" + "".join(f"{pair:>16}" for pair in pairs))
+        if one.queries < one.drawn_from:
+            margin = max(one.error.values())
+            lines.append(f"  {one.queries} of {one.drawn_from} drawn: within {margin:.3f} of all, with 95 % confidence")
     return lines
 
 

@@ -179,6 +179,8 @@ def _charts(inputs: Inputs, ranked: dict[str, retrieval.Retrieval] | None, gaps:
 
 
 def _retrieval(inputs: Inputs) -> dict[str, retrieval.Retrieval] | None:
+    if inputs.evaluation:
+        return inputs.evaluation.retrieval
     if inputs.stored is None or inputs.stored.scored.audio is None or inputs.stored.scored.lyrics is None:
         return None
     return retrieval.retrieval(inputs.stored.scored.audio, inputs.stored.scored.lyrics, inputs.stored.scored.words)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mgc_jax.evaluation import retrieval as module
 from mgc_jax.evaluation.retrieval import retrieval
 
 
@@ -77,3 +78,19 @@ def test_many_tracks_are_ranked_in_parts_as_at_once():
 def test_without_lyrics_there_is_nothing_to_retrieve():
     assert retrieval(np.eye(3), np.eye(3), np.array([-1, -1, -1])) is None
     assert retrieval(np.eye(3), np.eye(3), np.array([7, 7, -1])) is None
+
+
+def test_of_many_queries_some_are_drawn_and_the_error_is_said(monkeypatch):
+    random = np.random.default_rng(0)
+    lyrics = random.standard_normal((600, 4))
+    audio = lyrics + random.standard_normal((600, 4))
+    whole = retrieval(audio, lyrics, np.arange(600))
+    monkeypatch.setattr(module, "MOST_QUERIES", 599)
+    monkeypatch.setattr(module, "DRAWN", 200)
+    drawn = retrieval(audio, lyrics, np.arange(600))
+    for direction, one in drawn.items():
+        assert (one.queries, one.drawn_from, one.candidates) == (200, 600, 600)
+        for k, recall in whole[direction].recall.items():
+            assert whole[direction].error[k] == 0
+            assert 0 < one.error[k] < 0.06
+            assert abs(one.recall[k] - recall) < 1.5 * one.error[k]
