@@ -52,8 +52,8 @@ def make_score_step(network: Network) -> EvaluationStep:
 def make_evaluation_step(network: Network) -> EvaluationStep:
     """Scores (B, G), labels, index and each track's cross-entropy (B,), replicated so that every host can read them.
 
-    Also ``words`` (B,), a hash of each track's lyrics, their ``num_tokens``, and of the paper's own model the embeddings
-    ``audio`` and ``lyrics`` (B, C) of the A-L loss and the ``fused`` vectors (B, D).
+    Also ``words`` (B,), a hash of each track's lyrics, their ``num_tokens``, and of the paper's own model ``audio`` and
+    ``lyrics`` (B, C), the embeddings of the A-L loss, and ``fused`` (B, D).
     """
 
     def step(state: ModelState, frozen: nnx.State, batch: Any) -> Outputs:

@@ -104,9 +104,14 @@ def key(song: Song) -> str:
     """What the result of a song in a file is known by: a digest of its absolute path, and one of the sizes and times of
     change of its files and of the lyrics that are given as text."""
     assert isinstance(song.audio, Path)
-    path = os.path.abspath(song.audio)
+    path = song.audio
     words = song.lyrics if song.lyrics_file is None else [str(song.lyrics_file), _state(song.lyrics_file)]
-    return f"{sha256(path)[:16]}-{sha256([_state(path), words])[:16]}"
+    return f"{path_key(path)}-{sha256([_state(path), words])[:16]}"
+
+
+def path_key(path: str | Path) -> str:
+    """How the keys of a song begin, whatever its state: a digest of its absolute path."""
+    return sha256(os.path.abspath(path))[:16]
 
 
 def _state(path: str | Path) -> list[int]:

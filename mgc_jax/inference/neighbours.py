@@ -1,6 +1,6 @@
 """Exact search for the nearest of many vectors, a chunk of them at a time.
 
-Axis letters: N vectors, D their width, Q queries, K neighbours.
+Axis letters: N vectors, D their width, K neighbours.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ CHUNK_BYTES = 1 << 24
 
 
 class Nearest(NamedTuple):
-    """The ``rows`` (K,) of a query's neighbours, nearest first, and their ``similarity`` (K,) float32; ``compared`` is
-    how many there were to choose from."""
+    """The ``rows`` (K,) of the neighbours, nearest first, and their ``similarity`` (K,) float32; ``compared`` is how
+    many there were to choose from."""
 
     rows: np.ndarray
     similarity: np.ndarray
@@ -24,42 +24,39 @@ class Nearest(NamedTuple):
 
 
 def nearest(
-    vectors: np.ndarray, queries: np.ndarray, count: int, *, cosine: bool = True, without: np.ndarray | None = None
-) -> list[Nearest]:
-    """The ``count`` nearest of ``vectors`` (N, D), which may be memory-mapped, to each of ``queries`` (Q, D); fewer
-    where there are no more. Of two that are equally near the one with the lower row comes first.
+    vectors: np.ndarray, query: np.ndarray, count: int, *, cosine: bool = True, without: int | None = None
+) -> Nearest:
+    """The ``count`` nearest of ``vectors`` (N, D), which may be memory-mapped, to a query (D,); fewer where there are
+    no more. Of two that are equally near the one with the lower row comes first.
 
     A vector that has no direction, with a number that is not finite or of length 0, is nobody's neighbour.
 
     Args:
         cosine: whether nearness is the cosine, else the dot product.
-        without: (Q,) the row of each query itself, which is not its own neighbour; negative for none.
+        without: the row of the query itself, which is not its own neighbour.
 
     Raises:
-        ValueError: a query has no direction.
+        ValueError: the query has no direction.
     """
-    queries = np.asarray(queries, np.float32)
-    lengths = np.linalg.norm(queries, axis=1, keepdims=True)
-    if not (np.isfinite(lengths) & (lengths > 0)).all():
-        raise ValueError("a query has no direction")
+    query = np.asarray(query, np.float32)
+    length = np.linalg.norm(query)
+    if not 0 < length < np.inf:
+        raise ValueError("the query has no direction")
     if cosine:
-        queries = queries / lengths
-    own = np.full(len(queries), -1) if without is None else np.asarray(without)
-    found = [Nearest(np.zeros(0, np.int64), np.zeros(0, np.float32), 0)] * len(queries)
+        query = query / length
+    best = Nearest(np.zeros(0, np.int64), np.zeros(0, np.float32), 0)
     for first, chunk in _chunks(vectors):
-        with np.errstate(over="ignore", invalid="ignore"):
-            norms = np.linalg.norm(chunk, axis=1)
-        known = np.flatnonzero(np.isfinite(norms) & (norms > 0))
-        if len(known) < len(chunk):
-            chunk, norms = chunk[known], norms[known]
-        rows = first + known
-        similarity = queries @ chunk.T
-        if cosine:
-            similarity /= norms
-        for query, (best, values) in enumerate(zip(found, similarity, strict=True)):
-            others = rows != own[query]
-            found[query] = _better(best, rows[others], values[others], count)
-    return found
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            lengths = np.sqrt(np.einsum("nd,nd->n", chunk, chunk))
+            similarity = chunk @ query
+            if cosine:
+                similarity /= lengths
+        known = (lengths > 0) & np.isfinite(lengths)
+        if without is not None and first <= without < first + len(chunk):
+            known[without - first] = False
+        rows = np.flatnonzero(known)
+        best = _better(best, first + rows, similarity[rows], count)
+    return best
 
 
 def _chunks(vectors: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

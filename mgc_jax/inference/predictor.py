@@ -190,8 +190,8 @@ class Predictor:
         ranked = prediction.ranking(self.vocabulary.names, mean["scores"])
         return Embedding(mean["audio"], mean["lyrics"] if len(song.tokens) else None, mean["fused"], ranked)
 
-    def embed_words(self, lyrics: str) -> np.ndarray:
-        """Where words without a song are: g_l(E_l) (C,), which ``lyrics`` of :class:`Embedding` is for a song with them.
+    def embed_words(self, lyrics: str | None) -> np.ndarray:
+        """Where words without a song are: g_l(E_l) (C,), as ``lyrics`` of :class:`Embedding` for a song with them.
 
         Raises:
             InputError: there are no words, they are no text or larger than 1 MiB, or the model has no such space.

@@ -38,7 +38,7 @@ def test_the_nearest_are_those_that_sorting_finds(collection, count, cosine, wit
     vectors, query = collection
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "CHUNK_BYTES", chunk * 4 * vectors.shape[1])
-        (found,) = nearest(vectors, query[None], count, cosine=cosine, without=np.array([without]))
+        found = nearest(vectors, query, count, cosine=cosine, without=None if without < 0 else without)
     wanted, similarity, known = sorted_plainly(vectors, query, count, cosine, without)
     assert found.compared == known
     assert len(found.rows) == min(count, known)
@@ -51,27 +51,27 @@ def test_the_nearest_are_those_that_sorting_finds(collection, count, cosine, wit
     np.testing.assert_allclose(similarity[found.rows], similarity[wanted], atol=1e-6)
 
 
-def test_several_queries_are_searched_for_as_each_alone(tmp_path, monkeypatch):
+def test_a_file_is_searched_a_chunk_at_a_time(tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     np.save(tmp_path / "vectors.npy", random.normal(size=(500, 16)).astype(np.float32))
     vectors = np.load(tmp_path / "vectors.npy", mmap_mode="r")
     monkeypatch.setattr(neighbours, "CHUNK_BYTES", 4 * 16 * 77)
-    queries, own = np.array(vectors[[3, 400, 77]]), np.array([3, 400, -1])
-    together = nearest(vectors, queries, 5, without=own)
-    for query, row, found in zip(queries, own, together, strict=True):
-        wanted, similarity, known = sorted_plainly(vectors, query, 5, True, row)
+    for row in (3, 77, 400):
+        found = nearest(vectors, vectors[row], 5, without=row)
+        wanted, similarity, known = sorted_plainly(vectors, vectors[row], 5, True, row)
         assert (found.rows.tolist(), found.compared) == (wanted, known)
         np.testing.assert_allclose(found.similarity, similarity[wanted], atol=1e-6)
-    assert together[2].rows[0] == 77
-    assert together[2].similarity[0] == pytest.approx(1)
+    found = nearest(vectors, vectors[77], 5)
+    assert found.rows[0] == 77
+    assert found.similarity[0] == pytest.approx(1)
 
 
 def test_of_equal_vectors_the_first_rows_come_first():
-    (found,) = nearest(np.ones((9, 3), np.float32), np.ones((1, 3)), 4, without=np.array([1]))
+    found = nearest(np.ones((9, 3), np.float32), np.ones(3), 4, without=1)
     assert found.rows.tolist() == [0, 2, 3, 4]
 
 
 @pytest.mark.parametrize("query", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
 def test_a_query_without_a_direction_is_refused(query):
     with pytest.raises(ValueError, match="no direction"):
-        nearest(np.ones((2, 2), np.float32), np.array([query]), 1)
+        nearest(np.ones((2, 2), np.float32), np.array(query), 1)
