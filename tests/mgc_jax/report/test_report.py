@@ -21,10 +21,10 @@ from mgc_jax.runs.workdir import Workdir
 from tests.support.browser import problems
 
 SECTIONS = (
-    *("results", "training", "genres", "precision", "calibration", "maps", "confusions", "retrieval", "mistakes"),
+    *("results", "training", "genres", "precision", "calibration", "maps", "confusions", "retrieval", "songs", "mistakes"),
     *("explained", "data", "settings", "files"),
 )
-CHARTS = 7
+CHARTS = 8
 BROKEN_LOG = b'{"step": 5, "train/loss": 1}\n[1]\n\xff\n{"step": 1e999}\n{"st'
 EVIL = "<script>alert(1)</script>"
 
