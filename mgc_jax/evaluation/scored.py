@@ -66,7 +66,6 @@ class StoredScores:
         """Write the file whole or not at all; raises InputError when the place cannot be written."""
         arrays = self.scored._asdict() | {
             "labels": self.scored.labels.astype(np.uint8),
-            "fused": None if self.scored.fused is None else self.scored.fused.astype(np.float16),  # enough for a map
             "thresholds": self.thresholds,
             "genres": np.array(self.genres, np.str_),
             "step": np.int64(self.step),
