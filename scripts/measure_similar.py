@@ -41,7 +41,7 @@ def make(folder: Path, songs: int, width: int) -> None:
     with (folder / EmbeddingFolder.IDS).open("w") as ids:
         for row in range(songs):
             entry = {"file": f"/music/{row}.mp3", "lyrics": True, "genres": genres}
-            ids.write(json.dumps(entry | {"key": f"{path_key(f'/music/{row}.mp3')}-0"}) + "\n")
+            ids.write(json.dumps(entry | {"key": f"{path_key(f'/music/{row}.mp3')}-0-0"}) + "\n")
     made_by = {"command": "embed", "workdir": "run", "step": 0, "model": "", "compares_words": True}
     write_json(folder / "settings.json", made_by)
 

@@ -99,7 +99,7 @@ def _by_songs(options: argparse.Namespace, collection: Embeddings) -> tuple[list
                 raise InputError(f"{name}: {query.reason}.")
             found = collection.nearest(query, options.count, by)
         except InputError as error:
-            reasons.append(str(error))
+            reasons.append(str(error) if name in str(error) else f"{name}: {error}")
             continue
         _print(f"{name}, by {by}", found)
         results.append({"song": name, **_to_json(by, found)})
@@ -115,6 +115,8 @@ def _queries(options: argparse.Namespace, collection: Embeddings) -> list[Query 
     for song, row, file in zip(options.songs, rows, lyrics, strict=True):
         if row is not None and file != "-":
             raise InputError(f"{song} is in {options.folder} with its own words: leave its --lyrics out, or give -.")
+        if row is not None and collection.has_changed(row):
+            print(f"{song} has changed since: its old vectors are compared until mgc-jax embed does it anew")
     new = [
         Song(song, read_lyrics(file))
         for song, row, file in zip(options.songs, rows, lyrics, strict=True)

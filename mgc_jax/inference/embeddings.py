@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import mmap
+import os
 from array import array
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from data_pipeline.errors import InputError
 from data_pipeline.storage.json_file import read_json
 from mgc_jax.inference import neighbours
-from mgc_jax.inference.found_songs import path_key
+from mgc_jax.inference.found_songs import path_key, state_key
 from mgc_jax.inference.predictor import Embedding, Predictor
 from mgc_jax.inference.results import EmbeddingFolder
 
@@ -27,11 +28,13 @@ WAYS = ("fused", "audio", "lyrics")
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A song of a collection: its absolute path, whether it had words, and the genres with the highest scores."""
+    """A song of a collection: its absolute path, whether it had words, the genres with the highest scores, and a digest
+    of the size and time of change that its file had."""
 
     file: str
     lyrics: bool
     genres: tuple[tuple[str, float], ...]
+    state: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +91,11 @@ class Embeddings:
     def row(self, song: str | Path) -> int | None:
         """Where the song at this path is in the collection; None where it is not."""
         return self._lines.find(path_key(song))
+
+    def has_changed(self, row: int) -> bool:
+        """Whether the song's file is another one than it was when it was embedded; a file that is gone has not."""
+        song = self[row]
+        return os.path.exists(song.file) and state_key(song.file) != song.state
 
     def vectors(self, by: str = "fused") -> np.ndarray:
         """The vectors (N, D) or (N, C) of all songs, memory-mapped; those of the lyrics of a song without are NaN.
@@ -184,7 +192,12 @@ class Embeddings:
             vectors = np.load(file, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError, TypeError):
             raise _incomplete(self.folder, f"{file.name} cannot be read") from None
-        if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype != np.float32:
+        if (
+            not isinstance(vectors, np.ndarray)
+            or vectors.ndim != 2
+            or vectors.dtype != np.float32
+            or not vectors.shape[1]
+        ):
             raise InputError(f"{file} holds no vectors that mgc-jax embed wrote.")
         if len(vectors) != len(self):
             sizes = f"{EmbeddingFolder.IDS} has {len(self)} songs and {file.name} {len(vectors)} vectors"
@@ -201,7 +214,7 @@ def _made_by(folder: Path) -> dict[str, Any]:
         if made_by["command"] != "embed":
             raise ValueError
         types = {"workdir": str, "step": int, "model": str, "compares_words": bool}
-        if any(type(made_by[name]) is not kind for name, kind in types.items()):
+        if any(type(made_by[name]) is not kind for name, kind in types.items()) or not made_by["workdir"].strip():
             raise ValueError
     except (OSError, ValueError, LookupError, TypeError):
         raise InputError(f"{folder} holds no embeddings; give a folder that mgc-jax embed --out wrote.") from None
@@ -252,7 +265,7 @@ class _Lines:
         try:
             entry = json.loads(line)
             genres = tuple((str(genre["name"]), float(genre["score"])) for genre in entry["genres"])
-            return Entry(str(entry["file"]), bool(entry["lyrics"]), genres)
+            return Entry(str(entry["file"]), bool(entry["lyrics"]), genres, str(entry["key"]).split("-")[1])
         except (ValueError, LookupError, TypeError, RecursionError):
             raise InputError(
                 f"{self.path} has lines that mgc-jax embed did not write; embed the songs again."

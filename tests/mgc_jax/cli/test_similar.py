@@ -33,6 +33,7 @@ def music(tmp_path_factory, model) -> Path:
         noise = np.random.default_rng(number).normal(size=3 * RATE)
         soundfile.write(folder / f"{number}.wav", 0.1 * np.convolve(noise, np.ones(1 + 3 * number), "same"), RATE)
     shutil.copy(folder / "0.wav", folder / "copy.wav")
+    shutil.copy(folder / "0.wav", folder.parent / "new.wav")
     rows = [f"{number}.wav,{WORDS.get(f'{number}.wav', '')}" for number in range(5)]
     (folder / "songs.csv").write_text("\n".join(["audio,lyrics", *rows, "copy.wav,", ""]))
     with pytest.MonkeyPatch.context() as patch:
@@ -113,6 +114,21 @@ def test_the_genres_of_a_neighbour_are_those_with_the_highest_scores(here, model
     assert [genre["score"] for genre in genres] == pytest.approx([score for _, score in wanted], abs=1e-5)
 
 
+def test_a_song_that_has_changed_is_told(here, model, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(embed, "load_model", lambda place: model)
+    monkeypatch.chdir(shutil.copytree(here, tmp_path / "music", ignore=shutil.ignore_patterns("vectors")))
+    assert main(["embed", "--workdir", "run", "0.wav", "1.wav", "2.wav", "--out", "vectors"]) == 0
+    assert run("0.wav") == 0
+    shutil.copy("3.wav", "0.wav")
+    Path("1.wav").unlink()
+    before = capsys.readouterr().out
+    assert run("0.wav", "1.wav") == 0
+    told = capsys.readouterr().out
+    assert "has changed" not in before
+    assert told.splitlines()[0].startswith("0.wav has changed since")
+    assert "1.wav has changed" not in told
+
+
 def test_a_song_from_elsewhere_is_decoded_with_its_words(here, tmp_path):
     shutil.copy("1.wav", tmp_path / "new.wav")
     (tmp_path / "new.txt").write_text(WORDS["1.wav"])
@@ -162,6 +178,7 @@ WRONG = {
     "words by fused": (["--words", "rain", "--by", "fused"], "Words are compared --by audio"),
     "no words": (["--words", " "], "There are no words to compare"),
     "song without words": (["0.wav", "--by", "lyrics"], "0.wav has no words that it could be compared by"),
+    "new song without words": (["../new.wav", "--by", "lyrics"], "../new.wav: this song has no words"),
     "lyrics of a known song": (["0.wav", "--lyrics", "songs.csv"], "0.wav is in vectors with its own words"),
     "too few lyrics": (["0.wav", "1.wav", "--lyrics", "-"], "2 songs but 1 lyrics"),
     "no such file": (["missing.wav"], "missing.wav: "),
