@@ -250,7 +250,9 @@ def change(folder: Path, **settings):
     file.write_text(json.dumps(json.loads(file.read_text()) | settings))
 
 
-def test_a_model_without_the_contrastive_loss_compares_by_fused_alone(here, copy, capsys):
+def test_a_model_without_the_contrastive_loss_compares_by_fused_alone(here, copy, capsys, model, tmp_path):
+    assert model.compares_words
+    assert not tiny_model.model(tmp_path / "without", "loss.contrastive_weight=0.0").compares_words
     change(copy, compares_words=False)
     assert run("0.wav", folder=copy) == 0
     for arguments in (["--words", "rain"], ["0.wav", "--by", "audio"], ["1.wav", "--by", "lyrics"]):
