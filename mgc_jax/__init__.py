@@ -45,10 +45,10 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from mgc_jax.api import Model, Tagger
+    from mgc_jax.api import Embeddings, Model, Tagger
     from mgc_jax.explain.explanation import Explanation
 
-__all__ = ["__version__", "draw", "load"]
+__all__ = ["__version__", "draw", "embeddings", "load"]
 
 
 @overload
@@ -83,6 +83,18 @@ def load(place: str | Path, *, dtype: str | None = None, genres: str | Sequence[
     if dtype is None and (tagger := api.built_in(place)):
         return tagger
     return api.load(place, dtype=dtype)
+
+
+def embeddings(folder: str | Path) -> Embeddings:
+    """The songs of a collection by their vectors, as ``mgc-jax embed --out`` wrote them, and which of them are near to
+    something.
+
+    Raises:
+        InputError: the folder holds no embeddings, or such that do not belong together.
+    """
+    from mgc_jax import api
+
+    return api.Embeddings(folder)
 
 
 def draw(explanation: Explanation) -> Figure:

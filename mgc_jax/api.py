@@ -24,6 +24,7 @@ from mgc_jax.evaluation.thresholds import calibrate_thresholds
 from mgc_jax.explain.explainer import explain, occlusion_of
 from mgc_jax.explain.explanation import Explanation
 from mgc_jax.explain.occlusion import Occlusion
+from mgc_jax.inference.embeddings import Embeddings
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.inference.recording import Audio
 from mgc_jax.inference.tagger import Tagger, built_in
@@ -35,7 +36,7 @@ from mgc_jax.runs.data_set import trained_on
 from mgc_jax.runs.workdir import Workdir
 from mgc_jax.runtime import processes, sharding
 
-__all__ = ["Model", "Tagger", "built_in", "load", "zero_shot"]
+__all__ = ["Embeddings", "Model", "Tagger", "built_in", "load", "zero_shot"]
 
 
 def load(place: str | Path, progress: Callable[[int, int], None] | None = None, *, dtype: str | None = None) -> Model:

@@ -78,6 +78,7 @@ SCRIPTS = {
     "python scripts/measure_catalogue.py my_music/songs.csv --out measured": ["--splits", "1", *SMALL],
     "python scripts/measure_scale.py scale": ["--rows", "40", "--workers", "1"],
     "python scripts/measure_predict.py my_music/songs.csv --workdir runs/mine": ["--songs", "6", "--workers", "1"],
+    "python scripts/measure_similar.py": ["--songs", "100", "200", "--width", "8"],
     "python scripts/audio_storage.py": [],
     "python scripts/measure_accelerator.py --out measured": [
         *["--runs", "rematerialised", "--", "--size", "demo", "--config.train.batch_size=8", *SMALL_STEP],
@@ -90,6 +91,7 @@ PRINTS = {
     "scripts/measure_catalogue.py": "| manifest:small |",
     "scripts/measure_predict.py": "the command is",
     "scripts/measure_scale.py": "| clean up | ",
+    "scripts/measure_similar.py": "| 200 | ",
     "scripts/audio_storage.py": "| musicnn | 10 x 1706, float16 | 34 | 3.7 |",
     "scripts/measure_accelerator.py": "| features | mgc-jax, stream |",
 }
@@ -107,6 +109,7 @@ ELSEWHERE = {
     "predict --out": "tests/mgc_jax/cli/test_predict.py",
     "predict --retry": "tests/mgc_jax/cli/test_predict.py",
     "embed": "tests/mgc_jax/cli/test_embed.py",
+    "similar": "tests/mgc_jax/cli/test_similar.py",
     "push": "tests/mgc_jax/runs/test_hub.py",
     "tag": "tests/mgc_jax/cli/test_tag.py",
     "train --coordinator": "tests/mgc_jax/training/test_hosts.py",
@@ -272,7 +275,9 @@ def done(tmp_path_factory) -> list[Done]:
         make_catalogue(Path("my_music"), read_corpus(Path("corpus")).tracks)
         plan = next(plan for plan in world.make_plans(60, 1) if plan.dirt is None)
         shutil.copy(f"corpus/audios/{plan.id}.mp3", "my_music/audio/new_song.mp3")
-        yield done + [run([word.replace("gs://", "memory://") for word in arguments]) for arguments in others]
+        done += [run([word.replace("gs://", "memory://") for word in arguments]) for arguments in others]
+        sound = [f"corpus/audios/{plan.id}.mp3" for plan in world.make_plans(60, 1) if plan.dirt is None][:12]
+        yield [*done, run(["embed", *sound, "--workdir", "runs/mine", "--out", "embeddings", "--workers", "0"])]
 
 
 @pytest.mark.slow

@@ -24,7 +24,13 @@ def _run(options: argparse.Namespace) -> None:
     found = find_songs(options)
     model = load_model(options.workdir)
     place = results.embeddings(options.out, *model.embedding_widths)
-    made_by = {"command": "embed", "workdir": str(options.workdir), "model": model.digest}
+    made_by = {
+        "command": "embed",
+        "workdir": options.workdir if isinstance(options.workdir, str) else str(options.workdir.absolute()),
+        "step": int(model.state.step),
+        "model": model.embedding_digest,
+        "compares_words": model.compares_words,
+    }
     with place.opened(made_by) as output:
         embed = partial(model.embed_many, workers=num_workers(options, len(found.songs)))
         summary = collection.carry_out(embed, found, output, "embed", retry=options.retry)

@@ -27,6 +27,7 @@ from mgc_jax.cli import (
     reproduce,
     scan,
     serve,
+    similar,
     tag,
     train,
 )
@@ -41,6 +42,7 @@ COMMANDS = (  # in the order of the help
     evaluate.COMMAND,
     predict.COMMAND,
     embed.COMMAND,
+    similar.COMMAND,
     tag.COMMAND,
     explain.COMMAND,
     report.COMMAND,

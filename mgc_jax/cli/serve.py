@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from data_pipeline.extras import needed
-from mgc_jax.cli.arguments import add_namer, at_least
+from mgc_jax.cli.arguments import add_namer, at_least, local
 from mgc_jax.cli.command import Command
 from mgc_jax.cli.opening import load_namer
 
@@ -18,15 +18,25 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=at_least(0), default=7860, metavar="N", help=port)
     megabytes = "the largest song that may be uploaded, in MiB (default %(default)s)"
     parser.add_argument("--max-megabytes", type=at_least(1), default=50, metavar="N", help=megabytes)
+    similar = "show the songs of a collection that are most like the one on the page: what mgc-jax embed --out wrote"
+    parser.add_argument("--similar", type=local, metavar="DIR", help=similar)
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
 def _run(options: argparse.Namespace) -> None:
     with needed("serve", "page"):
-        from mgc_jax.web import server
+        from mgc_jax.web import neighbours, server
     with server.listen(options.host, options.port) as listener:
+        from mgc_jax import api
+
+        collection = api.Embeddings(options.similar) if options.similar else None
+        model = load_namer(options.workdir, options.genres)
         server.serve(
-            load_namer(options.workdir, options.genres), listener, megabytes=options.max_megabytes, browser=options.open
+            model,
+            listener,
+            megabytes=options.max_megabytes,
+            browser=options.open,
+            similar=neighbours.SimilarSongs(model, collection) if collection else None,
         )
 
 

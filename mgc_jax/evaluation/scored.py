@@ -1,6 +1,6 @@
 """A split as a model scored it, and the file in which an evaluation keeps it for the report.
 
-Axis letters: N tracks, G genres, C width of the A-L embeddings, D width of the genre vectors.
+Axis letters: N tracks, G genres, C width of the A-L embeddings, D width of the fused and the genre vectors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Scored(NamedTuple):
     """A split in its own order: scores (N, G) in [0, 1], labels (N, G) and each track's cross-entropy (N,).
 
     ``words`` (N,) int64 is the same number for tracks with the same lyrics, -1 for a track without. The embeddings
-    (N, C) of the A-L loss are None for a model without one.
+    (N, C) of the A-L loss and the ``fused`` vectors (N, D) are None for a model without.
     """
 
     scores: np.ndarray
@@ -32,6 +32,7 @@ class Scored(NamedTuple):
     words: np.ndarray
     audio: np.ndarray | None = None
     lyrics: np.ndarray | None = None
+    fused: np.ndarray | None = None
 
     @classmethod
     def mean(cls, parts: Sequence[Scored]) -> Scored:
@@ -43,7 +44,7 @@ class Scored(NamedTuple):
 
 
 _ARRAYS = ("scores", "labels", "bce", "words", "thresholds", "genres", "step")
-_OPTIONAL = ("audio", "lyrics", "genre_vectors", "adjacency")
+_OPTIONAL = ("audio", "lyrics", "fused", "genre_vectors", "adjacency")
 # What zipfile and numpy raise for a file in which any byte may be wrong.
 _BROKEN = (OSError, ValueError, LookupError, EOFError, MemoryError, OverflowError, RuntimeError, TypeError)
 _BROKEN += (AttributeError, struct.error, zipfile.BadZipFile, zlib.error)  # type: ignore[assignment]
@@ -114,6 +115,7 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
         "step": (),
         "audio": (tracks, None),
         "lyrics": (tracks, None),
+        "fused": (tracks, None),
         "genre_vectors": (genres, None),
         "adjacency": (genres, genres),
     }

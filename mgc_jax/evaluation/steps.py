@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from mgc_jax.models import losses
+from mgc_jax.models import classifier, losses
 from mgc_jax.network.state import ModelState, Network
 from mgc_jax.runtime import sharding
 
@@ -19,15 +19,12 @@ EvaluationStep = Callable[[ModelState, nnx.State, dict[str, jax.Array]], Outputs
 
 
 def make_embedding_step(network: Network) -> EvaluationStep:
-    """Where tracks are in the space that the A-L loss makes, ``audio`` and ``lyrics`` (B, C), and their fused vectors
-    ``fused`` (B, D), all in float32; for the paper's own model."""
+    """Where tracks are in the space that the A-L loss makes, ``audio`` and ``lyrics`` (B, C), their fused vectors
+    ``fused`` (B, D) and their scores (B, G), all in float32; for the paper's own model."""
 
     def step(state: ModelState, frozen: nnx.State, batch: Any) -> Outputs:
-        model = network.merge(state, frozen)
-        audio, lyrics, mask = model.represent(batch, train=False)
-        audio_embedding, lyrics_embedding, _ = model.contrast(audio, lyrics, mask)
-        fused = model.fuse(audio, lyrics, mask, train=False, key=None)
-        return {"audio": audio_embedding, "lyrics": lyrics_embedding, "fused": fused.astype(jnp.float32)}
+        out = network.merge(state, frozen)(batch, train=False)
+        return _embeddings(out) | {"scores": jax.nn.sigmoid(out.logits)}
 
     return _compiled(network, step)
 
@@ -55,16 +52,13 @@ def make_score_step(network: Network) -> EvaluationStep:
 def make_evaluation_step(network: Network) -> EvaluationStep:
     """Scores (B, G), labels, index and each track's cross-entropy (B,), replicated so that every host can read them.
 
-    Also ``words`` (B,), a hash of each track's lyrics, their ``num_tokens``, and of a model with an A-L loss the
-    embeddings ``audio`` and ``lyrics`` (B, C).
+    Also ``words`` (B,), a hash of each track's lyrics, their ``num_tokens``, and of the paper's own model ``audio`` and
+    ``lyrics`` (B, C), the embeddings of the A-L loss, and ``fused`` (B, D).
     """
 
     def step(state: ModelState, frozen: nnx.State, batch: Any) -> Outputs:
         out = network.merge(state, frozen)(batch, train=False)
-        embeddings = (
-            {} if out.audio_embedding is None else {"audio": out.audio_embedding, "lyrics": out.lyrics_embedding}
-        )
-        return embeddings | {
+        return _embeddings(out) | {
             "scores": jax.nn.sigmoid(out.logits),
             "bce": losses.cross_entropy(out.logits, batch["labels"].astype(jnp.float32)).sum(-1),
             "labels": batch["labels"],
@@ -74,6 +68,12 @@ def make_evaluation_step(network: Network) -> EvaluationStep:
         }
 
     return _compiled(network, step)
+
+
+def _embeddings(out: classifier.Outputs) -> Outputs:
+    """Where tracks are in a model's spaces; nothing for a model that has none."""
+    found = {"audio": out.audio_embedding, "lyrics": out.lyrics_embedding, "fused": out.fused}
+    return {name: array for name, array in found.items() if array is not None}
 
 
 def words_digest(tokens: np.ndarray, max_tokens: int) -> int:

@@ -69,7 +69,7 @@ def carry_out(model: Model[R], found: Songs, output: Output[R], label: str, *, r
                 failures.add(name, result)
                 summary.failed += 1
             else:
-                results.add(name, todo[name].name, result)
+                results.add(name, todo[name], result)
             progress.update(1, f"{summary.failed} failed" if summary.failed else None)
             if stop.due() and number < len(todo):
                 raise stop.obeyed(f"stopped after {number} of {len(todo)} songs")

@@ -101,12 +101,22 @@ def read_list(file: str) -> list[Path]:
 
 
 def key(song: Song) -> str:
-    """What the result of a song in a file is known by: a digest of its absolute path, and one of the sizes and times of
-    change of its files and of the lyrics that are given as text."""
+    """What the result of a song in a file is known by: three digests, of its absolute path, of its size and time of
+    change, and of its lyrics as text or of the state of their file."""
     assert isinstance(song.audio, Path)
-    path = os.path.abspath(song.audio)
+    path = song.audio
     words = song.lyrics if song.lyrics_file is None else [str(song.lyrics_file), _state(song.lyrics_file)]
-    return f"{sha256(path)[:16]}-{sha256([_state(path), words])[:16]}"
+    return f"{path_key(path)}-{state_key(path)}-{sha256(words)[:16]}"
+
+
+def path_key(path: str | Path) -> str:
+    """The first part of a song's key: a digest of its absolute path."""
+    return sha256(os.path.abspath(path))[:16]
+
+
+def state_key(path: str | Path) -> str:
+    """The second part: a digest of the file's size and time of change."""
+    return sha256(_state(path))[:16]
 
 
 def _state(path: str | Path) -> list[int]:

@@ -67,14 +67,20 @@ def of_scores(
     """The prediction for scores (G,) of the genres with these names, each with its threshold (G,); the ``sound`` was
     gone through to its end."""
     mean = scores()
-    ranked = np.argsort(-mean, kind="stable")
-    over = [i for i in ranked if mean[i] >= thresholds[i]] or [ranked[0]]
+    threshold = dict(zip(names, thresholds, strict=True))
+    ranked = ranking(names, mean)
+    over = [name for name, score in ranked if score >= threshold[name]] or [ranked[0][0]]
     return Prediction(
         file=file,
-        ranked=tuple((names[i], float(mean[i])) for i in ranked),
-        predicted=tuple(names[i] for i in over),
+        ranked=ranked,
+        predicted=tuple(over),
         windows=scores.number,
         lyrics_tokens=lyrics_tokens,
         too_quiet=sound.too_quiet,
         notes=tuple(sorted(sound.notes - MATTERS_OF_COURSE)),
     )
+
+
+def ranking(names: Sequence[str], scores: np.ndarray) -> tuple[tuple[str, float], ...]:
+    """The genres with these names and their scores (G,), best first."""
+    return tuple((names[i], float(scores[i])) for i in np.argsort(-scores, kind="stable"))

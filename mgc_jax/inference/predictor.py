@@ -52,12 +52,14 @@ class Embedding:
     """Where a song is, each the mean over its windows, of which the louder ones count more.
 
     ``audio`` (C,) and ``lyrics`` (C,) are g_a(E_a) and g_l(E_l), which the A-L loss makes alike for the two sides of
-    one song; ``lyrics`` is None for a song without. ``fused`` (D,) is what the genres are told from.
+    one song; ``lyrics`` is None for a song without. ``fused`` (D,) is what the genres are told from, which ``ranked``
+    has with their scores, best first.
     """
 
     audio: np.ndarray
     lyrics: np.ndarray | None
     fused: np.ndarray
+    ranked: tuple[tuple[str, float], ...]
 
 
 class Predictor:
@@ -93,14 +95,19 @@ class Predictor:
 
     @cached_property
     def digest(self) -> str:
-        """Of all that its results depend on: what it has learned, its settings, encoders and thresholds."""
+        """Of all that its predictions depend on: what it has learned, its settings, encoders and thresholds."""
+        return sha256([self.embedding_digest, self.thresholds.tolist()])
+
+    @cached_property
+    def embedding_digest(self) -> str:
+        """Of all that its vectors and scores depend on: what it has learned, its settings and encoders."""
         learned = hashlib.sha256()
         for leaf in jax.tree.leaves((self.state.params, self.state.batch_stats, self.state.constants)):
             learned.update(np.ascontiguousarray(leaf).tobytes())
         parts = (self.config.audio, self.config.lyrics, self.config.model)
         settings = [dataclasses.asdict(part) | {"encoder": ""} for part in parts]
         encoders = build.encoders_digest(self.config, self.encoder)
-        return sha256([learned.hexdigest(), settings, encoders, self.genres, self.thresholds.tolist()])
+        return sha256([learned.hexdigest(), settings, encoders, self.genres])
 
     @cached_property
     def evaluation_step(self) -> EvaluationStep:
@@ -169,14 +176,38 @@ class Predictor:
         Raises:
             InputError: also where the model is one of the paper's rivals, which have no such space.
         """
-        return _embedding(self._alone(self._embedding_step, Song(audio, lyrics, rate)))
+        return self._embedded(self._alone(self._embedding_step, Song(audio, lyrics, rate)))
 
     def embed_many(
         self, songs: Iterable[Audio | tuple[Audio, str | None] | Song], *, workers: int = 0
     ) -> Generator[Embedding | Failure, None, None]:
         """Where each of many songs is, in their order, as :meth:`predict_many` says their genres."""
         for found in self._through(self._embedding_step, self._heard(songs, workers)):
-            yield failure(found.song, found.error) if found.error else _embedding(found)
+            yield failure(found.song, found.error) if found.error else self._embedded(found)
+
+    def _embedded(self, song: Pass) -> Embedding:
+        mean = {name: value().astype(np.float32) for name, value in song.means.items()}
+        ranked = prediction.ranking(self.vocabulary.names, mean["scores"])
+        return Embedding(mean["audio"], mean["lyrics"] if len(song.tokens) else None, mean["fused"], ranked)
+
+    def embed_words(self, lyrics: str | None) -> np.ndarray:
+        """Where words without a song are: g_l(E_l) (C,), as ``lyrics`` of :class:`Embedding` for a song with them.
+
+        Raises:
+            InputError: there are no words, they are no text or larger than 1 MiB, or the model has no such space.
+        """
+        self._check_embeds()
+        tokens = self.tokens(lyrics)
+        if not len(tokens):
+            raise InputError("There are no words to compare.")
+        silence = self.front_end.clip(np.zeros(self.spec.num_samples, np.float32))  # what is heard moves no words
+        row = Row(Pass(Song(b"", lyrics), None, tokens), silence, 1.0)
+        return jax.device_get(self._outputs(self._embedding_step, [row], 1)["lyrics"])[0]
+
+    @property
+    def compares_words(self) -> bool:
+        """Whether it has learned, by the A-L loss, a space in which sound and words can be compared."""
+        return build.uses_bert(self.config) and self.config.loss.contrastive_weight > 0
 
     @property
     def embedding_widths(self) -> tuple[int, int]:
@@ -335,8 +366,3 @@ class _Step(NamedTuple):
 
     compiled: EvaluationStep
     reads: bool
-
-
-def _embedding(song: Pass) -> Embedding:
-    mean = {name: value().astype(np.float32) for name, value in song.means.items()}
-    return Embedding(mean["audio"], mean["lyrics"] if len(song.tokens) else None, mean["fused"])

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -19,7 +20,7 @@ from data_pipeline.storage.growing import GrowingArray, GrowingFile, finish_repl
 from data_pipeline.storage.json_file import json_text, read_json, write_json
 from mgc_jax.inference.prediction import Prediction
 from mgc_jax.inference.predictor import Embedding
-from mgc_jax.inference.song import Failure
+from mgc_jax.inference.song import Failure, Song
 
 R = TypeVar("R")
 R_contra = TypeVar("R_contra", contravariant=True)
@@ -32,7 +33,7 @@ class Results(Protocol[R_contra]):
         """Of all that are there, in their order."""
         ...
 
-    def add(self, key: str, file: str, result: R_contra) -> None:
+    def add(self, key: str, song: Song, result: R_contra) -> None:
         """Write a result; raises InputError where it cannot be written."""
         ...
 
@@ -89,7 +90,7 @@ class Failures(Lines):
 class PredictionLines(Lines):
     """Predictions as JSON Lines, each as ``mgc-jax predict --json`` has it."""
 
-    def add(self, key: str, file: str, result: Prediction) -> None:
+    def add(self, key: str, song: Song, result: Prediction) -> None:
         """Write a line; raises InputError where it cannot be written."""
         self.put(key, result.to_json())
 
@@ -114,7 +115,7 @@ class PredictionTable:
             raise InputError(f"{self._file.path} has rows that mgc-jax did not write; give another --out.")
         return cells[len(self.COLUMNS) - 1]
 
-    def add(self, key: str, file: str, result: Prediction) -> None:
+    def add(self, key: str, song: Song, result: Prediction) -> None:
         """Write a row; raises InputError where it cannot be written."""
         content, scores = {**result.to_json(), "key": key}, dict(result.ranked)
         cells = [content[name] for name in self.COLUMNS]
@@ -133,11 +134,13 @@ class PredictionTable:
 class EmbeddingFolder:
     """``fused.npy`` (N, D), ``audio.npy`` (N, C) and ``lyrics.npy`` (N, C) float32, and the N lines of ``ids.jsonl``.
 
-    The lyrics of a song without are NaN.
+    The lyrics of a song without are NaN. A file is written with its absolute path, so that it is found from anywhere.
     """
 
     NAMES = ("fused.npy", "audio.npy", "lyrics.npy")
     IDS = "ids.jsonl"
+    GENRES = 3
+    """The genres with the highest scores that are written for each song."""
 
     def __init__(self, folder: Path, fused: int, contrastive: int) -> None:
         self.folder = folder
@@ -161,12 +164,15 @@ class EmbeddingFolder:
         """Of all rows."""
         return self._ids.keys()
 
-    def add(self, key: str, file: str, result: Embedding) -> None:
-        """Write a row of each; raises InputError where it cannot be written."""
+    def add(self, key: str, song: Song, result: Embedding) -> None:
+        """Write a row of each, of a song in a file; raises InputError where it cannot be written."""
+        assert isinstance(song.audio, Path)
         lyrics = np.full(self._widths["lyrics.npy"], np.nan) if result.lyrics is None else result.lyrics
         for array, row in zip(self._arrays.values(), (result.fused, result.audio, lyrics), strict=True):
             array.append(row)
-        self._ids.put(key, {"file": file, "lyrics": result.lyrics is not None})
+        genres = [{"name": name, "score": score} for name, score in result.ranked[: self.GENRES]]
+        about = {"file": os.path.abspath(song.audio), "lyrics": result.lyrics is not None, "genres": genres}
+        self._ids.put(key, about)
         for array in self._arrays.values():
             array.commit()
 
@@ -213,9 +219,9 @@ class Place(Generic[R]):
         return self.beside("failures.jsonl")
 
     @contextlib.contextmanager
-    def opened(self, made_by: Mapping[str, str]) -> Iterator[Output[R]]:
+    def opened(self, made_by: Mapping[str, Any]) -> Iterator[Output[R]]:
         """The output, made where it is not there, for this process alone. ``made_by`` says what results depend on: the
-        ``command``, its ``workdir`` and a digest of the ``model``.
+        ``command``, its ``workdir`` and a digest of the ``model``, and what else is to be known of them.
 
         Raises:
             InputError: another process writes it, it was made by something else, or cannot be written.
@@ -235,7 +241,7 @@ class Place(Generic[R]):
                 self.failures.unlink()
             self.beside("lock").unlink()
 
-    def _check(self, made_by: Mapping[str, str]) -> None:
+    def _check(self, made_by: Mapping[str, Any]) -> None:
         """Raise InputError where what is there was made by something else; where nothing is, write what makes it."""
         settings, there = self.beside("settings.json"), [file for file in self.files if file.exists()]
         if any(not file.is_file() for file in there):
@@ -250,7 +256,7 @@ class Place(Generic[R]):
             raise InputError(f"{self.target} is there, and mgc-jax {command} did not write it; give another --out.")
         write_json(settings, made_by)
 
-    def _compare(self, settings: Path, made_by: Mapping[str, str]) -> None:
+    def _compare(self, settings: Path, made_by: Mapping[str, Any]) -> None:
         try:
             before = {name: str(value) for name, value in read_json(settings).items()}
             command, workdir, model = (before[name] for name in ("command", "workdir", "model"))

@@ -27,15 +27,17 @@ MAX_LOG_SCALE = math.log(100.0)
 
 
 class Outputs(NamedTuple):
-    """What the losses need, all in float32; ``log_scale`` = -log tau of the A-L loss, at most log 100.
+    """What the losses need, and the fused vectors, all in float32; ``log_scale`` = -log tau of the A-L loss, at most
+    log 100.
 
-    All but the logits are None for a model without an A-L loss.
+    All but the logits are None for the paper's rivals.
     """
 
     logits: jax.Array  # (B, G)
     audio_embedding: jax.Array | None  # (B, contrastive_width)
     lyrics_embedding: jax.Array | None  # (B, contrastive_width)
     log_scale: jax.Array | None  # ()
+    fused: jax.Array | None = None  # (B, D)
 
 
 class GenreClassifier(nnx.Module):
@@ -161,7 +163,7 @@ class GenreClassifier(nnx.Module):
         logits = self.classify(fused)
         if self.wide is not None and not train:
             logits = self.widen(logits, self.wide_of_sound(batch), self.wide_of_words(batch))
-        return Outputs(logits, audio_embedding, lyrics_embedding, log_scale)
+        return Outputs(logits, audio_embedding, lyrics_embedding, log_scale, fused.astype(jnp.float32))
 
     def represent(self, batch: Mapping[str, jax.Array], *, train: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Audio tokens (B, S, D), lyric tokens (B, L, D), and which of the latter are real (B, L) bool."""

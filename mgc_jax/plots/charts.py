@@ -11,6 +11,7 @@ import functools
 import io
 import math
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -29,6 +30,8 @@ BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PINK, GREY, INK = "#56B4E9", "#CC79A7", "#9a9a9a", "#222222"
 LINES = (BLUE, ORANGE, GREEN, RED, PINK, SKY)
 MANY_GENRES = 40  # more do not fit side by side
+MAP_SONGS = 10
+"""Songs that a map needs."""
 _LONGEST_NAME = 26
 _STYLE: Any = {
     "font.size": 9,
@@ -368,6 +371,43 @@ def retrieval_bars(retrieval: Mapping[str, Retrieval]) -> Figure:
         panel.margins(y=0.18)
     panels[0].set_ylabel("recall")
     panels[0].legend(loc="upper left")
+    return figure
+
+
+@_styled
+def song_map(vectors: np.ndarray, genres: Sequence[str]) -> Figure:
+    """Songs on the two axes along which the directions of their vectors (N, D) differ most, in the colour of their main
+    genre (N names, empty for none); ``MAP_SONGS`` at least.
+
+    The axes are the principal components of the vectors at length 1, as cosines compare them.
+    """
+    from sklearn.decomposition import PCA
+
+    units = np.asarray(vectors, np.float64)
+    units = units / np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1e-12)
+    analysis = PCA(2, random_state=0)
+    places = analysis.fit_transform(units)
+    shares = np.nan_to_num(analysis.explained_variance_ratio_)  # 0 of nothing where all songs are alike
+    main = np.array(genres, object)
+    counts = Counter(name for name in genres if name)
+    shown = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: 2 * len(LINES)]]
+    figure = _figure(6.0)
+    panel = figure.subplots()
+    look: Any = {"s": 22 if len(main) <= 1000 else 9, "linewidths": 0, "alpha": 0.75, "rasterized": len(main) > 2000}
+    for index, name in enumerate(shown):
+        of_genre = main == name
+        colour, marker = LINES[index % len(LINES)], "o^"[index // len(LINES)]
+        label = f"{plain(name).lstrip('_') or '?'} ({of_genre.sum()})"
+        panel.scatter(*places[of_genre].T, color=colour, marker=marker, label=label, zorder=2, **look)
+    others = ~np.isin(main, shown)
+    if others.any():
+        label = f"another genre or none ({others.sum()})"
+        panel.scatter(*places[others].T, color="#c4c4c4", label=label, zorder=1, **look)
+    panel.set_xlabel(f"first axis, {shares[0]:.0%} of the variance")
+    panel.set_ylabel(f"second axis, {shares[1]:.0%}")
+    panel.set_title(f"{len(main)} songs; the two axes hold {shares.sum():.0%} of the variance")
+    panel.tick_params(labelbottom=False, labelleft=False, length=0)
+    panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9, title="main genre (songs)")
     return figure
 
 

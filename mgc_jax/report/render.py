@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from data_pipeline.reading.prepared_data import PreparedData
 from data_pipeline.storage.files import written_whole
 from mgc_jax.config import Config
 from mgc_jax.evaluation import diagnostics, metrics, retrieval
+from mgc_jax.evaluation.scored import Scored
 from mgc_jax.evaluation.text import verdict
 from mgc_jax.plots import charts
 from mgc_jax.plots.data_uri import data_uri
@@ -34,7 +36,7 @@ KNOWN_FILES = {
     "linear.npz": "the linear rival's scores on the data set",
     "checkpoints": "weights: the latest step, and the best on validation",
     ".json": "all figures of an evaluation",
-    ".npz": "what an evaluation's figures come from: scores, labels, embeddings, genre vectors",
+    ".npz": "what an evaluation's figures come from: scores, labels, vectors of tracks and genres",
     "events.out": "the same scalars for TensorBoard",
 }
 
@@ -157,7 +159,7 @@ def _charts(inputs: Inputs, ranked: dict[str, retrieval.Retrieval] | None, gaps:
         support = np.array(list(inputs.evaluation.support.values()), float)
         add("genres", charts.genre_bars(names, ap, f1, support, inputs.evaluation.tracks))
     if stored is None:
-        for part in ("precision", "calibration", "confusions", "retrieval", "mistakes"):
+        for part in ("precision", "calibration", "confusions", "retrieval", "songs", "mistakes"):
             gaps.pass_on(part, "scores", "results")
         add("maps", charts.genre_maps(names, inputs.vocabulary.cooccurrence))
         return made
@@ -175,6 +177,12 @@ def _charts(inputs: Inputs, ranked: dict[str, retrieval.Retrieval] | None, gaps:
         gaps.add("retrieval", "This model has no A-L embeddings.")
     else:
         gaps.add("retrieval", f"The {inputs.split} split has no two tracks with different lyrics.")
+    if scored.fused is None:
+        gaps.add("songs", "This model has no fused vectors, so there is no map of songs.")
+    elif len(scored.fused) < charts.MAP_SONGS:
+        gaps.add("songs", f"The {inputs.split} split has {len(scored.fused)} tracks, too few for a map of songs.")
+    else:
+        add("songs", charts.song_map(scored.fused, _main_genres(scored, names)))
     return made
 
 
@@ -184,6 +192,12 @@ def _retrieval(inputs: Inputs) -> dict[str, retrieval.Retrieval] | None:
     if inputs.stored is None or inputs.stored.scored.audio is None or inputs.stored.scored.lyrics is None:
         return None
     return retrieval.retrieval(inputs.stored.scored.audio, inputs.stored.scored.lyrics, inputs.stored.scored.words)
+
+
+def _main_genres(scored: Scored, names: Sequence[str]) -> list[str]:
+    """Of each track's genres the one with the highest score; empty for a track that has none."""
+    best = np.where(scored.labels > 0, scored.scores, -1.0)
+    return [names[row.argmax()] if row.max() >= 0 else "" for row in best]
 
 
 def _calibration(inputs: Inputs) -> dict[str, float] | None:

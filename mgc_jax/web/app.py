@@ -28,8 +28,11 @@ UPLOADS = "GRADIO_TEMP_DIR"
 def application(songs: SongQueue, megabytes: int) -> FastAPI:
     """The page as a web application; a file that is uploaded may have so many ``megabytes`` (MiB)."""
     page = _page(songs, megabytes).queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+    app = FastAPI(openapi_url=None)
+    if songs.similar:
+        songs.similar.serve(app)
     served = gr.mount_gradio_app(
-        FastAPI(openapi_url=None),
+        app,
         page,
         path="/",
         max_file_size=f"{megabytes}mb",

@@ -11,13 +11,14 @@ from data_pipeline.errors import InputError
 from mgc_jax.api import Model, Tagger
 from mgc_jax.inference.recording import WINDOW_BATCH
 from mgc_jax.web import result
+from mgc_jax.web.neighbours import SimilarSongs
 
 
 class SongQueue:
     """Where songs are handed in, from any thread; it works on one at a time."""
 
-    def __init__(self, model: Model | Tagger):
-        self.model = model
+    def __init__(self, model: Model | Tagger, similar: SimilarSongs | None = None):
+        self.model, self.similar = model, similar
         self._thresholds = dict(zip(model.genres, model.thresholds.tolist(), strict=True))
         self._turn = threading.Lock()
         self.closed = False
@@ -29,6 +30,8 @@ class SongQueue:
         if not isinstance(self.model, Tagger):
             result.reasons(self.model.explain(noise[: 2 * rate], "a word and another one", rate=rate))
         self.model.predict(noise, rate=rate)
+        if self.similar:
+            self.similar.found(noise[: 2 * rate], rate=rate)
 
     def answer(self, song: str | None, lyrics: str) -> tuple[str, str]:
         """The genres of a file and their reasons, as HTML; a mistake is told in place of the genres."""
@@ -48,7 +51,8 @@ class SongQueue:
         if isinstance(self.model, Tagger):
             return result.genres(self.model.predict(song, lyrics), self._thresholds), ""
         explanation = self.model.explain(song, lyrics)
-        return result.genres(explanation.prediction, self._thresholds), result.reasons(explanation)
+        similar = self.similar.found(song, lyrics) if self.similar else ""
+        return result.genres(explanation.prediction, self._thresholds) + similar, result.reasons(explanation)
 
     @property
     def busy(self) -> bool:

@@ -32,6 +32,9 @@ STYLE = """
 .why details { margin: 8px 0 }
 .picture { overflow-x: auto }
 .picture img { width: 100%; min-width: 600px; max-width: 1100px; height: auto; margin: 0; background: #fff }
+.similar li { margin: 6px 0 }
+.similar small { color: #777 }
+.similar audio { display: block; width: 100%; height: 32px; margin-top: 2px }
 .problem { border-left: 4px solid #b3261e; padding: 8px 12px }
 """
 

@@ -20,6 +20,7 @@ from mgc_jax.api import Model, Tagger
 from mgc_jax.runtime.progress import stage
 from mgc_jax.runtime.signals import Stopped, StopRequest
 from mgc_jax.web import app
+from mgc_jax.web.neighbours import SimilarSongs
 from mgc_jax.web.queue import SongQueue
 
 PARTING_SECONDS = 2
@@ -27,19 +28,27 @@ PARTING_SECONDS = 2
 CLOSED = "the page is closed, and the songs that were uploaded are deleted"
 
 
-def serve(model: Model | Tagger, listener: socket.socket, *, megabytes: int, browser: bool) -> None:
+def serve(
+    model: Model | Tagger,
+    listener: socket.socket,
+    *,
+    megabytes: int,
+    browser: bool,
+    similar: SimilarSongs | None = None,
+) -> None:
     """Serve the page until somebody ends it; the song that is worked on then is waited for.
 
     Args:
         listener: see :func:`listen`; it is closed in the end.
         megabytes: the largest file that may be uploaded, in MiB.
         browser: whether to open the page in the user's browser.
+        similar: what finds songs of a collection that are like the one on the page.
 
     Raises:
         Stopped: by SIGINT or SIGTERM, as it always ends.
     """
     stage("compiling, so that the first song need not wait for it")
-    songs = SongQueue(model)
+    songs = SongQueue(model, similar)
     songs.warm_up()
     try:
         with tempfile.TemporaryDirectory(prefix="mgc_jax_page_") as uploads, _environment(app.UPLOADS, uploads):

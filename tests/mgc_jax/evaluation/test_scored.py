@@ -15,7 +15,7 @@ def kept(**changes) -> StoredScores:
     scores = random.random((6, 3)).astype(np.float32)
     labels = (scores > 0.5).astype(np.uint8)
     words = np.array([1, 1, -1, 4, 5, 2**32 - 1])
-    parts = (random.normal(size=(6, 2)).astype(np.float32) for _ in range(2))
+    parts = (random.normal(size=(6, width)).astype(np.float32) for width in (2, 2, 4))
     scored = Scored(scores, labels, random.random(6), words, *parts)
     names = ("rock", "r&b", "歌謡曲")
     return StoredScores(scored, np.full(3, 0.5), names, 7, random.normal(size=(3, 4)), np.eye(3), **changes)
@@ -37,7 +37,8 @@ def test_a_model_without_graph_and_embeddings_keeps_none(tmp_path: Path):
     whole = kept()
     StoredScores(Scored(*whole.scored[:4]), whole.thresholds, whole.genres, 7).save(tmp_path / "x.npz")
     read = StoredScores.load(tmp_path / "x.npz")
-    assert read.scored.audio is read.scored.lyrics is read.genre_vectors is read.adjacency is None
+    assert read.scored.audio is read.scored.lyrics is read.scored.fused is None
+    assert read.genre_vectors is read.adjacency is None
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
@@ -57,6 +58,7 @@ DAMAGE = {
     "words": [np.zeros(5, np.int64), np.zeros(6)],
     "bce": [np.full(6, np.inf), np.zeros((6, 1))],
     "audio": [np.zeros((5, 2), np.float32), np.zeros((6, 3), np.float32), None],
+    "fused": [np.zeros((5, 4), np.float32), np.zeros(6, np.float32), np.full((6, 4), np.nan)],
     "genres": [np.array(["a", "b"]), np.array([b"a", b"b", b"c"]), np.array(["a", "b", None], object)],
     "thresholds": [np.zeros(2), np.full(3, np.nan)],
     "step": [np.zeros(2, np.int64), np.float64(1.0)],

@@ -31,6 +31,7 @@ def test_windows_are_shared_by_all_devices(songs, tmp_path):
     for (song, words), found in zip(pairs, model.predict_many(pairs), strict=True):
         assert dict(found.ranked) == pytest.approx(plain_prediction.scores(model, song, words), abs=1e-5)
         assert dict(model.predict(song, words).ranked) == pytest.approx(dict(found.ranked), abs=1e-5)
+    np.testing.assert_allclose(model.embed_words("la la"), model.embed(songs[2], "la la").lyrics, atol=1e-5)
 
 
 def test_those_of_a_built_in_model_too(songs):

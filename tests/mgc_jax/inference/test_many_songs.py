@@ -119,9 +119,28 @@ def test_embeddings_of_many_are_those_of_each(paper, songs):
         alone = paper.embed(song, words)
         np.testing.assert_allclose(found.fused, alone.fused, atol=1e-5)
         np.testing.assert_allclose(found.audio, alone.audio, atol=1e-5)
+        assert scores(found) == pytest.approx(scores(paper.predict(song, words)), abs=1e-5)
         assert (found.lyrics is None) == (not words)
         if words:
             np.testing.assert_allclose(found.lyrics, alone.lyrics, atol=1e-5)
+
+
+def test_words_without_a_song_are_where_they_are_with_any(model, songs):
+    if model.config.model.architecture == "pandeya":
+        with pytest.raises(InputError, match="has no embeddings"):
+            model.embed_words(WORDS[0])
+        return
+    np.testing.assert_allclose(model.embed_words(WORDS[2]), model.embed(songs[0], WORDS[2]).lyrics, atol=1e-5)
+    for words in (None, "", " \n"):
+        with pytest.raises(InputError, match="no words to compare"):
+            model.embed_words(words)
+
+
+def test_words_are_compared_by_a_model_that_hears_what_an_encoder_makes(songs, tmp_path):
+    pytest.importorskip("musicnn")
+    settings = "audio.input=features audio.sample_rate=16000 audio.seconds=3.0"
+    model = tiny_model.model(tmp_path / "run", settings)
+    np.testing.assert_allclose(model.embed_words(WORDS[0]), model.embed(songs[0], WORDS[0]).lyrics, atol=1e-5)
 
 
 def test_a_broken_song_costs_itself_alone(paper, songs, tmp_path):

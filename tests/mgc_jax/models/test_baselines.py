@@ -76,7 +76,7 @@ def test_shapes_dtypes_and_row_independence(name):
     out = model(given)
     assert out.logits.shape == (B, G)
     assert out.logits.dtype == np.float32
-    assert out[1:] == (None, None, None)
+    assert out[1:] == (None, None, None, None)
     assert np.isfinite(out.logits).all()
     assert np.ptp(out.logits, axis=0).min() > 1e-3
     order = np.array([3, 0, 4, 1, 2])

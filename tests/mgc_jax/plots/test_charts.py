@@ -126,3 +126,34 @@ def test_the_genres_shown_lie_between_the_best_and_the_worst():
     assert chosen[0] < 3
     assert chosen[-1] > 5
     assert charts.spread_by_average_precision(scores, np.zeros_like(labels)) == []
+
+
+@pytest.mark.parametrize("songs", [charts.MAP_SONGS, 300, 2001])
+def test_a_map_shows_every_song_in_the_colour_of_its_genre(songs):
+    random = np.random.default_rng(songs)
+    vectors = random.normal(size=(songs, 2)) @ random.normal(size=(2, 7))
+    vectors[0] = 0.0
+    names = [*(ODD[i % len(ODD)] for i in range(songs - 1)), ""]
+    figure = charts.song_map(vectors, names)
+    (panel,) = figure.axes
+    assert sum(len(points.get_offsets()) for points in panel.collections) == songs
+    labels = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert len(labels) == len(ODD) + 1
+    assert labels[-1] == "another genre or none (1)"
+    drawn(figure)
+
+
+def test_the_axes_of_a_map_are_those_along_which_directions_differ_most():
+    angles = np.linspace(0, np.pi, 50)
+    half_circle = np.stack([np.cos(angles), np.sin(angles), np.zeros(50)], axis=1)
+    figure = charts.song_map(half_circle * np.arange(1, 51)[:, None], ["rock"] * 50)  # longer ones are no farther
+    places = np.asarray(figure.axes[0].collections[0].get_offsets())
+    centred = half_circle[:, :2] - half_circle[:, :2].mean(axis=0)
+    np.testing.assert_allclose(np.abs(places), np.abs(centred), atol=1e-9)
+    first = centred[:, 0].var() / centred.var(axis=0).sum()
+    assert figure.axes[0].get_xlabel() == f"first axis, {first:.0%} of the variance"
+    assert figure.axes[0].get_title(loc="left").endswith("the two axes hold 100% of the variance")
+
+
+def test_a_map_of_songs_that_are_all_alike():
+    drawn(charts.song_map(np.ones((12, 5)), ["rock"] * 12))

@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 from data_pipeline.reading.prepared_data import PreparedData
 from mgc_jax.cli import main
 from mgc_jax.config import recipes
+from mgc_jax.plots import charts
 from mgc_jax.report.inputs import Inputs
 from mgc_jax.report.mistakes import locate
 from mgc_jax.report.render import _facts
@@ -21,10 +22,21 @@ from mgc_jax.runs.workdir import Workdir
 from tests.support.browser import problems
 
 SECTIONS = (
-    *("results", "training", "genres", "precision", "calibration", "maps", "confusions", "retrieval", "mistakes"),
+    *(
+        "results",
+        "training",
+        "genres",
+        "precision",
+        "calibration",
+        "maps",
+        "confusions",
+        "retrieval",
+        "songs",
+        "mistakes",
+    ),
     *("explained", "data", "settings", "files"),
 )
-CHARTS = 7
+CHARTS = 8
 BROKEN_LOG = b'{"step": 5, "train/loss": 1}\n[1]\n\xff\n{"step": 1e999}\n{"st'
 EVIL = "<script>alert(1)</script>"
 
@@ -215,6 +227,12 @@ def other_genres(workdir: Path) -> None:
     np.savez(workdir / "evaluation_test.npz", **(arrays | {"genres": arrays["genres"][::-1]}))
 
 
+def no_vectors(workdir: Path) -> None:
+    with np.load(workdir / "evaluation_test.npz") as kept:
+        arrays = {name: array for name, array in kept.items() if name != "fused"}
+    np.savez(workdir / "evaluation_test.npz", **arrays)
+
+
 @pytest.mark.parametrize(
     ("break_it", "part", "sentence"),
     [
@@ -237,6 +255,7 @@ def other_genres(workdir: Path) -> None:
         (damage("evaluation_test.npz", None), "calibration", "is missing"),
         (damage("evaluation_test.npz", b""), "confusions", "cannot be used"),
         (other_genres, "retrieval", "another genre vocabulary"),
+        (no_vectors, "songs", "has no fused vectors"),
     ],
 )  # fmt: skip
 def test_what_is_broken_costs_its_part_of_the_page(workdir: Path, capsys, monkeypatch, break_it, part, sentence):
@@ -249,6 +268,13 @@ def test_what_is_broken_costs_its_part_of_the_page(workdir: Path, capsys, monkey
     assert sentence in capsys.readouterr().out
     assert all(f'<section id="{name}">' in html for name in SECTIONS)
     assert "Traceback" not in html
+
+
+def test_few_tracks_have_no_map(workdir: Path, monkeypatch, capsys):
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
+    monkeypatch.setattr(charts, "MAP_SONGS", 999)
+    assert "too few for a map of songs" in report(workdir, "--no-audio")
+    assert "too few for a map of songs" in capsys.readouterr().out
 
 
 def test_a_data_set_whose_parts_are_gone(workdir: Path, data: Path, tmp_path: Path, capsys):
