@@ -228,3 +228,9 @@ def test_the_second_recipe_for_music4all_is_the_row_that_was_measured():
     # Over as many epochs: Music4All has 30 555 training tracks, the generated corpus 2 746.
     steps = 1 / (1 - beyond.train.average_decay), 1 / (1 - row.overrides["train.average_decay"])
     assert steps[0] / 30_555 == pytest.approx(steps[1] / 2_746, rel=0.15)
+
+
+def test_a_base_that_a_rival_of_another_table_cannot_hear_has_its_own_table():
+    """Santana hears spectrograms alone."""
+    features = recipes.load("manifest:paper", [])
+    assert [first_name(features, row) for row in SWEEPS["table2"].rows] == [row.name for row in SWEEPS["table2"].rows]
