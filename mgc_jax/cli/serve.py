@@ -18,21 +18,27 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=at_least(0), default=7860, metavar="N", help=port)
     megabytes = "the largest song that may be uploaded, in MiB (default %(default)s)"
     parser.add_argument("--max-megabytes", type=at_least(1), default=50, metavar="N", help=megabytes)
+    waiting = "songs that may wait; who brings another one is asked to come again (default %(default)s)"
+    parser.add_argument("--max-waiting", type=at_least(1), default=16, metavar="N", help=waiting)
+    timeout = "how long a song may wait and take (default %(default)s)"
+    parser.add_argument("--timeout", type=at_least(1), default=120, metavar="SECONDS", help=timeout)
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
 def _run(options: argparse.Namespace) -> None:
     with needed("serve", "page"):
         from mgc_jax.web import server
+        from mgc_jax.web.queue import SongQueue
     with server.listen(options.host, options.port) as listener:
-        server.serve(
-            load_namer(options.workdir, options.genres), listener, megabytes=options.max_megabytes, browser=options.open
-        )
+        token = server.token_for(listener)
+        model = load_namer(options.workdir, options.genres)
+        songs = SongQueue(model, most=options.max_waiting, timeout=options.timeout)
+        server.serve(songs, listener, megabytes=options.max_megabytes, token=token, browser=options.open)
 
 
 COMMAND = Command(
     "serve",
-    help="a local web page where a song is dropped and gets its genres and their reasons",
+    help="a web page where a song is dropped and gets its genres and their reasons, and an HTTP API that does the same",
     example="mgc-jax serve --workdir run --port 7860",
     add_arguments=_add_arguments,
     run=_run,
