@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,3 +24,13 @@ def wav(seconds: float = 3.0, hz: float = 220.0) -> bytes:
 def form(audio: bytes, name: str = "song.wav", **fields: Any) -> dict[str, Any]:
     """What httpx posts."""
     return {"files": {"audio": (name, audio, "application/octet-stream")}, "data": fields}
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what is to come to pass, a minute at most."""
+    ticks = threading.Event()
+    for _ in range(6000):
+        if true():
+            return
+        ticks.wait(0.01)
+    raise AssertionError("it never came to pass")

@@ -17,7 +17,7 @@ from mgc_jax import api
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.version import __version__
 from tests.support.optional import Lazy
-from tests.support.songs_over_http import form, wav
+from tests.support.songs_over_http import form, until, wav
 
 app = Lazy("mgc_jax.web.app")
 gate = Lazy("mgc_jax.web.gate")
@@ -70,15 +70,6 @@ def held(monkeypatch) -> Iterator[None]:
 def begun(songs) -> None:
     """Wait until a song is worked on and none waits."""
     until(lambda: songs.busy and not songs.waiting)
-
-
-def until(true) -> None:
-    ticks = threading.Event()
-    for _ in range(6000):
-        if true():
-            return
-        ticks.wait(0.01)
-    raise AssertionError("it never came to pass")
 
 
 def told(answer, status: int) -> str:
