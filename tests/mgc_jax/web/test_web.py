@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -380,6 +382,49 @@ def test_the_api_answers_beside_the_page(served: Served, run: Path, song: Path):
         assert client.get("/health").json() == {"state": "ready"}
 
 
+GUIDE = (ROOT / "docs" / "guides" / "serving.md").read_text("utf-8")
+ADDRESS = "http://localhost:7860"
+
+
+@pytest.fixture
+def my_music(song: Path, tmp_path: Path, monkeypatch) -> None:
+    """The current folder has what the guide names."""
+    for name, content in (("audio/new_song.mp3", song.read_bytes()), ("lyrics/new_song.txt", WORDS.encode())):
+        (tmp_path / "my_music" / name).parent.mkdir(parents=True)
+        (tmp_path / "my_music" / name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("my_music")
+@pytest.mark.parametrize("line", re.findall(r"^curl .*$", GUIDE, re.MULTILINE))
+def test_the_guides_commands_are_answered(served: Served, line: str):
+    if not shutil.which("curl"):
+        pytest.skip("no curl")
+    words = shlex.split(line.replace(ADDRESS, served.address))
+    done = subprocess.run([*words, "--silent", "--fail-with-body"], capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert json.loads(done.stdout).keys() & {"genres", "fused"}
+
+
+@pytest.mark.usefixtures("my_music")
+@pytest.mark.parametrize("block", re.findall(r"^```python\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE))
+def test_the_guides_program_is_answered(served: Served, block: str):
+    program = block.replace(ADDRESS, served.address)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "'score'" in done.stdout
+
+
+def test_the_image_finds_out_whether_the_server_is_well(served: Served):
+    image = (ROOT / "launch" / "Dockerfile").read_text("utf-8")
+    words = json.loads(re.search(r"HEALTHCHECK [^[]*(\[.*\])", image)[1])
+    _, _, program = words
+    for address, code in ((served.address, 0), ("http://127.0.0.1:9", 1)):
+        asked = program.replace("http://127.0.0.1:7860", address)
+        assert asked != program
+        assert subprocess.run([sys.executable, "-c", asked], stderr=subprocess.DEVNULL, check=False).returncode == code
+
+
 def test_the_documentation_is_drawn_without_another_server(served: Served, page: Page):  # noqa: F811
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -419,9 +464,7 @@ def test_who_knows_the_token_reaches_all_addresses_until_sigterm(run: Path, brow
     served = Served(run, "--host", "0.0.0.0")
     assert served.address.startswith("http://localhost:")
     assert "asks for the token in MGC_JAX_TOKEN" in served.process.stdout.readline()
-    stranger = browser.new_page()
-    assert stranger.goto(served.address).status == 401
-    stranger.close()
+    assert httpx.get(served.address).status_code == 401
     context = browser.new_context(http_credentials={"username": "anybody", "password": TOKEN})
     opened = context.new_page()
     opened.set_default_timeout(120_000)
