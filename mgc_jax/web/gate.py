@@ -26,6 +26,11 @@ ALWAYS = {"/health", "/metrics"}
 """What is answered whether songs are taken or not."""
 OPEN = {"/health"}
 """What needs no token: it tells whether the server is ready, and nothing else."""
+WITH_A_SONG = {"/v1/predict", "/v1/embed", "/v1/explain"}
+COUNTED = {*ALWAYS, *WITH_A_SONG, "/v1/model", "/docs", "/openapi.json"}
+"""The addresses that metrics tell apart."""
+MORE_WORDS = 16 << 20
+"""Bytes of lyrics that the page may send, where it says by itself that they are too many."""
 DRAIN_SECONDS = 3.0
 """How long a body that is too large is read on, so that its sender comes to read why it is refused."""
 CHALLENGES = {"www-authenticate": 'Basic realm="mgc-jax: any name, and the token as the password", charset="UTF-8"'}
@@ -69,28 +74,28 @@ class Gate:
         try:
             await self._answer(scope, receive, noted)
         finally:
-            metrics.request(_route(scope), answered, time.monotonic() - start)
+            metrics.request(_route(scope["path"]), answered, time.monotonic() - start)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        path, posted = scope["path"], scope["method"] not in ("GET", "HEAD")
-        refused = self._refusal(path, posted, headers)
+        path = scope["path"]
+        refused = self._refusal(path, scope["method"], headers)
         if refused is not None:
-            await _drain(receive, posted)
+            await _drain(receive, scope["method"] == "POST")
             await refused(scope, receive, send)
-        elif PAGE.fullmatch(path):
-            await self._page(scope, receive, send)
         else:
-            await self._api(scope, self._limited(receive), send)
+            page = PAGE.fullmatch(path)
+            answers, more = (self._page, MORE_WORDS) if page else (self._api, 0)
+            await answers(scope, self._limited(receive, self._most + more), send)
 
-    def _refusal(self, path: str, posted: bool, headers: dict[str, str]) -> JSONResponse | None:
+    def _refusal(self, path: str, method: str, headers: dict[str, str]) -> JSONResponse | None:
         if path not in OPEN and not self._knows_the_token(headers.get("authorization", "")):
             return problem(401, "This server asks for its token: Authorization: Bearer TOKEN.", CHALLENGES)
-        if posted and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        if method == "POST" and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             return problem(403, "A page of another site may not ask here.")
         if path not in ALWAYS and self._songs.state != "ready":
             return problem(503, f"The server is {self._songs.state}.", {"retry-after": "5"})
-        if not posted or not path.startswith("/v1/"):
+        if method != "POST" or path not in WITH_A_SONG:
             return None
         if not headers.get("content-type", "").startswith("multipart/form-data"):
             return problem(415, "Send multipart/form-data, with the song's file in the field audio.")
@@ -112,15 +117,15 @@ class Gate:
             return False
         return hmac.compare_digest(given, self._token.encode())
 
-    def _limited(self, receive: Receive) -> Receive:
-        """The same, until a body is too large."""
+    def _limited(self, receive: Receive, most: int) -> Receive:
+        """The same, until a body has more than so many bytes."""
         size = 0
 
         async def counted() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > self._most:
+            if size > most:
                 await _drain(receive, message.get("more_body", False))
                 raise HTTPException(413, self._too_large)
             return message
@@ -141,10 +146,8 @@ async def _drain(receive: Receive, more: bool) -> None:
                 more = message["type"] == "http.request" and message.get("more_body", False)
 
 
-def _route(scope: Scope) -> str:
+def _route(path: str) -> str:
     """Of few kinds, whatever people ask for."""
-    path = scope["path"]
-    if PAGE.fullmatch(path):
-        return "page"
-    route = scope.get("route")
-    return getattr(route, "path", None) or ("other" if path not in ALWAYS else path)
+    if path in COUNTED:
+        return path
+    return "page" if PAGE.fullmatch(path) else "other"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import mgc_jax
 from data_pipeline.lyrics.reading import MAX_BYTES
@@ -194,6 +196,20 @@ def test_fields_that_cannot_be_used(client, fields, status: int, said: str):
         assert said in told(answer, status)
 
 
+@given(
+    name=st.text(min_size=1, max_size=300), lyrics=st.text(max_size=200), content=st.sampled_from([SONG, b"no song"])
+)
+@settings(max_examples=25)
+def test_any_name_and_any_words_get_an_answer_or_a_sentence(client, name: str, lyrics: str, content: bytes):
+    answer = client.post("/v1/predict", **form(content, name, lyrics=lyrics))
+    assert answer.status_code in (200, 422)
+    if answer.status_code == 200:
+        assert content == SONG
+        assert answer.json()["predicted"]
+    else:
+        assert answer.json()["error"].endswith(".")
+
+
 def test_what_is_no_question_is_told_in_a_sentence(client):
     assert "field audio is missing" in told(client.post("/v1/predict", files={"lyrics": (None, "la")}), 422)
     text_for_a_file = client.post("/v1/predict", files={"audio": (None, "no file")})
@@ -205,7 +221,10 @@ def test_what_is_no_question_is_told_in_a_sentence(client):
     told(client.post("/v1/predict", content=b"nonsense", headers={"content-type": "multipart/form-data"}), 400)
     assert "/docs" in told(client.get("/v1/nothing"), 404)
     assert "/docs" in told(client.get("/v1/predict"), 405)
-    assert "/docs" in told(client.post("/nowhere"), 404)
+    for answer in (client.post("/nowhere"), client.post("/v1/nothing", json={})):
+        assert "/docs" in told(answer, 404)
+    for answer in (client.post("/v1/model"), client.delete("/v1/predict"), client.options("/v1/predict")):
+        assert "/docs" in told(answer, 405)
     unknown = client.post("/v1/explain", **form(SONG, genres=["no such genre"]))
     assert "knows no genre 'no such genre'" in told(unknown, 422)
 
@@ -327,19 +346,21 @@ def test_metrics_count_requests_songs_and_seconds(model):
     with asked(model) as client:
         client.post("/v1/predict", **form(SONG))
         client.post("/v1/predict", **form(b"no music"))
+        client.post("/v1/predict", json={})
         client.get("/v1/nothing")
         client.get("/theme.css")
         lines = client.get("/metrics").text.splitlines()
     for line in (
         'mgc_jax_requests_total{route="/v1/predict",status="200"} 1.0',
         'mgc_jax_requests_total{route="/v1/predict",status="422"} 1.0',
+        'mgc_jax_requests_total{route="/v1/predict",status="415"} 1.0',
         'mgc_jax_requests_total{route="other",status="404"} 1.0',
         'mgc_jax_requests_total{route="page",status="200"} 1.0',
         'mgc_jax_songs_total{outcome="answered",work="predict"} 1.0',
         'mgc_jax_songs_total{outcome="failed",work="predict"} 1.0',
         "mgc_jax_audio_seconds_total 3.0",
         'mgc_jax_turn_songs_count{work="predict"} 1.0',
-        'mgc_jax_request_seconds_count{route="/v1/predict"} 2.0',
+        'mgc_jax_request_seconds_count{route="/v1/predict"} 3.0',
     ):
         assert line in lines, line
 
@@ -357,8 +378,8 @@ def guarded(model) -> Iterator:
     "path", ["/", "/v1/model", "/docs", "/openapi.json", "/metrics", "/nowhere", "/gradio_api/upload"]
 )
 def test_a_token_is_asked_for_everywhere_but_for_health(guarded, path: str):
-    given = [None, "Bearer", "Bearer wrong", "Basic !!", "Digest x", f"bearer {TOKEN}x".encode()]
-    for header in given:
+    wrong = [None, "Bearer", "Bearer wrong", "Basic !!", "Digest x", f"bearer {TOKEN}x".encode()]
+    for header in wrong:
         answer = guarded.get(path, headers={} if header is None else {"authorization": header})
         assert "token" in told(answer, 401)
         assert answer.headers["www-authenticate"].startswith("Basic ")
@@ -368,10 +389,10 @@ def test_a_token_is_asked_for_everywhere_but_for_health(guarded, path: str):
 
 def test_who_knows_the_token_is_let_in(guarded):
     bearer = {"authorization": f"Bearer {TOKEN}".encode()}
-    for given in ({"headers": bearer}, {"auth": ("anybody", TOKEN)}):
-        assert guarded.get("/v1/model", **given).status_code == 200
-        assert "What genres is this song?" in guarded.get("/", **given).text
-        assert guarded.post("/v1/predict", **form(SONG), **given).status_code == 200
+    for known in ({"headers": bearer}, {"auth": ("anybody", TOKEN)}):
+        assert guarded.get("/v1/model", **known).status_code == 200
+        assert "What genres is this song?" in guarded.get("/", **known).text
+        assert guarded.post("/v1/predict", **form(SONG), **known).status_code == 200
     assert "HTTPBearer" in guarded.get("/openapi.json", headers=bearer).json()["components"]["securitySchemes"]
 
 

@@ -313,9 +313,12 @@ def gated(run: Path, tmp_path: Path) -> Iterator[tuple[Served, Path]]:
     served.process.communicate(timeout=60)
 
 
+def metrics(served: Served) -> str:
+    return httpx.get(f"{served.address}/metrics").text
+
+
 def queue_length(served: Served) -> int:
-    lines = httpx.get(f"{served.address}/metrics").text
-    return int(float(re.search(r"^mgc_jax_queue_length (.*)$", lines, re.MULTILINE)[1]))
+    return int(float(re.search(r"^mgc_jax_queue_length (.*)$", metrics(served), re.MULTILINE)[1]))
 
 
 def test_songs_that_wait_share_a_turn_none_is_lost_and_what_is_worked_on_is_waited_for(
@@ -333,14 +336,19 @@ def test_songs_that_wait_share_a_turn_none_is_lost_and_what_is_worked_on_is_wait
     with ThreadPoolExecutor() as threads:
         explained = threads.submit(asked, "explain")
         with gate.open("w"):  # waits until the song is worked on
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(
+                    f"{served.address}/v1/predict", **form(song.read_bytes()), timeout=httpx.Timeout(60, read=0.5)
+                )
+            until(lambda: 'outcome="dropped",work="predict"} 1.0' in metrics(served))  # who hangs up waits no more
             named = [threads.submit(asked, "predict") for _ in range(2)]
             until(lambda: queue_length(served) == 2)
             refused = asked("predict")
             assert (refused.status_code, "2 songs are waiting" in refused.json()["error"]) == (429, True)
         assert [answer.result().status_code for answer in (explained, *named)] == [200] * 3
-        metrics = httpx.get(f"{served.address}/metrics").text
-        assert 'mgc_jax_turn_songs_sum{work="predict"} 2.0' in metrics
-        assert 'mgc_jax_turn_songs_count{work="predict"} 1.0' in metrics
+        counted = metrics(served)
+        assert 'mgc_jax_turn_songs_sum{work="predict"} 2.0' in counted
+        assert 'mgc_jax_turn_songs_count{work="predict"} 1.0' in counted
         give(page, song)
         ask(page)
         with gate.open("w"):
@@ -446,6 +454,14 @@ def test_a_built_in_model_names_a_song_tells_its_limits_and_ends_by_sigint(song:
     expect(page.locator("#genres td.name").first).to_have_text(wanted.ranked[0][0])
     assert page.locator("#genres tr.predicted td.name").all_inner_texts() == list(wanted.predicted)
     assert page.locator("#why img").count() == 0
+    content = song.read_bytes()
+    answer = httpx.post(f"{served.address}/v1/predict", **form(content), timeout=120).json()
+    assert {one["name"]: one["score"] for one in answer["genres"]} == pytest.approx(dict(wanted.ranked), abs=1e-5)
+    about = httpx.get(f"{served.address}/v1/model").json()
+    assert (about["licence"], about["step"], about["answers"]) == ("ISC", None, ["predict"])
+    for what, fields, said in (("embed", {}, "does not embed"), ("predict", {"lyrics": WORDS}, "reads no lyrics")):
+        refused = httpx.post(f"{served.address}/v1/{what}", **form(content, **fields))
+        assert (refused.status_code, said in refused.json()["error"]) == (422, True)
     assert served.ends_with_one_line_and_leaves_no_song(page, signal.SIGINT) == 130
 
 
