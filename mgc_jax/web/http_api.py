@@ -14,6 +14,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from data_pipeline.errors import InputError
+from data_pipeline.genre_names import key
 from data_pipeline.lyrics.encoder import encoder_digest, public_name
 from data_pipeline.lyrics.reading import MAX_BYTES
 from mgc_jax.api import Model, Tagger
@@ -147,7 +148,8 @@ def _check(model: Model | Tagger, work: Work, lyrics: str, genres: Sequence[str]
     if lyrics and not model.reads_lyrics:
         raise InputError("This model hears a song and reads no lyrics: leave them out.")
     Song(b"", lyrics).words()
-    if unknown := next((name for name in genres or () if name not in model.genres), None):
+    known = {key(name) for name in model.genres}
+    if unknown := next((name for name in genres or () if key(name) not in known), None):
         raise InputError(f"The model knows no genre {unknown!r}; GET /v1/model names those that it knows.")
 
 
