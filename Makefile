@@ -31,6 +31,7 @@ test-all: $(INSTALLED)-dev
 lint: $(INSTALLED)-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	test ! -x $(BIN)/hadolint || $(BIN)/hadolint launch/Dockerfile
 	$(BIN)/mypy
 
 docs: $(INSTALLED)-docs

@@ -15,7 +15,7 @@ MODULES = {
     "torch": ("torch", "transformers"),
     "onnx": ("onnx", "onnxscript"),
     "beam": ("apache_beam",),
-    "page": ("gradio", "fastapi", "uvicorn"),
+    "page": ("gradio", "fastapi", "fastapi_offline", "prometheus_client", "uvicorn"),
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),
     "tpu": ("libtpu",),

@@ -29,7 +29,7 @@ from mgc_jax.inference.predictor import Predictor
 from mgc_jax.inference.recording import Audio
 from mgc_jax.inference.tagger import Tagger, built_in
 from mgc_jax.inference.zero_shot import zero_shot
-from mgc_jax.network import build
+from mgc_jax.network import build, published_folder
 from mgc_jax.network.state import ModelState, abstract
 from mgc_jax.runs import addresses, checkpoint, weights_file
 from mgc_jax.runs.data_set import trained_on
@@ -95,6 +95,12 @@ class Model(Predictor):
     def evaluated(self) -> dict[str, StoredScores]:
         """What the figures of :meth:`evaluate` came from, by split."""
         return {}
+
+    @property
+    def licence(self) -> str:
+        """Of its weights, where the model card of its folder names one."""
+        named = published_folder.licence(self.folder.path / "README.md")
+        return "" if named == "unknown" else named
 
     @property
     def keeps_evaluations(self) -> bool:

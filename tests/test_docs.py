@@ -8,6 +8,7 @@ import csv
 import functools
 import importlib.util
 import io
+import itertools
 import re
 import shlex
 import shutil
@@ -79,6 +80,9 @@ SCRIPTS = {
     "python scripts/measure_scale.py scale": ["--rows", "40", "--workers", "1"],
     "python scripts/measure_predict.py my_music/songs.csv --workdir runs/mine": ["--songs", "6", "--workers", "1"],
     "python scripts/measure_similar.py": ["--songs", "100", "200", "--width", "8"],
+    "python scripts/measure_serve.py my_music/songs.csv --workdir runs/mine": [
+        *("--songs", "4", "--clients", "2", "--seconds", "1"),
+    ],
     "python scripts/audio_storage.py": [],
     "python scripts/measure_accelerator.py --out measured": [
         *["--runs", "rematerialised", "--", "--size", "demo", "--config.train.batch_size=8", *SMALL_STEP],
@@ -92,6 +96,7 @@ PRINTS = {
     "scripts/measure_predict.py": "the command is",
     "scripts/measure_scale.py": "| clean up | ",
     "scripts/measure_similar.py": "| 200 | ",
+    "scripts/measure_serve.py": "| twice | ",
     "scripts/audio_storage.py": "| musicnn | 10 x 1706, float16 | 34 | 3.7 |",
     "scripts/measure_accelerator.py": "| features | mgc-jax, stream |",
 }
@@ -121,6 +126,10 @@ ELSEWHERE = {
 }
 
 
+SERVER = "http://localhost:7860"
+"""What needs one is run by tests/mgc_jax/web/test_web.py."""
+
+
 class Command(NamedTuple):
     """A line of a page, as typed."""
 
@@ -129,7 +138,8 @@ class Command(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        return shlex.split(self.line)
+        """Without the variables that are set for it."""
+        return list(itertools.dropwhile(re.compile(r"\w+=").match, shlex.split(self.line)))
 
 
 def blocks(language: str, page: str | None = None) -> list[str]:
@@ -173,6 +183,10 @@ def test_every_command_can_be_typed(command, tmp_path, monkeypatch):
     elif words[0] in ELSEWHERE:
         (launcher,) = [word for word in words if word.startswith("launch/")]
         assert (ROOT / launcher).is_file()
+    elif words[0] == "curl":
+        assert command.page == "docs/guides/serving.md"  # all of which tests/mgc_jax/web/test_web.py runs
+    elif words[0] == "docker":
+        check_image(words[1:])
     elif words[:2] == ["pip", "install"]:
         check_installation(words[2:])
     else:
@@ -188,6 +202,14 @@ def parse(arguments: list[str]) -> None:
     options = entry.parser().parse_args(arguments)
     assert hasattr(options, "config") or not overrides
     recipes.load(getattr(options, "config", None), overrides)
+
+
+def check_image(words: list[str]) -> None:
+    arguments = words[words.index("mgc-jax") + 1 :]
+    if words[0] == "build":
+        assert (ROOT / words[words.index("-f") + 1]).is_file()
+    elif arguments:
+        parse(arguments)
 
 
 def check_make(words: list[str]) -> None:
@@ -301,7 +323,9 @@ def test_every_script_runs(line, done):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.split("\n\n")[1][:40])
+@pytest.mark.parametrize(
+    "block", [block for block in blocks("python") if SERVER not in block], ids=lambda block: block.split("\n\n")[1][:40]
+)
 def test_python_runs(done, block, monkeypatch):
     monkeypatch.setattr(audio_encoders, "ENCODERS", dict(audio_encoders.ENCODERS))  # to which a page adds one
     if "torch" in block:

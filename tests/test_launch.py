@@ -1,12 +1,15 @@
 """The launchers start one and the same command on every host: seen in dry runs, without a cloud, a cluster or SLURM."""
 
+import json
 import math
 import os
+import re
 import shlex
 import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"
 SCRIPTS = [LAUNCH / "tpu_pod.sh", LAUNCH / "slurm.sbatch", ROOT / "scripts" / "demo.sh"]
 SHELLCHECK = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+HADOLINT = shutil.which("hadolint", path=str(Path(sys.executable).parent))
 BASH = shutil.which("bash") or "bash"
 RECORD = '#!/bin/sh\nprintf "%s\\0" "$0" "$@" "END" >> "$CALLS"\n'
 HOSTS = "--coordinator=auto"
@@ -66,6 +70,43 @@ def test_the_scripts_are_sound_shell(script):
     if SHELLCHECK:
         done = subprocess.run([SHELLCHECK, script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
+
+
+# ---- The image of the server ---------------------------------------------------------------------------------------
+
+IMAGE = (LAUNCH / "Dockerfile").read_text("utf-8")
+
+
+def test_the_image_is_sound():
+    if not HADOLINT:
+        pytest.skip("no hadolint")
+    done = subprocess.run([HADOLINT, LAUNCH / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_image_installs_and_starts_what_there_is():
+    (entry,) = json.loads(re.search(r"^ENTRYPOINT (.*)$", IMAGE, re.MULTILINE)[1])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert entry in project["scripts"]
+    options = cli.parser().parse_args(json.loads(re.search(r"^CMD (.*)$", IMAGE, re.MULTILINE)[1]))
+    assert (options.command, options.host) == ("serve", "0.0.0.0")
+    assert f"EXPOSE {options.port}\n" in IMAGE
+    assert f"http://127.0.0.1:{options.port}/health" in IMAGE
+    assert set(re.search(r"\.whl\)\[([\w,]+)\]", IMAGE)[1].split(",")) <= set(project["optional-dependencies"])
+    (python,) = set(re.findall(r"^FROM python:3\.(\d+)-slim", IMAGE, re.MULTILINE))
+    assert f"source=constraints/py3{python}.txt" in IMAGE
+    assert (ROOT / "constraints" / f"py3{python}.txt").is_file()
+    pretrained = re.search(r"^PRETRAINED := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)[1]
+    assert f"--no-deps {pretrained} " in IMAGE
+    assert re.search(r"^USER [1-9]\d*$", IMAGE, re.MULTILINE)
+
+
+def test_the_image_is_built_from_all_that_the_wheel_needs():
+    taken = re.findall(r"^!(.*)$", (LAUNCH / "Dockerfile.dockerignore").read_text("utf-8"), re.MULTILINE)
+    assert all((ROOT / name).exists() for name in taken)
+    configuration = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wheel = configuration["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
+    assert {*wheel, "pyproject.toml", "LICENSE", configuration["project"]["readme"], "constraints"} == set(taken)
 
 
 # ---- TPU VMs ------------------------------------------------------------------------------------------------------

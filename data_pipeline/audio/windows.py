@@ -52,6 +52,8 @@ class Windows:
         """What was done with the recording, and who decoded it: see :class:`data_pipeline.audio.stream.Stream`."""
         self._kept = kept if self._levels.samples <= _KEPT else None
         self._rate = stream.rate
+        self.seconds = self._levels.samples / stream.rate
+        """How long the recording is."""
         self._length = math.ceil(spec.seconds * stream.rate)
         self._ranges = self._layout()
         self.too_quiet = self._left_out()

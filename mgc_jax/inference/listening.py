@@ -29,7 +29,13 @@ class Clip(NamedTuple):
 
 
 class Sound(Protocol):
-    """What is heard of a song; ``too_quiet`` and ``notes``, as :class:`Windows` has them, when it was gone through."""
+    """What is heard of a song, which is ``seconds`` long; ``too_quiet`` and ``notes``, as :class:`Windows` has them,
+    when it was gone through."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the recording is."""
+        ...
 
     @property
     def too_quiet(self) -> int:
@@ -76,6 +82,11 @@ class Listening:
     front_end: FrontEnd
 
     @property
+    def seconds(self) -> float:
+        """How long the recording is."""
+        return self.windows.seconds
+
+    @property
     def too_quiet(self) -> int:
         """Windows that were left out."""
         return self.windows.too_quiet
@@ -95,8 +106,9 @@ class Heard:
     """A song that was heard to its end."""
 
     clips: tuple[Clip, ...]
-    too_quiet: int
-    notes: frozenset[str]
+    seconds: float
+    too_quiet: int = 0
+    notes: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Clip]:
         return iter(self.clips)
@@ -115,11 +127,17 @@ def listen(songs: Iterable[Song], front_end: FrontEnd, workers: int) -> Iterator
         for song in songs:
             yield song, _begun(song, front_end)
         return
-    for song, found in ahead.in_order(functools.partial(_heard, front_end=front_end), songs, workers):
+    for song, found in ahead.in_order(functools.partial(_whole, front_end=front_end), songs, workers):
         if isinstance(found, ahead.Ended):
             yield song, InputError(f"{song.name}: cannot be decoded: the decoder crashed.")
         else:
             yield song, _begun(song, front_end) if found is None else found
+
+
+def heard(song: Song, front_end: FrontEnd) -> Sound | InputError:
+    """What is heard of a song, all of it at once but for one that takes more than ``LARGEST``; any thread may ask."""
+    found = _whole(song, front_end)
+    return _begun(song, front_end) if found is None else found
 
 
 def _begun(song: Song, front_end: FrontEnd) -> Listening | InputError:
@@ -129,14 +147,14 @@ def _begun(song: Song, front_end: FrontEnd) -> Listening | InputError:
         return error
 
 
-def _heard(song: Song, front_end: FrontEnd) -> Heard | InputError | None:
-    """What a worker makes of a song; None of one that is too long to be handed over."""
+def _whole(song: Song, front_end: FrontEnd) -> Heard | InputError | None:
+    """A song that was heard to its end; None for one that is too long to be handed over."""
     try:
         windows = front_end.windows(song)
         if windows.most * front_end.clip_bytes > LARGEST:
             return None
         sound = Listening(windows, front_end)
-        return Heard(tuple(sound), sound.too_quiet, sound.notes)
+        return Heard(tuple(sound), sound.seconds, sound.too_quiet, sound.notes)
     except InputError as error:
         return error
     except MemoryError:

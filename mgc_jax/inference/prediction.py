@@ -17,10 +17,10 @@ MATTERS_OF_COURSE = {"decoded with libsndfile", "decoded with ffmpeg"}
 class Prediction:
     """The genres of one song, best first.
 
-    ``file`` is its name, or says that it came as bytes or as an array. ``windows`` is the number of clips whose scores
-    were averaged, and ``too_quiet`` that of those left out because they are; ``predicted`` are the genres over their
-    threshold (the highest one where none is); ``notes`` say what was done with the recording that is not a matter of
-    course.
+    ``file`` is its name, or says that it came as bytes or as an array; it is ``seconds`` long. ``windows`` is the
+    number of clips whose scores were averaged, and ``too_quiet`` that of those left out because they are;
+    ``predicted`` are the genres over their threshold (the highest one where none is); ``notes`` say what was done with
+    the recording that is not a matter of course.
     """
 
     file: str
@@ -30,6 +30,15 @@ class Prediction:
     lyrics_tokens: int
     too_quiet: int = 0
     notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def limited(self, min_score: float | None, max_genres: int) -> Prediction:
+        """With other genres predicted: those from ``min_score`` on, or from their thresholds where that is None, and
+        ``max_genres`` of them at most (0: all). Where none reaches ``min_score``, the best one is."""
+        predicted = self.predicted
+        if min_score is not None:
+            predicted = tuple(name for name, score in self.ranked if score >= min_score) or (self.ranked[0][0],)
+        return dataclasses.replace(self, predicted=predicted[: max_genres or None])
 
     def to_json(self) -> dict[str, Any]:
         """The form of ``mgc-jax predict --json``."""
@@ -40,6 +49,7 @@ class Prediction:
             "windows": self.windows,
             "windows_too_quiet": self.too_quiet,
             "sound": list(self.notes),
+            "seconds": self.seconds,
             "lyrics_tokens": self.lyrics_tokens,
         }
 
@@ -78,6 +88,7 @@ def of_scores(
         lyrics_tokens=lyrics_tokens,
         too_quiet=sound.too_quiet,
         notes=tuple(sorted(sound.notes - MATTERS_OF_COURSE)),
+        seconds=sound.seconds,
     )
 
 

@@ -31,7 +31,7 @@ from mgc_jax.evaluation.steps import (
 )
 from mgc_jax.inference import batches, prediction, recording
 from mgc_jax.inference.batches import Pass, Row
-from mgc_jax.inference.listening import FrontEnd, Listening, Sound, listen
+from mgc_jax.inference.listening import Clip, FrontEnd, Heard, Listening, Sound, listen
 from mgc_jax.inference.prediction import Prediction
 from mgc_jax.inference.recording import WINDOW_BATCH, Audio
 from mgc_jax.inference.song import Failure, Song, as_song, failure
@@ -182,7 +182,13 @@ class Predictor:
         self, songs: Iterable[Audio | tuple[Audio, str | None] | Song], *, workers: int = 0
     ) -> Generator[Embedding | Failure, None, None]:
         """Where each of many songs is, in their order, as :meth:`predict_many` says their genres."""
-        for found in self._through(self._embedding_step, self._heard(songs, workers)):
+        yield from self.embed_heard(self._heard(songs, workers))
+
+    def embed_heard(
+        self, heard: Iterable[tuple[Song, Sound | InputError]]
+    ) -> Generator[Embedding | Failure, None, None]:
+        """As :meth:`embed_many` does, of what :func:`listen` gives."""
+        for found in self._through(self._embedding_step, heard):
             yield failure(found.song, found.error) if found.error else self._embedded(found)
 
     def _embedded(self, song: Pass) -> Embedding:
@@ -210,10 +216,26 @@ class Predictor:
         return build.uses_bert(self.config) and self.config.loss.contrastive_weight > 0
 
     @property
+    def embeds(self) -> bool:
+        """Whether it has embeddings."""
+        return build.uses_bert(self.config)
+
+    @property
     def embedding_widths(self) -> tuple[int, int]:
         """D and C of its embeddings; raises InputError where it has none."""
         self._check_embeds()
         return self.config.model.width, self.config.model.contrastive_width
+
+    def warm_up(self) -> None:
+        """Compile what songs of any length with lyrics of any length need, so that the first ones need not wait."""
+        clip = Clip(self.front_end.clip(np.zeros(self.spec.num_samples, np.float32)), 1.0)
+        most, longest = self._at_once(WINDOW_BATCH), self.config.lyrics.max_tokens
+        sizes = [1 << power for power in range((most - 1).bit_length())] + [most]
+        for step in (self._score_step, self._embedding_step) if self.embeds else (self._score_step,):
+            for number, windows in enumerate([*sizes, *sizes[-1:] * (LYRICS_LENGTHS - len(sizes))]):
+                length = min(longest, -(-longest // LYRICS_LENGTHS) * (number % LYRICS_LENGTHS + 1))
+                tokens = np.resize(self.tokenizer.encode("la"), length)
+                list(self._computed(step, [Pass(Song(b""), Heard((clip,) * windows, 0.0), tokens)]))
 
     def text(self, lyrics: str | None) -> str | None:
         """Lyrics as the model is given them; None for no words."""
@@ -267,7 +289,7 @@ class Predictor:
         return _Step(make_embedding_step(self.network), True)
 
     def _check_embeds(self) -> None:
-        if not build.uses_bert(self.config):
+        if not self.embeds:
             raise InputError(f"A model with model.architecture {self.config.model.architecture} has no embeddings.")
 
     @cached_property

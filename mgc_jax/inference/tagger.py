@@ -15,7 +15,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.storage.files import sha256
 from mgc_jax.inference import batches, prediction
 from mgc_jax.inference.batches import Pass, Row
-from mgc_jax.inference.listening import FrontEnd, Sound, listen
+from mgc_jax.inference.listening import Clip, FrontEnd, Heard, Sound, listen
 from mgc_jax.inference.prediction import Prediction
 from mgc_jax.inference.recording import Audio
 from mgc_jax.inference.song import Failure, Song, as_song, failure
@@ -49,6 +49,8 @@ class Tagger:
     """From which score on a genre is named."""
     repeats: bool = False
     """Whether a song shorter than a window is repeated in it."""
+    licence: str = ""
+    """Of its weights, as far as it is known."""
     licence_warning: str = ""
     """A sentence where its weights may not be used commercially."""
 
@@ -79,7 +81,7 @@ class Tagger:
         Raises:
             InputError: the audio cannot be decoded, or there are lyrics.
         """
-        (found,) = self._through([Song(audio, lyrics, rate)], 0)
+        (found,) = self._through(listen([Song(audio, lyrics, rate)], self.front_end, 0))
         if found.error:
             raise found.error
         return self._predicted(found)
@@ -88,10 +90,26 @@ class Tagger:
         self, songs: Iterable[Audio | tuple[Audio, str | None] | Song], *, workers: int = 0
     ) -> Generator[Prediction | Failure, None, None]:
         """What :meth:`predict` says of each of many songs, as :meth:`mgc_jax.Model.predict_many` does."""
-        for found in self._through(map(as_song, songs), workers):
+        yield from self.predict_heard(listen(map(as_song, songs), self.front_end, workers))
+
+    def predict_heard(
+        self, heard: Iterable[tuple[Song, Sound | InputError]]
+    ) -> Generator[Prediction | Failure, None, None]:
+        """As :meth:`predict_many` does, of what :func:`listen` gives."""
+        for found in self._through(heard):
             yield failure(found.song, found.error) if found.error else self._predicted(found)
 
-    def _through(self, songs: Iterable[Song], workers: int) -> Iterator[Pass]:
+    @property
+    def front_end(self) -> FrontEnd:
+        """How windows are cut; they are heard as samples."""
+        return FrontEnd(self.spec, spectrograms=False, repeat=self.repeats)
+
+    def warm_up(self) -> None:
+        """Compile what songs of any length need, so that the first one need not wait."""
+        clip = Clip(np.zeros(self.spec.num_samples, np.float32), 1.0)
+        list(self._through([(Song(b""), Heard((clip,), 0.0))]))
+
+    def _through(self, heard: Iterable[tuple[Song, Sound | InputError]]) -> Iterator[Pass]:
         mesh = sharding.make_mesh()
         # Always the same, which is compiled once.
         size = max(1, round(AT_ONCE / self.spec.seconds)) * mesh.size
@@ -101,8 +119,6 @@ class Tagger:
             windows[: len(rows)] = [row.clip for row in rows]
             return {"scores": self.scores(sharding.place_batch({"windows": windows}, mesh)["windows"])}
 
-        front_end = FrontEnd(self.spec, spectrograms=False, repeat=self.repeats)
-        heard = listen(songs, front_end, workers)
         return batches.through((self._begun(song, sound) for song, sound in heard), compute, size)
 
     def _begun(self, song: Song, sound: Sound | InputError) -> Pass:
@@ -138,6 +154,7 @@ def _musicnn() -> Tagger:
         genres=musicnn.GENRES,
         spec=AudioSpec(encoder.rate, musicnn.N_FFT, musicnn.HOP, musicnn.N_MELS, encoder.window / encoder.rate),
         scores=partial(scores, jax.device_put(encoder.weights)),
+        licence=encoder.licence,
         about="It learned from 200 000 songs what listeners called them on Last.fm until 2011, most of them known in "
         "the USA: younger genres and those of other parts of the world it does not know.",
     )

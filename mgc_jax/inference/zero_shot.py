@@ -67,6 +67,7 @@ def zero_shot(place: str | Path, genres: str | Sequence[str]) -> Tagger:
         about=f"It compares how a song sounds with a sentence about each of these genres, such as "
         f"{clap.PROMPT.format(names[0])!r}. Scores are shares among them: where no genre fits, the best of them still "
         "gets the largest.",
+        licence=encoder.licence,
         licence_warning=encoder.licence_warning,
     )
 

@@ -64,7 +64,7 @@ def read(folder: Path, name: str) -> Published:
         tensors=tensors,
         digest=encoder_digest(folder),
         source=f"https://huggingface.co/{name}" if not Path(name).expanduser().is_dir() else folder.absolute().name,
-        licence=_licence(folder / "README.md"),
+        licence=licence(folder / "README.md"),
     )
 
 
@@ -83,6 +83,13 @@ def files(folder: Path) -> list[str]:
     return [name for name in FILES if (folder / name).is_file()]
 
 
+def licence(card: Path) -> str:
+    """What a model card names, by its SPDX name; nothing where there is no card or it does not say."""
+    text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
+    found = _LICENCE.match(text.replace("\r\n", "\n"))
+    return {name.lower(): name for name in _SPDX}.get(found[1].lower(), found[1]) if found else ""
+
+
 def _object(file: Path) -> dict[str, Any]:
     try:
         value = read_json(file)
@@ -91,10 +98,3 @@ def _object(file: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{file} holds no JSON object.")
     return value
-
-
-def _licence(card: Path) -> str:
-    """What the model card names, by its SPDX name; nothing where there is no card or it does not say."""
-    text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
-    found = _LICENCE.match(text.replace("\r\n", "\n"))
-    return {name.lower(): name for name in _SPDX}.get(found[1].lower(), found[1]) if found else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def _facts(inputs: Inputs) -> list[tuple[str, str]]:
     return facts
 
 
-def _charts(inputs: Inputs, ranked: dict[str, retrieval.Retrieval] | None, gaps: Gaps) -> dict[str, str]:
+def _charts(inputs: Inputs, ranked: Mapping[str, retrieval.Retrieval] | None, gaps: Gaps) -> dict[str, str]:
     """``data:`` addresses of SVG pictures, by part of the page."""
     made: dict[str, str] = {}
 
@@ -186,7 +186,7 @@ def _charts(inputs: Inputs, ranked: dict[str, retrieval.Retrieval] | None, gaps:
     return made
 
 
-def _retrieval(inputs: Inputs) -> dict[str, retrieval.Retrieval] | None:
+def _retrieval(inputs: Inputs) -> Mapping[str, retrieval.Retrieval] | None:
     if inputs.evaluation:
         return inputs.evaluation.retrieval
     if inputs.stored is None or inputs.stored.scored.audio is None or inputs.stored.scored.lyrics is None:

@@ -1,1 +1,1 @@
-"""A local web page on which a song gets its genres and their reasons."""
+"""A page and an HTTP API by which songs get their genres and their reasons."""

@@ -13,7 +13,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.sources.walk import SUFFIXES
 from mgc_jax.api import Embeddings, Model, Tagger
 from mgc_jax.inference.embeddings import Entry, Neighbour
-from mgc_jax.inference.recording import Audio
+from mgc_jax.inference.predictor import Embedding
 
 COUNT = 5
 ROUTE = "collection"
@@ -31,11 +31,10 @@ class SimilarSongs:
         if isinstance(model, Tagger):
             raise InputError(f"{model.name} names genres and cannot compare songs: leave --similar out.")
         collection.check_made_by(model)
-        self._model, self._collection = model, collection
+        self._collection = collection
 
-    def found(self, song: Audio, lyrics: str | None = None, *, rate: int | None = None) -> str:
-        """The nearest songs as HTML; arguments and errors as :meth:`mgc_jax.Model.embed` has them."""
-        embedding = self._model.embed(song, lyrics, rate=rate)
+    def found(self, embedding: Embedding) -> str:
+        """The nearest songs to one that the model embedded, as HTML."""
         near = self._collection.nearest(embedding, COUNT)
         entries = "".join(map(_entry, near.nearest))
         how = f"The nearest of {near.compared} songs, by the cosine of the vectors that the genres are told from."

@@ -24,7 +24,7 @@ def songs(lengths, seed=0):
         if not length:
             yield Pass(Song(str(number)), None, error=InputError("no song"))
         else:
-            yield Pass(Song(str(number)), Heard(clips, 0, frozenset()) if length > 0 else Broken(clips))
+            yield Pass(Song(str(number)), Heard(clips, 0.0) if length > 0 else Broken(clips))
 
 
 class Broken(Heard):

@@ -190,8 +190,10 @@ def test_a_song_whose_worker_ends_is_told(paper, songs, monkeypatch):
 def test_what_is_too_long_to_be_handed_over_is_heard_here(songs, monkeypatch):
     front_end = listening.FrontEnd(tiny_spec(), spectrograms=True)
     monkeypatch.setattr(listening, "LARGEST", front_end.clip_bytes * 5)
-    assert listening._heard(Song(songs[1]), front_end) is None
-    assert isinstance(listening._heard(Song(songs[0]), front_end), listening.Heard)
+    long, short = (listening.heard(Song(song), front_end) for song in (songs[1], songs[0]))
+    assert isinstance(long, listening.Listening)
+    assert isinstance(short, listening.Heard)
+    assert (long.seconds, short.seconds) == pytest.approx((LENGTHS[1], LENGTHS[0]))
 
 
 def tiny_spec():

@@ -102,12 +102,15 @@ def test_the_command_prints_and_writes_what_python_finds(folder, theirs, model, 
 
 def test_the_page_answers_too(model, song):
     pytest.importorskip("gradio")
-    from mgc_jax.web import app, queue
+    from mgc_jax.web import page, queue
 
-    genres, why = queue.SongQueue(model).answer(str(song), "")
+    songs = queue.SongQueue(model)
+    songs.open()
+    genres, why = page.answer(songs, str(song), "")
+    songs.close()
     assert (genres.count("<tr"), why) == (4, "")
-    assert "knows 4 genres: salsa, hip hop, " in app._introduction(model)
-    assert "where no genre fits" in app._introduction(model)
+    assert "knows 4 genres: salsa, hip hop, " in page._introduction(model)
+    assert "where no genre fits" in page._introduction(model)
 
 
 def test_weights_that_are_not_for_commerce_are_announced(folder, theirs, song, tmp_path, capsys):

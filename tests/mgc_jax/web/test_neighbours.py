@@ -21,6 +21,7 @@ Lazy("gradio")
 pytest.importorskip("httpx")
 app = Lazy("mgc_jax.web.app")
 neighbours = Lazy("mgc_jax.web.neighbours")
+page = Lazy("mgc_jax.web.page")
 queue = Lazy("mgc_jax.web.queue")
 testclient = Lazy("fastapi.testclient")
 RATE = 22_050
@@ -55,7 +56,12 @@ def similar(model, music):
 
 
 def test_the_nearest_songs_stand_under_the_genres_with_players(model, music, similar):
-    found, _ = queue.SongQueue(model, similar).answer(str(music / "0.wav"), "")
+    songs = queue.SongQueue(model)
+    songs.open()
+    try:
+        found, _ = page.answer(songs, similar, str(music / "0.wav"), "")
+    finally:
+        songs.close()
     assert found.index("<table class='genres'") < found.index("Songs like it")
     entries = re.findall(r"<li>.*?</li>", found)
     assert len(entries) == neighbours.COUNT
@@ -68,8 +74,14 @@ def test_the_nearest_songs_stand_under_the_genres_with_players(model, music, sim
     assert "<b> music" not in found
 
 
+def client_of(model, similar):
+    songs = queue.SongQueue(model)
+    songs._state = "ready"  # what is played needs no model
+    return testclient.TestClient(app.application(songs, megabytes=1, token=None, similar=similar))
+
+
 def test_only_songs_of_the_collection_are_given_away(model, music, similar):
-    client = testclient.TestClient(app.application(queue.SongQueue(model, similar), 1))
+    client = client_of(model, similar)
     answer = client.get("/collection/0")
     assert answer.content == (music / "0.wav").read_bytes()
     assert answer.headers["content-type"].startswith("audio/")
@@ -81,7 +93,7 @@ def test_only_songs_of_the_collection_are_given_away(model, music, similar):
 
 
 def test_without_a_collection_nothing_is_played(model):
-    client = testclient.TestClient(app.application(queue.SongQueue(model), 1))
+    client = client_of(model, None)
     assert client.get("/collection/0").status_code == 404
 
 

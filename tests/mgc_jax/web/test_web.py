@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,20 +22,21 @@ import soundfile
 
 pytest.importorskip("playwright")
 
-from playwright.sync_api import APIResponse, Page, Response, expect
+from playwright.sync_api import APIResponse, Browser, Page, Response, expect
 
 import mgc_jax
 from data_pipeline.errors import InputError
-from mgc_jax import api
 from mgc_jax.cli import main
 from mgc_jax.web import result
-from mgc_jax.web.queue import SongQueue
 from tests.support.browser import browser, page  # noqa: F401
 from tests.support.optional import Lazy
+from tests.support.songs_over_http import form, until
 
 ROOT = Path(__file__).resolve().parents[3]
 WORDS = "dancing all night <3\n5 < 6 & under the lights"
+TOKEN = "an open secret"
 Lazy("gradio")
+httpx = Lazy("httpx")
 server = Lazy("mgc_jax.web.server")
 pytestmark = pytest.mark.slow
 expect.set_options(timeout=60_000)
@@ -237,7 +240,7 @@ def test_another_site_cannot_use_the_page(opened: Page, served: Served, song: Pa
     """What a browser sends for another site without asking first: no JSON."""
     there = {"Origin": "http://elsewhere.example", "Content-Type": "text/plain"}
     assert asked_by_hand(opened, served.address, str(song), **there).status == 422
-    answer = opened.request.get(f"{served.address}/config", headers=there)
+    answer = opened.request.get(served.address, headers=there)
     assert "access-control-allow-origin" not in answer.headers
 
 
@@ -249,9 +252,14 @@ def test_another_site_cannot_use_the_page(opened: Page, served: Served, song: Pa
         (("--host", "no.such.host.invalid"), "Nobody can listen on no.such.host.invalid"),
         (("--host", ""), "give another --host or --port"),
         (("--max-megabytes", "0"), "0 is less than 1"),
+        (("--max-waiting", "0"), "0 is less than 1"),
+        (("--timeout", "0"), "0 is less than 1"),
+        (("--host", "0.0.0.0", "--port", "0"), "set MGC_JAX_TOKEN"),
+        (("--host", "::", "--port", "0"), "set MGC_JAX_TOKEN"),
     ],
 )
-def test_where_nobody_can_listen(run: Path, more, said, capsys):
+def test_where_nobody_can_listen(run: Path, more, said, capsys, monkeypatch):
+    monkeypatch.delenv("MGC_JAX_TOKEN", raising=False)
     try:
         code = main(["serve", "--workdir", str(run), *more])
     except SystemExit as end:
@@ -260,6 +268,12 @@ def test_where_nobody_can_listen(run: Path, more, said, capsys):
     assert code == 2
     assert said in told
     assert told.count("\n") == 1
+
+
+def test_a_token_that_would_be_guessed(run: Path, capsys, monkeypatch):
+    monkeypatch.setenv("MGC_JAX_TOKEN", "secret")
+    assert main(["serve", "--workdir", str(run), "--port", "0"]) == 2
+    assert "MGC_JAX_TOKEN is shorter than 8 characters" in capsys.readouterr().err
 
 
 def test_a_port_in_use(run: Path, capsys):
@@ -279,7 +293,7 @@ from mgc_jax.cli import main
 explain = api.Model.explain
 
 def slow(model, song, lyrics="", **options):
-    if isinstance(song, str):  # no noise of the warm-up
+    if isinstance(song, (str, bytes)):  # no noise of the warm-up
         Path(sys.argv[1]).read_bytes()  # ends when somebody has opened and closed the other side
     return explain(model, song, lyrics, **options)
 
@@ -288,33 +302,143 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("impatient", [False, True])
-def test_the_song_that_is_worked_on_is_waited_for_unless_somebody_insists(
-    run: Path,
-    song: Path,
-    page: Page,  # noqa: F811
-    tmp_path: Path,
-    impatient: bool,
-):
-    """However long it takes: it is worked on until this test opens a gate."""
+@pytest.fixture
+def gated(run: Path, tmp_path: Path) -> Iterator[tuple[Served, Path]]:
+    """A server that explains no song before this test has opened and closed the gate, and lets two wait."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    served = Served(run, program=("-c", SLOW_PAGE, str(gate)))
+    served = Served(run, "--max-waiting", "2", program=("-c", SLOW_PAGE, str(gate)))
+    yield served, gate
+    served.process.kill()
+    served.process.communicate(timeout=60)
+
+
+def metrics(served: Served) -> str:
+    return httpx.get(f"{served.address}/metrics").text
+
+
+def queue_length(served: Served) -> int:
+    return int(float(re.search(r"^mgc_jax_queue_length (.*)$", metrics(served), re.MULTILINE)[1]))
+
+
+def test_songs_that_wait_share_a_turn_none_is_lost_and_what_is_worked_on_is_waited_for(
+    gated: tuple[Served, Path],
+    song: Path,
+    page: Page,  # noqa: F811
+):
+    served, gate = gated
+
+    def asked(what: str) -> Any:
+        return httpx.post(f"{served.address}/v1/{what}", **form(song.read_bytes()), timeout=120)
+
     page.set_default_timeout(120_000)
     page.goto(served.address)
-    give(page, song)
-    ask(page)
-    with gate.open("w"):  # waits until the song is worked on
-        served.process.send_signal(signal.SIGINT)
-        assert "waiting for the song" in served.process.stdout.readline()
-        if impatient:
-            ended, told = served.end(signal.SIGINT)
-            assert (ended, told.count("not waited for")) == (130, 1), told
-    if not impatient:
+    with ThreadPoolExecutor() as threads:
+        explained = threads.submit(asked, "explain")
+        with gate.open("w"):  # waits until the song is worked on
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(
+                    f"{served.address}/v1/predict", **form(song.read_bytes()), timeout=httpx.Timeout(60, read=0.5)
+                )
+            until(lambda: 'outcome="dropped",work="predict"} 1.0' in metrics(served))  # who hangs up waits no more
+            named = [threads.submit(asked, "predict") for _ in range(2)]
+            until(lambda: queue_length(served) == 2)
+            refused = asked("predict")
+            assert (refused.status_code, "2 songs are waiting" in refused.json()["error"]) == (429, True)
+        assert [answer.result().status_code for answer in (explained, *named)] == [200] * 3
+        counted = metrics(served)
+        assert 'mgc_jax_turn_songs_sum{work="predict"} 2.0' in counted
+        assert 'mgc_jax_turn_songs_count{work="predict"} 1.0' in counted
+        give(page, song)
+        ask(page)
+        with gate.open("w"):
+            waiting = threads.submit(asked, "predict")
+            until(lambda: queue_length(served) == 1)
+            served.process.send_signal(signal.SIGTERM)
+            assert "waiting for the song" in served.process.stdout.readline()
+            assert "before this song's turn" in waiting.result().json()["error"]
+            assert httpx.get(f"{served.address}/health").status_code == 503
+            assert asked("predict").json() == {"error": "The server is stopping."}
         expect(page.locator("#genres td.name").first).to_be_visible()
-        _, told = served.process.communicate(timeout=60)
-        ended = served.process.returncode
-    assert (ended, told.strip().count("\n")) == (130, 0), told
+    _, told = served.process.communicate(timeout=60)
+    assert (served.process.returncode, told.strip().count("\n")) == (143, 0), told
+
+
+def test_who_insists_does_not_wait(gated: tuple[Served, Path], song: Path):
+    served, gate = gated
+    with ThreadPoolExecutor() as threads:
+        lost = threads.submit(httpx.post, f"{served.address}/v1/explain", **form(song.read_bytes()), timeout=120)
+        with gate.open("w"):
+            served.process.send_signal(signal.SIGINT)
+            assert "waiting for the song" in served.process.stdout.readline()
+            ended, told = served.end(signal.SIGINT)
+        assert (ended, told.count("not waited for")) == (130, 1), told
+        assert isinstance(lost.exception(), httpx.TransportError)
+
+
+def test_the_api_answers_beside_the_page(served: Served, run: Path, song: Path):
+    model = mgc_jax.load(run)
+    with httpx.Client(base_url=served.address, timeout=120) as client:
+        answer = client.post("/v1/predict", **form(song.read_bytes(), lyrics=WORDS))
+        scores = {genre["name"]: genre["score"] for genre in answer.json()["genres"]}
+        assert scores == pytest.approx(dict(model.predict(song, WORDS).ranked), abs=1e-5)
+        assert client.get("/v1/model").json()["id"] == answer.json()["model"] == model.digest
+        too_large = client.post("/v1/predict", **form(bytes(5 << 20)))
+        assert (too_large.status_code, too_large.json()) == (413, {"error": too_large.json()["error"]})
+        with client.stream("GET", "/docs") as docs:
+            assert docs.status_code == 200
+        assert client.get("/health").json() == {"state": "ready"}
+
+
+GUIDE = (ROOT / "docs" / "guides" / "serving.md").read_text("utf-8")
+ADDRESS = "http://localhost:7860"
+
+
+@pytest.fixture
+def my_music(song: Path, tmp_path: Path, monkeypatch) -> None:
+    """The current folder has what the guide names."""
+    for name, content in (("audio/new_song.mp3", song.read_bytes()), ("lyrics/new_song.txt", WORDS.encode())):
+        (tmp_path / "my_music" / name).parent.mkdir(parents=True)
+        (tmp_path / "my_music" / name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("my_music")
+@pytest.mark.parametrize("line", re.findall(r"^curl .*$", GUIDE, re.MULTILINE))
+def test_the_guides_commands_are_answered(served: Served, line: str):
+    if not shutil.which("curl"):
+        pytest.skip("no curl")
+    words = shlex.split(line.replace(ADDRESS, served.address))
+    done = subprocess.run([*words, "--silent", "--fail-with-body"], capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert json.loads(done.stdout).keys() & {"genres", "fused"}
+
+
+@pytest.mark.usefixtures("my_music")
+@pytest.mark.parametrize("block", re.findall(r"^```python\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE))
+def test_the_guides_program_is_answered(served: Served, block: str):
+    program = block.replace(ADDRESS, served.address)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "'score'" in done.stdout
+
+
+def test_the_image_finds_out_whether_the_server_is_well(served: Served):
+    image = (ROOT / "launch" / "Dockerfile").read_text("utf-8")
+    words = json.loads(re.search(r"HEALTHCHECK [^[]*(\[.*\])", image)[1])
+    _, _, program = words
+    for address, code in ((served.address, 0), ("http://127.0.0.1:9", 1)):
+        asked = program.replace("http://127.0.0.1:7860", address)
+        assert asked != program
+        assert subprocess.run([sys.executable, "-c", asked], stderr=subprocess.DEVNULL, check=False).returncode == code
+
+
+def test_the_documentation_is_drawn_without_another_server(served: Served, page: Page):  # noqa: F811
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{served.address}/docs")
+    expect(page.get_by_text("/v1/predict")).to_be_visible()
+    assert not [url for url in asked if not url.startswith((served.address, "data:", "blob:"))]
 
 
 def test_a_built_in_model_names_a_song_tells_its_limits_and_ends_by_sigint(song: Path, page: Page):  # noqa: F811
@@ -330,35 +454,15 @@ def test_a_built_in_model_names_a_song_tells_its_limits_and_ends_by_sigint(song:
     expect(page.locator("#genres td.name").first).to_have_text(wanted.ranked[0][0])
     assert page.locator("#genres tr.predicted td.name").all_inner_texts() == list(wanted.predicted)
     assert page.locator("#why img").count() == 0
+    content = song.read_bytes()
+    answer = httpx.post(f"{served.address}/v1/predict", **form(content), timeout=120).json()
+    assert {one["name"]: one["score"] for one in answer["genres"]} == pytest.approx(dict(wanted.ranked), abs=1e-5)
+    about = httpx.get(f"{served.address}/v1/model").json()
+    assert (about["licence"], about["step"], about["answers"]) == ("ISC", None, ["predict"])
+    for what, fields, said in (("embed", {}, "does not embed"), ("predict", {"lyrics": WORDS}, "reads no lyrics")):
+        refused = httpx.post(f"{served.address}/v1/{what}", **form(content, **fields))
+        assert (refused.status_code, said in refused.json()["error"]) == (422, True)
     assert served.ends_with_one_line_and_leaves_no_song(page, signal.SIGINT) == 130
-
-
-def test_a_closed_queue_refuses_those_who_wait(run: Path, song: Path, monkeypatch):
-    songs = SongQueue(mgc_jax.load(run))
-    begun, go_on = threading.Event(), threading.Event()
-    explain = api.Model.explain
-
-    def slow(*arguments, **options):
-        begun.set()
-        go_on.wait(60)
-        return explain(*arguments, **options)
-
-    monkeypatch.setattr(api.Model, "explain", slow)
-    with ThreadPoolExecutor() as threads:
-        worked_on = threads.submit(songs.answer, str(song), WORDS)
-        assert begun.wait(60)
-        waiting = threads.submit(songs.answer, str(song), WORDS)
-        closed = threads.submit(songs.close)
-        assert songs.busy
-        assert not closed.done()
-        while not songs.closed:
-            threading.Event().wait(0.01)
-        go_on.set()
-        assert "<table" in worked_on.result(60)[0]
-        assert "closed before" in waiting.result(60)[0]
-        closed.result(60)
-    assert "closed before" in songs.answer(str(song), "")[0]
-    assert not songs.busy
 
 
 @pytest.mark.rare
@@ -371,13 +475,19 @@ def test_ipv6(run: Path, page: Page):  # noqa: F811
     assert served.end(signal.SIGTERM)[0] == 143
 
 
-def test_all_addresses_are_told_by_names_that_can_be_opened_until_sigterm(run: Path, page: Page):  # noqa: F811
+def test_who_knows_the_token_reaches_all_addresses_until_sigterm(run: Path, browser: Browser, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("MGC_JAX_TOKEN", TOKEN)
     served = Served(run, "--host", "0.0.0.0")
     assert served.address.startswith("http://localhost:")
-    assert "it asks for no password" in served.process.stdout.readline()
-    page.goto(served.address)
-    expect(page.get_by_role("heading", name="What genres is this song?")).to_be_visible()
-    assert served.ends_with_one_line_and_leaves_no_song(page, signal.SIGTERM) == 143
+    assert "asks for the token in MGC_JAX_TOKEN" in served.process.stdout.readline()
+    assert httpx.get(served.address).status_code == 401
+    context = browser.new_context(http_credentials={"username": "anybody", "password": TOKEN})
+    opened = context.new_page()
+    opened.set_default_timeout(120_000)
+    opened.goto(served.address)
+    expect(opened.get_by_role("heading", name="What genres is this song?")).to_be_visible()
+    assert served.ends_with_one_line_and_leaves_no_song(opened, signal.SIGTERM) == 143
+    context.close()
 
 
 @pytest.mark.rare
