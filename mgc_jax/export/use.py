@@ -10,8 +10,8 @@ from mgc_jax.runs import weights_file
 
 
 def use(model: Model, *, measured: bool, onnx: bool) -> str:
-    """How the files of the folder are used, as Markdown; ``measured`` and ``onnx`` say whether evaluations and
-    ``model.onnx`` are among them."""
+    """How the files of the folder are used, as Markdown; ``measured`` and ``onnx`` say whether evaluations and ONNX
+    files are among them."""
     spec, tokens = model.spec, model.config.lyrics.max_tokens
     sound, (axes, dtype) = next(iter(program.inputs(spec, tokens).items()))
     shape, what = (1, *axes), "samples at " + f"{spec.sample_rate} Hz" if model.features else "log-mel levels"
@@ -46,19 +46,9 @@ def use(model: Model, *, measured: bool, onnx: bool) -> str:
         ]
     if onnx:
         parts += [
-            "With ONNX Runtime:",
-            code(
-                "import numpy as np",
-                "import onnxruntime",
-                "",
-                'session = onnxruntime.InferenceSession("model.onnx")',
-                "inputs = {",
-                f'    "spectrogram": np.zeros((1, {spec.num_frames}, {spec.n_mels}), np.uint8),',
-                f'    "tokens": np.zeros((1, {tokens}), np.int32),',
-                '    "num_tokens": np.zeros(1, np.int32),',
-                "}",
-                'scores, logits = session.run(["scores", "logits"], inputs)',
-            ),
+            "With ONNX Runtime, which reads the lyrics once for all windows of a song; `onnx_runner.py` of mgc-jax is "
+            "one file that does all of it (`pip install onnxruntime tokenizers soundfile soxr numpy`):",
+            "```sh\npython onnx_runner.py . song.mp3 --lyrics song.txt\n```",
         ]
     files = {
         weights_file.NAME: "the weights under dotted names; vocabulary and encoder's sha256 in its metadata",
@@ -69,6 +59,10 @@ def use(model: Model, *, measured: bool, onnx: bool) -> str:
         **({"audio_encoder/": "the audio encoder likewise"} if model.features else {}),
         "preprocessing.json": "from a song to the inputs: rates, windows, levels, tokens",
         program.NAME: "the model with its weights as one program for CPU, CUDA and TPU, any batch size, float32",
-    } | ({program.ONNX: "the same for ONNX runtimes"} if onnx else {})
+    }
+    if onnx:
+        reads = build.modalities(model.config)[1]
+        files |= {program.LYRICS_ENCODER: "the lyrics encoder for ONNX runtimes: once a song"} if reads else {}
+        files |= {program.HEAD: "all the rest for ONNX runtimes: once a window"}
     parts.append(table(["file", "holds"], [[f"`{name}`", text] for name, text in files.items()]))
     return "\n\n".join(parts)
