@@ -52,7 +52,7 @@ def export(
     check_free(out)
     names = model.vocabulary.names
     evaluations = results.evaluations(model.folder.path, names)
-    subject = Subject(model, out.absolute().name, evaluations, licence, onnx=write_onnx is not None)
+    subject = Subject(model, out.absolute().name, evaluations, licence)
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
@@ -71,6 +71,7 @@ def export(
         (partial / program.NAME).write_bytes(program.program(model))
         onnx = write_onnx(partial) if write_onnx else None
         write_json(partial / "preprocessing.json", preprocessing(model.spec, model.tokenizer, len(names), onnx))
+        subject = dataclasses.replace(subject, onnx=onnx)
         (partial / "README.md").write_text(card(subject), encoding="utf-8")
         partial.replace(out)
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from data_pipeline import mel
@@ -15,11 +15,14 @@ FORMAT = 1
 
 
 def preprocessing(
-    spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int, onnx: dict[str, Any] | None = None
+    spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int, onnx: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The content of ``preprocessing.json``; ``onnx`` tells of the ONNX files, where they are."""
     tokens = tokenizer.max_tokens
-    types = {name: type_of(dtype, ("b", *shape)) for name, (shape, dtype) in inputs(spec, tokens).items()}
+    types = {
+        name: f"{dtype} ({', '.join(['b', *map(str, shape)])}{'' if shape else ','})"
+        for name, (shape, dtype) in inputs(spec, tokens).items()
+    }
     spectrogram = {"spectrogram": _spectrogram(spec)} if spec.input == "spectrogram" else {}
     return {
         "format": FORMAT,
@@ -65,11 +68,6 @@ def preprocessing(
         },
         **({} if onnx is None else {"onnx": onnx}),
     }
-
-
-def type_of(dtype: str, axes: Sequence[int | str]) -> str:
-    """An array's type as the file has it: ``float32 (b, 13)``."""
-    return f"{dtype} ({', '.join(map(str, axes))}{',' if len(axes) == 1 else ''})"
 
 
 def _spectrogram(spec: AudioSpec) -> dict[str, Any]:

@@ -19,9 +19,6 @@ from mgc_jax.network.state import abstract
 from mgc_jax.runtime import sharding
 
 NAME = "model.stablehlo"
-LYRICS_ENCODER, HEAD = "lyrics_encoder.onnx", "head.onnx"
-"""The same model for ONNX runtimes, written by the PyTorch twin: what reads the lyrics of a song once, and what hears
-each of its windows beside them."""
 PLATFORMS = ("cpu", "cuda", "tpu")
 OUTPUTS = ("scores", "logits")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from mgc_jax.api import Model
 from mgc_jax.export import program
 from mgc_jax.export.markdown import code, table
@@ -9,9 +12,9 @@ from mgc_jax.network import build
 from mgc_jax.runs import weights_file
 
 
-def use(model: Model, *, measured: bool, onnx: bool) -> str:
-    """How the files of the folder are used, as Markdown; ``measured`` and ``onnx`` say whether evaluations and ONNX
-    files are among them."""
+def use(model: Model, *, measured: bool, onnx: Mapping[str, Any] | None) -> str:
+    """How the files of the folder are used, as Markdown; ``measured`` says whether evaluations are among them, ``onnx``
+    what ONNX files are."""
     spec, tokens = model.spec, model.config.lyrics.max_tokens
     sound, (axes, dtype) = next(iter(program.inputs(spec, tokens).items()))
     shape, what = (1, *axes), "samples at " + f"{spec.sample_rate} Hz" if model.features else "log-mel levels"
@@ -46,8 +49,8 @@ def use(model: Model, *, measured: bool, onnx: bool) -> str:
         ]
     if onnx:
         parts += [
-            "With ONNX Runtime, which reads the lyrics once for all windows of a song; `onnx_runner.py` of mgc-jax is "
-            "one file that does all of it (`pip install onnxruntime tokenizers soundfile soxr numpy`):",
+            "With ONNX Runtime alone, by the one file `onnx_runner.py` of mgc-jax "
+            "(`pip install onnxruntime tokenizers soundfile soxr numpy`):",
             "```sh\npython onnx_runner.py . song.mp3 --lyrics song.txt\n```",
         ]
     files = {
@@ -60,9 +63,9 @@ def use(model: Model, *, measured: bool, onnx: bool) -> str:
         "preprocessing.json": "from a song to the inputs: rates, windows, levels, tokens",
         program.NAME: "the model with its weights as one program for CPU, CUDA and TPU, any batch size, float32",
     }
+    if onnx and onnx["lyrics_encoder"]:
+        files[onnx["lyrics_encoder"]["file"]] = "what reads the lyrics of a song, for ONNX runtimes"
     if onnx:
-        reads = build.modalities(model.config)[1]
-        files |= {program.LYRICS_ENCODER: "the lyrics encoder for ONNX runtimes: once a song"} if reads else {}
-        files |= {program.HEAD: "all the rest for ONNX runtimes: once a window"}
+        files[onnx["head"]["file"]] = "what hears its windows beside them"
     parts.append(table(["file", "holds"], [[f"`{name}`", text] for name, text in files.items()]))
     return "\n\n".join(parts)

@@ -53,18 +53,23 @@ class Musicnn(nn.Module):
         power = (frames @ self.cosine).square() + (frames @ self.sine).square()
         return torch.log1p(10_000 * (power @ self.filters.T)) / float(np.log(10))
 
+    def layer(self, name: str) -> _Layer:
+        """By its name in :data:`mgc_jax.models.musicnn.WEIGHTS`."""
+        layer = self.layers[name]
+        assert isinstance(layer, _Layer)
+        return layer
+
     def tokens(self, windows: Tensor) -> Tensor:
         """(N, P) -> (N, H)."""
-        layers = self.layers
-        x = layers["input"].norm(self.log_mel(windows)[:, None])
-        front = torch.cat([layers[f"front_{i}"].front(x) for i in range(5)], 1)
-        first = layers["middle_0"].middle(front)
-        second = layers["middle_1"].middle(first) + first
-        third = layers["middle_2"].middle(second) + second
+        x = self.layer("input").norm(self.log_mel(windows)[:, None])
+        front = torch.cat([self.layer(f"front_{i}").front(x) for i in range(5)], 1)
+        first = self.layer("middle_0").middle(front)
+        second = self.layer("middle_1").middle(first) + first
+        third = self.layer("middle_2").middle(second) + second
         channels = torch.cat([front, first, second, third], 1)
         pooled = torch.stack([channels.amax(2), channels.mean(2)], -1).flatten(1)
-        dense = layers["dense"]
-        last = dense.norm(torch.relu(layers["pooled"].norm(pooled) @ dense.kernel + dense.bias))
+        dense = self.layer("dense")
+        last = dense.norm(torch.relu(self.layer("pooled").norm(pooled) @ dense.kernel + dense.bias))
         return torch.cat([pooled, last], 1)
 
 

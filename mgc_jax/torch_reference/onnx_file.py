@@ -19,13 +19,12 @@ from torch.export import Dim
 
 from data_pipeline.errors import InputError
 from mgc_jax.api import Model
-from mgc_jax.export import program
-from mgc_jax.export.preprocessing import type_of
 from mgc_jax.network import build
 from mgc_jax.torch_reference.build import twin_of
 from mgc_jax.torch_reference.model import GenreClassifier
 from mgc_jax.torch_reference.musicnn import Musicnn
 
+LYRICS_ENCODER, HEAD = "lyrics_encoder.onnx", "head.onnx"
 OPSET = 18
 """Of ONNX's operators, which every runtime of the last years has."""
 
@@ -75,7 +74,8 @@ class Port(NamedTuple):
 
     def described(self) -> dict[str, str]:
         """As ``preprocessing.json`` has it."""
-        return {"name": self.name, "type": type_of(self.dtype, self.axes)}
+        axes = ", ".join(map(str, self.axes)) + ("," if len(self.axes) == 1 else "")
+        return {"name": self.name, "type": f"{self.dtype} ({axes})"}
 
 
 class File(NamedTuple):
@@ -95,9 +95,11 @@ class File(NamedTuple):
         """Into ``folder``; lyrics of any length have ``longest`` tokens at most."""
         free = {"s": Dim("s"), "b": Dim("b"), "l": Dim("l", min=2, max=longest)}
         sizes = {"s": 2, "b": 2, "l": longest}
-        named = [{i: free[axis] for i, axis in enumerate(port.axes) if axis in free} for port in self.inputs]
+        named = [{i: free[axis] for i, axis in enumerate(port.axes) if isinstance(axis, str)} for port in self.inputs]
         example = [
-            torch.ones([sizes.get(axis, axis) for axis in port.axes], dtype=getattr(torch, port.dtype))
+            torch.ones(
+                [axis if isinstance(axis, int) else sizes[axis] for axis in port.axes], dtype=getattr(torch, port.dtype)
+            )
             for port in self.inputs
         ]
         with torch.no_grad(), _quiet():
@@ -116,7 +118,7 @@ class File(NamedTuple):
 
 
 def writer(model: Model) -> Callable[[Path], dict[str, Any]]:
-    """What writes a loaded model into a folder as :data:`program.LYRICS_ENCODER` and :data:`program.HEAD`, with the
+    """What writes a loaded model into a folder as :data:`LYRICS_ENCODER` and :data:`HEAD`, with the
     weights inside, in float32 and for any number of rows, and says what ``preprocessing.json`` has of them.
 
     A model that takes no words has the latter alone.
@@ -129,19 +131,22 @@ def writer(model: Model) -> Callable[[Path], dict[str, Any]]:
     except InputError as error:
         raise InputError(f"--onnx goes by way of the PyTorch twin: {error}") from None
     lyrics, genres = model.config.lyrics, model.vocabulary.size
-    ((sound, (shape, dtype)), *_) = program.inputs(model.spec, lyrics.max_tokens).items()
+    if audio_encoder is None:
+        sound = Port("spectrogram", "uint8", ("b", model.spec.num_frames, model.spec.n_mels))
+    else:
+        sound = Port("waveform", "float32", ("b", model.spec.num_samples))
     head = File(
-        program.HEAD,
+        HEAD,
         Head(twin, audio_encoder),
-        (Port(sound, dtype, ("b", *shape)),),
-        tuple(Port(name, "float32", ("b", genres)) for name in program.OUTPUTS),
+        (sound,),
+        (Port("scores", "float32", ("b", genres)), Port("logits", "float32", ("b", genres))),
     )
     encoder = None
     if build.modalities(model.config)[1]:
         width = twin.lyrics_projection.in_features
         length: int | str = lyrics.max_tokens if lyrics.window else "l"  # windows are laid out for one length
         encoder = File(
-            program.LYRICS_ENCODER,
+            LYRICS_ENCODER,
             LyricsEncoder(twin),
             (Port("tokens", "int32", ("s", length)), Port("num_tokens", "int32", ("s",))),
             (Port("words", "float32", ("s", length, width)),),
