@@ -52,7 +52,8 @@ class Embedding:
     """Where a song is, each the mean over its windows, of which the louder ones count more.
 
     ``audio`` (C,) and ``lyrics`` (C,) are g_a(E_a) and g_l(E_l), which the A-L loss makes alike for the two sides of
-    one song; ``lyrics`` is None for a song without. ``fused`` (D,) is what the genres are told from.
+    one song; ``lyrics`` is None for a song without, and of a model that was taught none. ``fused`` (D,) is what the
+    genres are told from.
     """
 
     audio: np.ndarray
@@ -169,14 +170,19 @@ class Predictor:
         Raises:
             InputError: also where the model is one of the paper's rivals, which have no such space.
         """
-        return _embedding(self._alone(self._embedding_step, Song(audio, lyrics, rate)))
+        return self._embedding(self._alone(self._embedding_step, Song(audio, lyrics, rate)))
 
     def embed_many(
         self, songs: Iterable[Audio | tuple[Audio, str | None] | Song], *, workers: int = 0
     ) -> Generator[Embedding | Failure, None, None]:
         """Where each of many songs is, in their order, as :meth:`predict_many` says their genres."""
         for found in self._through(self._embedding_step, self._heard(songs, workers)):
-            yield failure(found.song, found.error) if found.error else _embedding(found)
+            yield failure(found.song, found.error) if found.error else self._embedding(found)
+
+    def _embedding(self, song: Pass) -> Embedding:
+        mean = {name: value().astype(np.float32) for name, value in song.means.items()}
+        lyrics = mean["lyrics"] if len(song.tokens) and self._embedding_step.reads else None
+        return Embedding(mean["audio"], lyrics, mean["fused"])
 
     @property
     def embedding_widths(self) -> tuple[int, int]:
@@ -233,7 +239,7 @@ class Predictor:
     @cached_property
     def _embedding_step(self) -> _Step:
         self._check_embeds()
-        return _Step(make_embedding_step(self.network), True)
+        return _Step(make_embedding_step(self.network), build.reads_words(self.config))
 
     def _check_embeds(self) -> None:
         if not build.uses_bert(self.config):
@@ -335,8 +341,3 @@ class _Step(NamedTuple):
 
     compiled: EvaluationStep
     reads: bool
-
-
-def _embedding(song: Pass) -> Embedding:
-    mean = {name: value().astype(np.float32) for name, value in song.means.items()}
-    return Embedding(mean["audio"], mean["lyrics"] if len(song.tokens) else None, mean["fused"])

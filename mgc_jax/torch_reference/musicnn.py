@@ -27,6 +27,10 @@ class Musicnn(nn.Module):
     The Fourier transform is two matrices: not every runtime has another one.
     """
 
+    cosine: Tensor
+    sine: Tensor
+    filters: Tensor
+
     def __init__(self, encoder: AudioEncoder, num_samples: int):
         super().__init__()
         self.starts = encoder.starts(num_samples).tolist()
