@@ -42,19 +42,16 @@ class Runner:
                 raise Refused(f"{folder} was exported without --onnx, or by another version of mgc-jax.")
             self.thresholds = np.array([read.get("thresholds.json", {}).get(name, 0.5) for name in self.genres])
             self.tokenizer = tokenizers.Tokenizer.from_file(str(folder / self.constants["lyrics"]["tokenizer"]))
-            files = self.constants["onnx"]["lyrics_encoder"], self.constants["onnx"]["head"]
-            self.encoder, self.head = (
-                file and onnxruntime.InferenceSession(
-                    folder / file["file"], providers=onnxruntime.get_available_providers()
-                ) for file in files
-            )  # fmt: skip
+            encoder, head = self.constants["onnx"]["lyrics_encoder"], self.constants["onnx"]["head"]
+            self.encoder = _session(folder / encoder["file"]) if encoder else None  # of a model that takes no words
+            self.head = _session(folder / head["file"])
         except Refused:
             raise
         except Exception as error:  # onnxruntime and tokenizers have no classes of their own for it
             raise Refused(f"{folder} holds no model that can be read ({type(error).__name__}: {error}).") from error
 
     def predict(self, song, lyrics=None):
-        """What ``mgc-jax predict --json`` says of a song, a path, with its lyrics, a text."""
+        """What ``mgc-jax predict --json`` says of a song, a path, with its lyrics, a text; it raises Refused."""
         text = sung_words(lyrics, self.constants["lyrics"]) if lyrics else ""
         ids = self.tokenizer.encode(text).ids if text else []
         words, notes = self._words(ids), set()
@@ -101,6 +98,10 @@ class Runner:
         clip = (soxr.resample(samples, rate, ours, quality="HQ") if rate != ours else samples)[:number]
         clip = np.pad(clip.astype(np.float32), (0, number - len(clip)))
         return log_mel(clip, ours, self.constants["spectrogram"]) if "spectrogram" in self.constants else clip
+
+
+def _session(file):
+    return onnxruntime.InferenceSession(file, providers=onnxruntime.get_available_providers())
 
 
 # ---- Sound --------------------------------------------------------------------------------------------------------
