@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -16,6 +17,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.errors import InputError
 from data_pipeline.lyrics import absence, markup
 from data_pipeline.lyrics.reading import LyricsError, read_lyrics_text
 from mgc_jax.api import Model
@@ -158,6 +160,16 @@ def test_the_constants_tell_what_the_files_take(kind, models):
             assert [one["name"] for one in told] == [port.name for port in ports]
             axes = [re.findall(r"\w+", one["type"].partition("(")[2]) for one in told]
             assert axes == [list(map(str, port.shape)) for port in ports]
+
+
+@pytest.mark.slow
+def test_another_audio_encoder_than_musicnn_is_refused_before_the_work(models, monkeypatch):
+    from mgc_jax.torch_reference import onnx_file
+
+    model = models["musicnn and the wide path"].model
+    monkeypatch.setattr(model.features, "encoder", dataclasses.replace(model.features.encoder, name="mert"))
+    with pytest.raises(InputError, match="--onnx goes by way of the PyTorch twin: the audio encoder"):
+        onnx_file.writer(model)
 
 
 ALONE = """
