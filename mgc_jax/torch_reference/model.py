@@ -271,7 +271,7 @@ class GenreClassifier(nn.Module):
         (B, L) or as the lyrics encoder's outputs (B, L, H), and num_tokens (B,), 0 for no lyrics."""
         audio = self.audio_tokens(sound)
         if not self.reads:
-            lyrics = torch.zeros(len(lyrics), 1, self.lyrics_projection.in_features, device=lyrics.device)
+            lyrics = torch.zeros(lyrics.shape[0], 1, self.lyrics_projection.in_features, device=lyrics.device)
         tokens, mask = self.lyrics_tokens(lyrics, num_tokens)
         embeddings = self.contrast(audio, tokens, mask)
         logits = self.classify(self.dropout(self.fuse(audio, tokens, mask)))
