@@ -100,6 +100,10 @@ PRINTS = {
     "scripts/audio_storage.py": "| musicnn | 10 x 1706, float16 | 34 | 3.7 |",
     "scripts/measure_accelerator.py": "| features | mgc-jax, stream |",
 }
+WITH_PYTORCH = (
+    "mgc-jax export --workdir runs/mine --out onnx --license cc-by-4.0 --onnx",
+    "python integrations/onnx_runner.py onnx my_music/audio/new_song.mp3 --lyrics my_music/lyrics/new_song.txt",
+)
 ON_A_GPU = ("python scripts/measure_first_block.py --out measured",)
 # What other tests run as commands, small: with a browser, a hub, other processes, Beam, PyTorch, the TPU's compiler.
 ELSEWHERE = {
@@ -115,6 +119,7 @@ ELSEWHERE = {
     "predict --retry": "tests/mgc_jax/cli/test_predict.py",
     "embed": "tests/mgc_jax/cli/test_embed.py",
     "similar": "tests/mgc_jax/cli/test_similar.py",
+    "export --onnx": "tests/test_docs.py",
     "push": "tests/mgc_jax/runs/test_hub.py",
     "tag": "tests/mgc_jax/cli/test_tag.py",
     "train --coordinator": "tests/mgc_jax/training/test_hosts.py",
@@ -178,7 +183,7 @@ def test_every_command_can_be_typed(command, tmp_path, monkeypatch):
     elif words[:3] == ["python", "-m", "pytest"]:
         assert all((ROOT / file).is_file() for file in words[3:])
     elif words[0] == "python":
-        assert command.line in [*SCRIPTS, *ON_A_GPU], f"{words[1]} is not run by this test"
+        assert command.line in [*SCRIPTS, *WITH_PYTORCH, *ON_A_GPU], f"{words[1]} is not run by this test"
         assert (ROOT / words[1]).is_file()
     elif words[0] in ELSEWHERE:
         (launcher,) = [word for word in words if word.startswith("launch/")]
@@ -238,7 +243,7 @@ def kinds(arguments: list[str]) -> set[str]:
 
 
 def test_one_of_each_command_and_option_is_run():
-    stale = {line for line in [*RUN, *SCRIPTS] if line not in LINES}
+    stale = {line for line in [*RUN, *SCRIPTS, *WITH_PYTORCH] if line not in LINES}
     assert not stale, "no page has these any more"
     run = {kind for line, more in RUN.items() for kind in kinds([*shlex.split(line)[1:], *more])}
     ours = [command.words[1:] for command in COMMANDS if command.words[0] == "mgc-jax"]
@@ -323,6 +328,20 @@ def test_every_script_runs(line, done):
 
 
 @pytest.mark.slow
+def test_the_runner_for_onnx_files_says_what_predict_says(done):
+    for package in ("torch", "transformers", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    export, runner = (shlex.split(line)[1:] for line in WITH_PYTORCH)
+    assert run(export).code == 0
+    ended = subprocess.run([sys.executable, ROOT / runner[0], *runner[1:]], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    live = mgc_jax.load("runs/mine").predict(runner[2], Path(runner[4]).read_text())
+    lines = [(line[8:], float(line[:5])) for line in ended.stdout.splitlines()]
+    assert dict(lines) == pytest.approx(dict(live.ranked), abs=1e-3)  # as printed
+    assert {line[8:] for line in ended.stdout.splitlines() if line[6] == "*"} == set(live.predicted)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "block", [block for block in blocks("python") if SERVER not in block], ids=lambda block: block.split("\n\n")[1][:40]
 )
@@ -380,7 +399,7 @@ def test_recipes_are_told():
     assert sorted(names) == recipes.names()
 
 
-FILES = ("model.safetensors", "model.stablehlo", "model.onnx", "audio.npy", "lyrics.npy")  # and no settings
+FILES = ("model.safetensors", "model.stablehlo", "audio.npy", "lyrics.npy")  # and no settings
 NEEDS = {"augment.mixup": recipes.load(None, ["lyrics.input=features"])}  # what settings want of others
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
 INSTRUMENTAL = "instrumental"
 MISSING_VALUE = "a word for a missing value"
@@ -72,6 +73,14 @@ _PATTERNS = {
     for kind, lines in _STATEMENTS.items()
 }
 
+_MOST_LINES = 12
+"""More than that are lyrics, whatever they say."""
+
+
+def described() -> dict[str, Any]:
+    """What :func:`kind` goes by, for programs in which this one is not."""
+    return {"most_lines": _MOST_LINES, "patterns": [pattern.pattern for pattern in _PATTERNS.values()]}
+
 
 def kind(text: str) -> str | None:
     """Why ``text``, which has no mark-up, holds no lyrics; None for lyrics.
@@ -83,7 +92,7 @@ def kind(text: str) -> str | None:
     lines = [line for line in map(_plain, text.splitlines()) if line]
     if not lines:
         return NO_WORDS
-    if len(lines) > 12:
+    if len(lines) > _MOST_LINES:
         return None
     found = [next((name for name, pattern in _PATTERNS.items() if pattern.fullmatch(line)), None) for line in lines]
     return None if None in found else found[0]

@@ -10,7 +10,7 @@ import html
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data_pipeline.lyrics import chords
 
@@ -305,6 +305,33 @@ _SECTION_MARKS = (
 )
 
 RULES = (*_KARAOKE, *_SUBTITLES, *_TIMED, *_CHORDS, *_HTML, *_PAGES, *_SECTION_MARKS)
+
+
+def described() -> dict[str, Any]:
+    """The table as :func:`strip` goes through it, for programs in which this one is not: patterns of Python's ``re``
+    with their flags in front, and the names of the functions that stand in a replacement's place."""
+    return {
+        "rounds": _ROUNDS,
+        "elements": _with_flags(_OPENING),
+        "rules": [
+            {
+                "name": rule.name,
+                "pattern": _with_flags(rule.pattern),
+                "where": None if rule.where is None else _with_flags(rule.where),
+            }
+            | (
+                {"replacement": rule.replacement}
+                if isinstance(rule.replacement, str)
+                else {"function": rule.replacement.__name__.lstrip("_")}
+            )
+            for rule in RULES
+        ],
+    }
+
+
+def _with_flags(pattern: re.Pattern[str]) -> str:
+    flags = "".join(letter for letter, flag in (("i", re.I), ("m", re.M)) if pattern.flags & flag)
+    return f"(?{flags}){pattern.pattern}" if flags else pattern.pattern
 
 
 def strip(text: str) -> tuple[str, dict[str, int]]:

@@ -15,6 +15,7 @@ from mgc_jax.config import Config
 from mgc_jax.models import lyric_windows
 from mgc_jax.models.audio_cnn import PRESETS
 from mgc_jax.models.bert import BertConfig
+from mgc_jax.network import build
 
 FROZEN, TRAINED_ON_GIVEN, TRAINED = 1, 2, 3
 
@@ -48,7 +49,7 @@ def training(
         "cross-attention": TRAINED * attention,
         "genre graph": TRAINED * (graph / config.train.batch_size + 2 * num_genres * width),
     }
-    if config.lyrics.input == "tokens":
+    if config.lyrics.input == "tokens" and build.reads_words(config):
         window, windows = tokens, 1
         if 0 < config.lyrics.window < tokens:
             window, windows = config.lyrics.window, lyric_windows.count(tokens, config.lyrics.window)

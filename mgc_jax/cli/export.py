@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from data_pipeline.errors import InputError
 from data_pipeline.extras import needed
 from mgc_jax.cli.arguments import add_model, local
 from mgc_jax.cli.command import Command
@@ -16,31 +15,19 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=local, required=True, metavar="DIR", help="a folder that is not there, or empty")
     licence = "of the weights, for the model card, e.g. apache-2.0 or cc-by-nc-4.0 (default: none is named)"
     parser.add_argument("--license", type=str.lower, default="unknown", metavar="NAME", help=licence)
-    parser.add_argument("--onnx", action="store_true", help="write model.onnx too (extras torch and onnx)")
+    parser.add_argument("--onnx", action="store_true", help="write the model as ONNX files too (extras torch and onnx)")
 
 
 def _run(options: argparse.Namespace) -> None:
     from mgc_jax.export import folder, subject
-    from mgc_jax.network import build
 
     folder.check_free(options.out)
     licence = subject.check_licence(options.license)
-    write_onnx = None
     if options.onnx:
         with needed("--onnx", "torch", "onnx"):
             from mgc_jax.torch_reference import onnx_file
-        write_onnx = onnx_file.write
     model = load_model(options.workdir)
-    if write_onnx and not build.uses_bert(model.config):
-        raise InputError(
-            f"--onnx goes by way of the PyTorch twin, which model.architecture {model.config.model.architecture} has "
-            "not; leave --onnx away."
-        )
-    if write_onnx and model.features:
-        raise InputError(
-            "--onnx goes by way of the PyTorch twin, which a model with a pretrained audio encoder has not; leave it "
-            "away."
-        )
+    write_onnx = onnx_file.writer(model) if options.onnx else None
     for remark in folder.export(model, options.out, licence=licence, write_onnx=write_onnx):
         print(remark)
     size = sum(file.stat().st_size for file in options.out.rglob("*") if file.is_file())

@@ -23,7 +23,9 @@ def make_embedding_step(network: Network) -> EvaluationStep:
     ``fused`` (B, D) and their scores (B, G), all in float32; for the paper's own model."""
 
     def step(state: ModelState, frozen: nnx.State, batch: Any) -> Outputs:
-        out = network.merge(state, frozen)(batch, train=False)
+        model = network.merge(state, frozen)
+        model.contrasts = True  # the space is there, whether it was taught or not
+        out = model(batch, train=False)
         return _embeddings(out) | {"scores": jax.nn.sigmoid(out.logits)}
 
     return _compiled(network, step)

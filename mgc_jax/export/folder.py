@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics.encoder import copy_encoder, public_name
@@ -33,13 +34,13 @@ def check_free(out: Path) -> None:
 
 
 def export(
-    model: Model, out: Path, *, licence: str = "unknown", write_onnx: Callable[[Model, Path], None] | None = None
+    model: Model, out: Path, *, licence: str = "unknown", write_onnx: Callable[[Path], dict[str, Any]] | None = None
 ) -> list[str]:
     """Write a loaded model to the folder ``out``.
 
     Args:
         licence: of the weights, as the hub spells it, for the model card.
-        write_onnx: writes ``model.onnx``, where one is wanted.
+        write_onnx: writes the ONNX files into a folder, where they are wanted, and says what they are.
 
     Returns:
         A sentence for whatever the reader should know.
@@ -51,7 +52,7 @@ def export(
     check_free(out)
     names = model.vocabulary.names
     evaluations = results.evaluations(model.folder.path, names)
-    subject = Subject(model, out.absolute().name, evaluations, licence, onnx=write_onnx is not None)
+    subject = Subject(model, out.absolute().name, evaluations, licence)
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
@@ -67,11 +68,10 @@ def export(
             copy_audio_encoder(model.config.audio.encoder, partial / "audio_encoder")
         digest = build.encoders_digest(model.config, model.encoder)
         weights_file.save(partial / weights_file.NAME, model.state, names, digest)
-        constants = preprocessing(model.spec, model.tokenizer, len(names))
-        write_json(partial / "preprocessing.json", constants)
         (partial / program.NAME).write_bytes(program.program(model))
-        if write_onnx:
-            write_onnx(model, partial / program.ONNX)
+        onnx = write_onnx(partial) if write_onnx else None
+        write_json(partial / "preprocessing.json", preprocessing(model.spec, model.tokenizer, len(names), onnx))
+        subject = dataclasses.replace(subject, onnx=onnx)
         (partial / "README.md").write_text(card(subject), encoding="utf-8")
         partial.replace(out)
     finally:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from data_pipeline import mel
 from data_pipeline.audio import GATE_DB, RANGE_DB, AudioSpec
+from data_pipeline.lyrics import absence, markup
 from data_pipeline.lyrics.tokenizer import LyricsTokenizer
 from mgc_jax.export.program import NAME, OUTPUTS, inputs
 
 FORMAT = 1
 
 
-def preprocessing(spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int) -> dict[str, Any]:
-    """The content of ``preprocessing.json``."""
+def preprocessing(
+    spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int, onnx: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The content of ``preprocessing.json``; ``onnx`` tells of the ONNX files, where they are."""
     tokens = tokenizer.max_tokens
     types = {
         name: f"{dtype} ({', '.join(['b', *map(str, shape)])}{'' if shape else ','})"
@@ -41,8 +46,10 @@ def preprocessing(spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int) -> d
         **spectrogram,
         "lyrics": {
             "cleaning": "control characters are spaces; time stamps, HTML, headings and what lyrics pages add are "
-            "stripped by the rules of data_pipeline/lyrics/markup.py, white space around it dropped; no lyrics where "
-            "nothing is left or every line says so, such as [INSTRUMENTAL]",
+            "stripped by the rules of markup, white space around it dropped; no lyrics where nothing is left or every "
+            "line says so by the patterns of absence, such as [INSTRUMENTAL]",
+            "markup": markup.described(),
+            "absence": absence.described(),
             "tokenizer": "encoder/tokenizer.json",
             "max_tokens": tokens,
             "truncation": "words are cut behind; the first and the last token stay",
@@ -59,6 +66,7 @@ def preprocessing(spec: AudioSpec, tokenizer: LyricsTokenizer, genres: int) -> d
             "decision": "the genres whose score reaches that of thresholds.json (0.5 without the file); the highest "
             "one where none does",
         },
+        **({} if onnx is None else {"onnx": onnx}),
     }
 
 
@@ -75,6 +83,7 @@ def _spectrogram(spec: AudioSpec) -> dict[str, Any]:
         "f_max": spec.sample_rate / 2,
         "mel_scale": "slaney",
         "mel_norm": "slaney",
+        "mel_edges": mel.frequencies(spec.n_mels, spec.sample_rate).tolist(),
         "reference": "the clip's own maximum",
         "range_db": RANGE_DB,
         "levels": 255,

@@ -15,12 +15,11 @@ from jax import export
 from data_pipeline.audio import AudioSpec
 from data_pipeline.schema import AUDIO
 from mgc_jax.api import Model
+from mgc_jax.network import build
 from mgc_jax.network.state import abstract
 from mgc_jax.runtime import sharding
 
 NAME = "model.stablehlo"
-ONNX = "model.onnx"
-"""The same model for ONNX runtimes, written by the PyTorch twin."""
 PLATFORMS = ("cpu", "cuda", "tpu")
 OUTPUTS = ("scores", "logits")
 
@@ -61,10 +60,14 @@ def program(model: Model) -> bytes:
     weights = jax.device_get((state.params, state.batch_stats, state.constants, network.frozen))
 
     encoder = model.features.encoder if model.features else None
+    # A lyrics encoder that is traced is in the file, whether its outputs are wanted or not.
+    reads = build.modalities(config)[1] or not build.uses_bert(config)
+    width = build.bert_config(model.encoder).hidden_size
 
     def run(sound: jax.Array, tokens: jax.Array, num_tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
         heard = encoder.hear(encoder.weights, sound) if encoder else sound
-        batch = {AUDIO[config.audio.input]: heard, "tokens": tokens, "num_tokens": num_tokens}
+        words = {"tokens": tokens} if reads else {"lyrics_features": jnp.zeros((*num_tokens.shape, 1, width))}
+        batch = {AUDIO[config.audio.input]: heard, "num_tokens": num_tokens, **words}
         logits = nnx.merge(network.graphdef, *weights)(batch, train=False).logits
         return jax.nn.sigmoid(logits), logits
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics.encoder import public_name
@@ -22,14 +23,15 @@ ENCODERS = {
 class Subject:
     """What a card is about.
 
-    ``evaluations`` are by split; ``licence`` is that of the weights, as the hub spells it.
+    ``evaluations`` are by split; ``licence`` is that of the weights, as the hub spells it; ``onnx`` tells of the ONNX
+    files, where they are.
     """
 
     model: Model
     name: str
     evaluations: Mapping[str, Evaluation]
     licence: str
-    onnx: bool
+    onnx: Mapping[str, Any] | None = None
 
     @property
     def valid(self) -> dict[str, Evaluation]:

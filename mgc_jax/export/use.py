@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from mgc_jax.api import Model
 from mgc_jax.export import program
 from mgc_jax.export.markdown import code, table
@@ -9,9 +12,9 @@ from mgc_jax.network import build
 from mgc_jax.runs import weights_file
 
 
-def use(model: Model, *, measured: bool, onnx: bool) -> str:
-    """How the files of the folder are used, as Markdown; ``measured`` and ``onnx`` say whether evaluations and
-    ``model.onnx`` are among them."""
+def use(model: Model, *, measured: bool, onnx: Mapping[str, Any] | None) -> str:
+    """How the files of the folder are used, as Markdown; ``measured`` says whether evaluations are among them, ``onnx``
+    what ONNX files are."""
     spec, tokens = model.spec, model.config.lyrics.max_tokens
     sound, (axes, dtype) = next(iter(program.inputs(spec, tokens).items()))
     shape, what = (1, *axes), "samples at " + f"{spec.sample_rate} Hz" if model.features else "log-mel levels"
@@ -46,19 +49,9 @@ def use(model: Model, *, measured: bool, onnx: bool) -> str:
         ]
     if onnx:
         parts += [
-            "With ONNX Runtime:",
-            code(
-                "import numpy as np",
-                "import onnxruntime",
-                "",
-                'session = onnxruntime.InferenceSession("model.onnx")',
-                "inputs = {",
-                f'    "spectrogram": np.zeros((1, {spec.num_frames}, {spec.n_mels}), np.uint8),',
-                f'    "tokens": np.zeros((1, {tokens}), np.int32),',
-                '    "num_tokens": np.zeros(1, np.int32),',
-                "}",
-                'scores, logits = session.run(["scores", "logits"], inputs)',
-            ),
+            "With ONNX Runtime alone, by the one file `onnx_runner.py` of mgc-jax "
+            "(`pip install onnxruntime tokenizers soundfile soxr numpy`):",
+            "```sh\npython onnx_runner.py . song.mp3 --lyrics song.txt\n```",
         ]
     files = {
         weights_file.NAME: "the weights under dotted names; vocabulary and encoder's sha256 in its metadata",
@@ -69,6 +62,10 @@ def use(model: Model, *, measured: bool, onnx: bool) -> str:
         **({"audio_encoder/": "the audio encoder likewise"} if model.features else {}),
         "preprocessing.json": "from a song to the inputs: rates, windows, levels, tokens",
         program.NAME: "the model with its weights as one program for CPU, CUDA and TPU, any batch size, float32",
-    } | ({program.ONNX: "the same for ONNX runtimes"} if onnx else {})
+    }
+    if onnx and onnx["lyrics_encoder"]:
+        files[onnx["lyrics_encoder"]["file"]] = "what reads the lyrics of a song, for ONNX runtimes"
+    if onnx:
+        files[onnx["head"]["file"]] = "what hears its windows beside them"
     parts.append(table(["file", "holds"], [[f"`{name}`", text] for name, text in files.items()]))
     return "\n\n".join(parts)

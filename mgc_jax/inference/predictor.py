@@ -52,8 +52,8 @@ class Embedding:
     """Where a song is, each the mean over its windows, of which the louder ones count more.
 
     ``audio`` (C,) and ``lyrics`` (C,) are g_a(E_a) and g_l(E_l), which the A-L loss makes alike for the two sides of
-    one song; ``lyrics`` is None for a song without. ``fused`` (D,) is what the genres are told from, which ``ranked``
-    has with their scores, best first.
+    one song; ``lyrics`` is None for a song without, and of a model that was taught none. ``fused`` (D,) is what the
+    genres are told from, which ``ranked`` has with their scores, best first.
     """
 
     audio: np.ndarray
@@ -194,7 +194,8 @@ class Predictor:
     def _embedded(self, song: Pass) -> Embedding:
         mean = {name: value().astype(np.float32) for name, value in song.means.items()}
         ranked = prediction.ranking(self.vocabulary.names, mean["scores"])
-        return Embedding(mean["audio"], mean["lyrics"] if len(song.tokens) else None, mean["fused"], ranked)
+        lyrics = mean["lyrics"] if len(song.tokens) and self._embedding_step.reads else None
+        return Embedding(mean["audio"], lyrics, mean["fused"], ranked)
 
     def embed_words(self, lyrics: str | None) -> np.ndarray:
         """Where words without a song are: g_l(E_l) (C,), as ``lyrics`` of :class:`Embedding` for a song with them.
@@ -286,7 +287,7 @@ class Predictor:
     @cached_property
     def _embedding_step(self) -> _Step:
         self._check_embeds()
-        return _Step(make_embedding_step(self.network), True)
+        return _Step(make_embedding_step(self.network), build.reads_words(self.config))
 
     def _check_embeds(self) -> None:
         if not self.embeds:

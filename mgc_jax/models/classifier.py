@@ -47,7 +47,8 @@ class GenreClassifier(nnx.Module):
     audio encoder, computed earlier, which stand in the CNN's place, each brought to mean 0 and variance 1; with an
     ``audio_encoder`` too, which hears ``audio_windows`` of a clip, they carry what it hears. With
     ``bert=None`` batches carry ``lyrics_features``, those of the lyrics encoder. ``adjacency`` (G, G) and
-    ``node_features`` (G, F) make the genre graph of ``head="graph"``. ``kernel``, ``rematerialise`` and ``first_block``
+    ``node_features`` (G, F) make the genre graph of ``head="graph"``. Without ``contrasts`` there is no A-L loss, and a
+    model of the sound alone does not read. ``kernel``, ``rematerialise`` and ``first_block``
     change speed and memory alone, see :func:`attention` and :class:`AudioCNN`.
 
     Departures, each to be switched off: attention has ``heads`` and ``residual_norm`` and pools its tokens
@@ -78,6 +79,7 @@ class GenreClassifier(nnx.Module):
         adjacency: jax.Array | np.ndarray | None = None,
         node_features: jax.Array | np.ndarray | None = None,
         prior_logits: jax.Array | np.ndarray | None = None,
+        contrasts: bool = True,
         kernel: str = "xla",
         rematerialise: bool = False,
         first_block: str = "convolution",
@@ -86,7 +88,7 @@ class GenreClassifier(nnx.Module):
     ):
         hears_features = audio_features is not None and audio_encoder is None
         _check(config, hears_features, bert, lyrics_features, num_genres, adjacency, node_features, prior_logits)
-        self.config, self.dtype = config, dtype
+        self.config, self.contrasts, self.dtype = config, contrasts, dtype
         width = config.width
         self.scale = 1.0 / math.sqrt(width)
         # Music representation.
@@ -158,11 +160,12 @@ class GenreClassifier(nnx.Module):
         if train and self.config.dropout > 0.0 and dropout_key is None:
             raise ValueError("training with dropout needs a dropout_key")
         audio, lyrics, mask = self.represent(batch, train=train)
-        audio_embedding, lyrics_embedding, log_scale = self.contrast(audio, lyrics, mask)
+        contrast = self.contrast(audio, lyrics, mask) if self.contrasts else (None, None, None)
         fused = self.fuse(audio, lyrics, mask, train=train, key=dropout_key)
         logits = self.classify(fused)
         if self.wide is not None and not train:
             logits = self.widen(logits, self.wide_of_sound(batch), self.wide_of_words(batch))
+        audio_embedding, lyrics_embedding, log_scale = contrast
         return Outputs(logits, audio_embedding, lyrics_embedding, log_scale, fused.astype(jnp.float32))
 
     def represent(self, batch: Mapping[str, jax.Array], *, train: bool) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -104,6 +104,11 @@ def modalities(config: Config) -> tuple[bool, bool]:
     return config.model.fusion != "lyrics", config.model.fusion != "audio"
 
 
+def reads_words(config: Config) -> bool:
+    """Whether anything depends on the words: what the model says, or what it learns by the A-L loss."""
+    return modalities(config)[1] or (uses_bert(config) and config.loss.contrastive_weight > 0)
+
+
 def pretrained_bert(folder: Path, config: Config) -> Bert:
     """The lyrics encoder, with the weights of ``folder``.
 
@@ -250,6 +255,7 @@ def classifier(
             lyrics_features=bert_config.hidden_size,
             adjacency=adjacency,
             node_features=node_features,
+            contrasts=reads_words(config),
             kernel=kernel,
             rematerialise=config.compute.rematerialise,
             first_block=first_block_form(config),

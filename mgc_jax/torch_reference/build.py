@@ -64,6 +64,7 @@ def classifier(
         prior_logits=torch.tensor(prior_logits, dtype=torch.float32) if m.genre_bias else None,
         frozen=config.train.encoder_rate == 0,
         window=config.lyrics.window,
+        reads=build.reads_words(config),
     )
 
 

@@ -126,9 +126,10 @@ class GenreClassifier(nn.Module):
     """The whole of Fig. 1, with the settings and the departures of the JAX model's.
 
     ``lyrics_encoder`` is a Hugging Face ``BertModel`` or ``RobertaModel``; unless ``frozen=False`` it is not trained.
-    It reads lyrics of more than ``window`` tokens in windows (0: never). With ``audio_features`` (S, H) the sound is
-    what a frozen audio encoder made of it, and there are no blocks. ``adjacency`` (G, G) and ``name_features`` (G, H)
-    make the genre graph; ``prior_logits`` (G,) start the biases, or None for no biases.
+    It reads lyrics of more than ``window`` tokens in windows (0: never), and none unless the model ``reads``. With
+    ``audio_features`` (S, H) the sound is what a frozen audio encoder made of it, and there are no blocks.
+    ``adjacency`` (G, G) and ``name_features`` (G, H) make the genre graph; ``prior_logits`` (G,) start the biases, or
+    None for no biases.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class GenreClassifier(nn.Module):
         prior_logits: Tensor | None,
         frozen: bool,
         window: int = 0,
+        reads: bool = True,
     ):
         super().__init__()
         self.every_position = config.audio_tokens == "all"
@@ -167,7 +169,7 @@ class GenreClassifier(nn.Module):
         self.audio_projection = nn.Linear(audio_width, width)
         self.lyrics_encoder = lyrics_encoder.requires_grad_(not frozen).eval()
         self.frozen = frozen
-        self.window = window
+        self.window, self.reads = window, reads
         self.lyrics_projection = nn.Linear(lyrics_features, width)
         self.null_token = nn.Parameter(torch.randn(width))
         self.audio_contrastive = nn.Linear(width, config.contrastive_width)
@@ -268,6 +270,8 @@ class GenreClassifier(nn.Module):
         """A batch: sound as spectrogram (B, T, M) uint8 or as the audio encoder's outputs (B, S, H), lyrics as tokens
         (B, L) or as the lyrics encoder's outputs (B, L, H), and num_tokens (B,), 0 for no lyrics."""
         audio = self.audio_tokens(sound)
+        if not self.reads:
+            lyrics = torch.zeros(lyrics.shape[0], 1, self.lyrics_projection.in_features, device=lyrics.device)
         tokens, mask = self.lyrics_tokens(lyrics, num_tokens)
         embeddings = self.contrast(audio, tokens, mask)
         logits = self.classify(self.dropout(self.fuse(audio, tokens, mask)))

@@ -82,7 +82,7 @@ class Trainer:
             out = self.model(sound, lyrics, batch["num_tokens"])
         has_lyrics = (batch["num_tokens"] > 0) & (weight > 0)
         audio, lyrics = out.audio_embedding.float(), out.lyrics_embedding.float()
-        contrastive = contrastive_loss(audio, lyrics, out.log_scale, has_lyrics)
+        contrastive = float(self.model.reads) * contrastive_loss(audio, lyrics, out.log_scale, has_lyrics)
         each = F.binary_cross_entropy_with_logits(out.logits.float(), batch["labels"].float(), reduction="none")
         each = each.sum(1) if self.reduction == "sum" else each.mean(1)
         genre = (each * weight).sum() / weight.sum().clamp(min=1)

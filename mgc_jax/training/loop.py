@@ -37,6 +37,10 @@ from mgc_jax.training.state import begin
 from mgc_jax.training.step_by_length import StepByLength
 from mgc_jax.training.wide_path import fit_wide_path
 
+AHEAD = 8
+"""Steps that wait on the devices at most: enough for them never to wait for the host, and no more, for each holds its
+batch there, and a request to stop waits for all of them."""
+
 
 def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
     """Train to the last epoch or until validation stops improving; resumes by itself.
@@ -182,6 +186,7 @@ class _Loop:
         for step, batch in enumerate(self.batches, start + 1):
             state, step_metrics = train_step(state, self.network.frozen, batch)
             self.pending.append((step, step_metrics))
+            self.wait_for_older()
             self.count_finished()
             stop, evaluate = self.stop.due(), self.evaluation_due(step, total)
             if step % t.log_every_steps == 0 or evaluate:
@@ -232,6 +237,12 @@ class _Loop:
         first, batches = feed.peek(feed.streamed(self.config, self.data, mesh, start, total))
         program = memory.compile_step(self.train_step, state, frozen, first.with_length(longest), mesh.shape["data"])
         return StepByLength(self.train_step, longest, program), batches
+
+    def wait_for_older(self) -> None:
+        """Until the devices have done the step :data:`AHEAD` steps before the one just dispatched."""
+        if len(self.pending) > AHEAD:
+            _, older = self.pending[-1 - AHEAD]
+            jax.block_until_ready(older["loss"])
 
     def count_finished(self) -> None:
         """Move the bar to the last step that the devices have done: they are dispatched long before."""

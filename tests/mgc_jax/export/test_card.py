@@ -98,7 +98,7 @@ def test_the_card_says_what_was_not_measured(workdir, tmp_path):
      (f"{RIVAL}pandeya model.fusion=audio", True, True, False)],
 )  # fmt: skip
 def test_the_limits_are_those_of_what_the_model_takes(variant, hears, reads, pretrained, tmp_path):
-    text = card(Subject(tiny_model.model(tmp_path / "run", variant), "model", {}, "unknown", onnx=False))
+    text = card(Subject(tiny_model.model(tmp_path / "run", variant), "model", {}, "unknown"))
     assert ("It hears" in text) == hears
     assert ("whole lyrics" in text) == (hears and reads)
     assert ("It reads the first" in text) == reads

@@ -130,22 +130,30 @@ def test_the_twin_of_an_exported_folder(workdir, exported, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "variant",
-    ["default", *(pytest.param(name, marks=pytest.mark.rare) for name in ("audio", "trained encoder"))],
+    "variant", ["trained encoder", *(pytest.param(name, marks=pytest.mark.rare) for name in ("literal", "concat"))]
 )
 def test_onnx(variant, tmp_path):
+    """For any number of songs, lyrics of any length, and any number of windows; see also the tests of the runner."""
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
     from mgc_jax.torch_reference import onnx_file
 
     model = tiny_model.model(tmp_path / "run", VARIANTS[variant])
-    export(model, tmp_path / "model", write_onnx=onnx_file.write)
-    session = onnxruntime.InferenceSession(tmp_path / "model" / "model.onnx")
-    for rows in (1, 3, 5):
+    export(model, tmp_path / "model", write_onnx=onnx_file.writer(model))
+    files = ("lyrics_encoder.onnx", "head.onnx")
+    encoder, head = (onnxruntime.InferenceSession(tmp_path / "model" / file) for file in files)
+    for rows, length in ((1, 13), (3, 7), (5, 2)):
         given = tiny_model.batch(model, rows)
-        scores, logits = session.run(["scores", "logits"], given)
+        given["num_tokens"] = np.minimum(given["num_tokens"], length)
+        short = {"tokens": given["tokens"][:, :length], "num_tokens": given["num_tokens"]}
+        (words,) = encoder.run(["words"], short)
+        words = np.pad(words, ((0, 0), (0, 13 - length), (0, 0)))
+        scores, logits = head.run(
+            ["scores", "logits"], {name: given[name] for name in ("spectrogram", "num_tokens")} | {"words": words}
+        )
         live = tiny_model.logits(model, given)
         np.testing.assert_allclose(logits, live, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(scores, jax.nn.sigmoid(live), atol=1e-5)
-    assert "model.onnx" in (tmp_path / "model" / "README.md").read_text()
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert all(file in card for file in files)

@@ -49,23 +49,49 @@ def test_a_finished_run_leaves_its_files_and_is_not_trained_again(run: Path, dat
     assert lines(run) == before
 
 
+class Devices:
+    """Devices that do a step when somebody waits for it, and none before."""
+
+    def __init__(self):
+        self.dispatched, self.done = 0, 0
+
+    def dispatch(self):
+        self.dispatched += 1
+        return {"loss": Loss(self, self.dispatched)}
+
+
+class Loss:
+    def __init__(self, devices: Devices, step: int):
+        self.devices, self.step = devices, step
+
+    def is_ready(self) -> bool:
+        return self.step <= self.devices.done
+
+    def block_until_ready(self):
+        self.devices.done = max(self.devices.done, self.step)
+        return self
+
+
+class Bar:
+    done = 0
+
+    def update(self, count: int, note: str | None = None) -> None:
+        self.done += count
+
+
 def test_the_bar_counts_steps_that_are_finished(data: Path, tmp_path: Path, capsys):
-    class Bar:
-        done = 0
-
-        def update(self, count: int, note: str | None = None) -> None:
-            self.done += count
-
-    class Loss:
-        def __init__(self, ready: bool):
-            self.is_ready = lambda: ready
-
-    running = object.__new__(loop._Loop)
-    running.config, running.finished, running.bar = recipes.load(CONFIG, ["train.batch_size=8"]), 3, Bar()
-    running.pending = [(step, {"loss": Loss(step <= 5)}) for step in (4, 5, 6, 7)]
-    running.count_finished()
-    running.count_finished()
-    assert running.bar.done == 2 * 8
+    running, devices = object.__new__(loop._Loop), Devices()
+    running.config, running.finished, running.bar = recipes.load(CONFIG, ["train.batch_size=8"]), 0, Bar()
+    running.pending = []
+    for step in range(1, 4 * loop.AHEAD):
+        running.pending.append((step, devices.dispatch()))
+        running.wait_for_older()
+        running.count_finished()
+        running.count_finished()
+        assert devices.done == max(
+            0, step - loop.AHEAD
+        )  # never more than so many ahead, and the newest are not awaited
+        assert running.bar.done == 8 * devices.done
     assert main(command(data, tmp_path, "--config.train.epochs=1")) == 0
     (last,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train: 40/40 tracks")]
     assert "loss" in last
