@@ -55,7 +55,7 @@ def page(songs: SongQueue, megabytes: int, similar: SimilarSongs | None = None) 
     return served
 
 
-def answer(songs: SongQueue, similar: SimilarSongs | None, song: str | None, lyrics: str) -> tuple[str, str]:
+def answer(songs: SongQueue, song: str | None, lyrics: str, similar: SimilarSongs | None = None) -> tuple[str, str]:
     """The genres of a file and their reasons, as HTML; a mistake is told in place of the genres."""
     if not song:
         return result.problem("There is no song yet: drop one, or choose a file."), ""
@@ -113,7 +113,7 @@ def _blocks(songs: SongQueue, megabytes: int, similar: SimilarSongs | None) -> g
         why = gr.HTML(elem_id="why", padding=True)
         gr.on(
             [submit.click],
-            partial(answer, songs, similar),
+            partial(answer, songs, similar=similar),
             inputs=[song, lyrics],
             outputs=[genres, why],
             api_visibility="private",

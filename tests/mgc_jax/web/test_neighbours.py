@@ -59,7 +59,7 @@ def test_the_nearest_songs_stand_under_the_genres_with_players(model, music, sim
     songs = queue.SongQueue(model)
     songs.open()
     try:
-        found, _ = page.answer(songs, similar, str(music / "0.wav"), "")
+        found, _ = page.answer(songs, str(music / "0.wav"), "", similar)
     finally:
         songs.close()
     assert found.index("<table class='genres'") < found.index("Songs like it")
