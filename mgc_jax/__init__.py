@@ -61,9 +61,9 @@ def load(place: str | Path, *, dtype: str | None = None, genres: str | Sequence[
     """Load a trained run for prediction and evaluation: its workdir, an exported model's folder, or the address of
     either, such as ``gs://bucket/run`` or ``hf://user/name``, of which a copy is kept in the user's cache.
 
-    "musicnn" is a built-in model, which names genres and does no more, unless a folder of this name holds a run. A
-    CLAP, a folder or a name on the Hugging Face hub such as ``laion/larger_clap_general``, does the same with the
-    ``genres`` that it is given.
+    "musicnn" is a built-in model, which names genres, says which seconds speak for them, and does no more, unless a
+    folder of this name holds a run. A CLAP, a folder or a name on the Hugging Face hub such as
+    ``laion/larger_clap_general``, does the same with the ``genres`` that it is given.
 
     Args:
         place: the folder, the address or the name.

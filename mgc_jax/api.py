@@ -21,14 +21,15 @@ from mgc_jax.evaluation.rival import rival
 from mgc_jax.evaluation.scored import Scored, StoredScores
 from mgc_jax.evaluation.steps import genre_graph
 from mgc_jax.evaluation.thresholds import calibrate_thresholds
+from mgc_jax.explain.by_windows import explain_by_windows
 from mgc_jax.explain.explainer import explain, occlusion_of
 from mgc_jax.explain.explanation import Explanation
 from mgc_jax.explain.occlusion import Occlusion
+from mgc_jax.inference import tagger
+from mgc_jax.inference import zero_shot as clap
 from mgc_jax.inference.embeddings import Embeddings
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.inference.recording import Audio
-from mgc_jax.inference.tagger import Tagger, built_in
-from mgc_jax.inference.zero_shot import zero_shot
 from mgc_jax.network import build, published_folder
 from mgc_jax.network.state import ModelState, abstract
 from mgc_jax.runs import addresses, checkpoint, weights_file
@@ -191,3 +192,47 @@ class Model(Predictor):
             InputError: also for a genre that the model does not know.
         """
         return explain(self, self._occlusion, audio, lyrics, rate=rate, genres=genres)
+
+
+class Tagger(tagger.Tagger):
+    """A model that was trained elsewhere; see :func:`mgc_jax.load`. It hears songs and reads no lyrics."""
+
+    @classmethod
+    def of(cls, model: tagger.Tagger) -> Tagger:
+        """The same, which gives reasons too."""
+        return cls(**{field.name: getattr(model, field.name) for field in dataclasses.fields(model)})
+
+    def explain(
+        self,
+        audio: Audio,
+        lyrics: str | None = None,
+        *,
+        rate: int | None = None,
+        genres: Sequence[str] | None = None,
+    ) -> Explanation:
+        """Which seconds speak for the ``genres`` of a song and which against them, see
+        :func:`mgc_jax.explain.by_windows.explain_by_windows`.
+
+        Args:
+            audio: as :meth:`predict` has it; so are ``lyrics`` and ``rate``.
+            genres: names that it knows; left out, the predicted ones.
+
+        Raises:
+            InputError: also for a genre that the model does not know.
+        """
+        return explain_by_windows(self, audio, lyrics, rate=rate, genres=genres)
+
+
+def built_in(place: str | Path) -> Tagger | None:
+    """The built-in model of this name; None where the ``place`` is the folder or the address of something else.
+
+    Raises:
+        InputError: its weights are not to be had.
+    """
+    found = tagger.built_in(place)
+    return Tagger.of(found) if found else None
+
+
+def zero_shot(place: str | Path, genres: str | Sequence[str]) -> Tagger:
+    """A CLAP that is asked about ``genres``; see :func:`mgc_jax.inference.zero_shot.zero_shot`."""
+    return Tagger.of(clap.zero_shot(place, genres))

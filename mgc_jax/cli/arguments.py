@@ -74,15 +74,22 @@ def add_config(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
     parser.add_argument("--config", required=required, metavar="RECIPE[:ARG]", help=text)
 
 
+_BUILT_IN = "; or musicnn, which is built in and has heard real music"
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """``--workdir``, from which a trained model is read."""
     _add_workdir(parser, "")
 
 
+def add_explained(parser: argparse.ArgumentParser) -> None:
+    """``--workdir``, from which a trained model is read, or a built-in one."""
+    _add_workdir(parser, _BUILT_IN)
+
+
 def add_namer(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """``--workdir`` and ``--genres`` for all that names genres: a trained model, a built-in one, or a CLAP."""
-    more = "; or musicnn, which is built in and has heard real music; or a CLAP, with --genres"
-    _add_workdir(parser, more, required=required)
+    _add_workdir(parser, f"{_BUILT_IN}; or a CLAP, with --genres", required=required)
     text = "for a CLAP: two or more that it scores a song for, with commas between them"
     parser.add_argument("--genres", action="append", metavar="NAMES", help=text)
 

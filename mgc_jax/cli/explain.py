@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mgc_jax.cli.arguments import PICTURES, add_json, add_model, picture
+from mgc_jax.cli.arguments import PICTURES, add_explained, add_json, picture
 from mgc_jax.cli.command import Command
-from mgc_jax.cli.opening import load_model, read_lyrics
+from mgc_jax.cli.opening import load_namer, read_lyrics
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_model(parser)
+    add_explained(parser)
     parser.add_argument("audio", type=Path, metavar="AUDIO")
     parser.add_argument("--lyrics", metavar="FILE", help="a text file (- for none)")
     genres = "which genres (default: those that are predicted)"
@@ -25,7 +25,7 @@ def _run(options: argparse.Namespace) -> None:
     from mgc_jax.explain.text import summary
 
     lyrics = read_lyrics(options.lyrics)
-    explanation = load_model(options.workdir).explain(options.audio, lyrics, genres=options.genres)
+    explanation = load_namer(options.workdir).explain(options.audio, lyrics, genres=options.genres)
     print(summary(explanation))
     if options.json:
         write_json(options.json, explanation.to_json())

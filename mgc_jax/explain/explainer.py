@@ -42,10 +42,10 @@ def explain(
     the rivals see the lyrics' variants once for each window.
     """
     names = model.vocabulary.names
-    targets = None if genres is None else _indices(genres, names)
+    targets = None if genres is None else indices(genres, names)
     tokens, windows = model.tokens(lyrics), model.windows(audio, rate)
     prediction = model.predict_windows(recording.name(audio), windows, tokens)
-    targets = _indices(prediction.predicted, names) if targets is None else targets
+    targets = indices(prediction.predicted, names) if targets is None else targets
     scores = dict(prediction.ranked)
     targets.sort(key=lambda index: -scores[names[index]])
 
@@ -115,7 +115,7 @@ def explain(
         groups=groups,
         word_effect=word_effect,
         attention=attention,
-        spectrogram=_spectrogram(pictures, model.spec),
+        spectrogram=spectrogram(pictures, model.spec),
         names=names,
         uses_audio=uses_audio,
         uses_lyrics=uses_lyrics,
@@ -129,7 +129,7 @@ def shapley(
     return ((both - words) + (sound - neither)) / 2, ((both - sound) + (words - neither)) / 2
 
 
-def _indices(genres: Sequence[str], names: Sequence[str]) -> list[int]:
+def indices(genres: Sequence[str], names: Sequence[str]) -> list[int]:
     """Where these genres are among the model's ``names``, each once."""
     if isinstance(genres, str):
         genres = [genres]
@@ -231,7 +231,7 @@ def _attention(
     )
 
 
-def _spectrogram(windows: Sequence[tuple[float, np.ndarray]], spec: AudioSpec) -> Spectrogram:
+def spectrogram(windows: Sequence[tuple[float, np.ndarray]], spec: AudioSpec) -> Spectrogram:
     """All windows on one time axis, in no more columns than a picture has."""
     hop = spec.hop_length / spec.sample_rate
     step = max(hop, (windows[-1][0] + spec.seconds) / MAX_COLUMNS)

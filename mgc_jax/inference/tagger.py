@@ -33,8 +33,7 @@ AT_ONCE = 24
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tagger:
-    """A model that was trained elsewhere; see :func:`mgc_jax.load`. It hears songs, reads no lyrics, and gives no
-    reasons."""
+    """A model that was trained elsewhere; see :func:`mgc_jax.load`. It hears songs and reads no lyrics."""
 
     name: str
     genres: tuple[str, ...]
@@ -109,17 +108,24 @@ class Tagger:
         clip = Clip(np.zeros(self.spec.num_samples, np.float32), 1.0)
         list(self._through([(Song(b""), Heard((clip,), 0.0))]))
 
+    @property
+    def at_once(self) -> int:
+        """How many windows are heard together: always as many, which is compiled once."""
+        return max(1, round(AT_ONCE / self.spec.seconds)) * sharding.make_mesh().size
+
+    def window_scores(self, clips: Sequence[np.ndarray]) -> jax.Array:
+        """The probability (``at_once``, G) of each genre in each of so many clips (samples,) or fewer, and of silence
+        in the rows behind them."""
+        windows = np.zeros((self.at_once, self.spec.num_samples), np.float32)
+        if len(clips):
+            windows[: len(clips)] = clips
+        return self.scores(sharding.place_batch({"windows": windows}, sharding.make_mesh())["windows"])
+
     def _through(self, heard: Iterable[tuple[Song, Sound | InputError]]) -> Iterator[Pass]:
-        mesh = sharding.make_mesh()
-        # Always the same, which is compiled once.
-        size = max(1, round(AT_ONCE / self.spec.seconds)) * mesh.size
-
         def compute(rows: Sequence[Row], _: int) -> dict[str, jax.Array]:
-            windows = np.zeros((size, self.spec.num_samples), np.float32)
-            windows[: len(rows)] = [row.clip for row in rows]
-            return {"scores": self.scores(sharding.place_batch({"windows": windows}, mesh)["windows"])}
+            return {"scores": self.window_scores([row.clip for row in rows])}
 
-        return batches.through((self._begun(song, sound) for song, sound in heard), compute, size)
+        return batches.through((self._begun(song, sound) for song, sound in heard), compute, self.at_once)
 
     def _begun(self, song: Song, sound: Sound | InputError) -> Pass:
         if song.lyrics or song.lyrics_file:

@@ -307,10 +307,10 @@ def _lay_out(explanation: Explanation, room: float) -> _Layout:
 
 def _notes(explanation: Explanation, layout: _Layout) -> list[str]:
     """What is to be known about the lyrics as they are drawn."""
-    if not len(explanation.words.spans):
-        return ["no lyrics were given"]
     if not explanation.uses_lyrics:
         return ["this model does not read: it listens to the song alone"]
+    if not len(explanation.words.spans):
+        return ["no lyrics were given"]
     if not layout.words:
         return ["nothing in these lyrics is a word to the model"]
     notes = []

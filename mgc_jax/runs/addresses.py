@@ -47,7 +47,8 @@ def local(place: str | Path, progress: Callable[[int, int], None] | None = None)
         return Bucket(str(place)).download_files(lambda name: any(fnmatchcase(name, w) for w in WANTED), progress)
     if is_built_in(place):
         raise InputError(
-            f"{place} is a built-in model, which names genres (predict, serve) and does no more; give a run's workdir."
+            f"{place} is a built-in model, which names genres and says why (predict, explain, serve) and does no more; "
+            "give a run's workdir."
         )
     folder = Path(os.path.expanduser(place))  # which takes a user whom nobody knows as a name
     if not folder.is_dir():

@@ -155,7 +155,7 @@ def _check(model: Model | Tagger, work: Work, lyrics: str, genres: Sequence[str]
 
 def _works(model: Model | Tagger) -> list[str]:
     if isinstance(model, Tagger):
-        return [Work.PREDICT.value]
+        return [Work.PREDICT.value, Work.EXPLAIN.value]
     return [work.value for work in Work if work is not Work.EMBED or model.embeds]
 
 

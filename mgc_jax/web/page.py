@@ -17,7 +17,6 @@ from data_pipeline.lyrics.reading import MAX_BYTES
 from mgc_jax.api import Model, Tagger
 from mgc_jax.evaluation import results
 from mgc_jax.explain.explanation import Explanation
-from mgc_jax.inference.prediction import Prediction
 from mgc_jax.inference.predictor import Embedding
 from mgc_jax.inference.song import Failure, Song
 from mgc_jax.web import result
@@ -61,17 +60,14 @@ def answer(songs: SongQueue, song: str | None, lyrics: str, similar: SimilarSong
         return result.problem("There is no song yet: drop one, or choose a file."), ""
     if not Path(song).exists():
         return result.problem("This song was deleted meanwhile, as all are after a while: drop it again."), ""
-    work = Work.PREDICT if isinstance(songs.model, Tagger) else Work.EXPLAIN
     try:
-        found = songs.ask(Job(work, Song(song, lyrics or None)))
+        found = songs.ask(Job(Work.EXPLAIN, Song(song, lyrics or None)))
         like_it = _like_it(songs, similar, song, lyrics) if isinstance(found, Explanation) else ""
     except UnavailableError as error:
         return result.problem(str(error)), ""
     if isinstance(found, Failure):
         return result.problem(f"{Path(song).name}: {found.reason}."), ""
     thresholds = dict(zip(songs.model.genres, songs.model.thresholds.tolist(), strict=True))
-    if isinstance(found, Prediction):
-        return result.genres(found, thresholds), ""
     assert isinstance(found, Explanation)
     return result.genres(found.prediction, thresholds) + like_it, result.reasons(found)
 
@@ -123,7 +119,7 @@ def _blocks(songs: SongQueue, megabytes: int, similar: SimilarSongs | None) -> g
 
 def _introduction(model: Model | Tagger) -> str:
     if isinstance(model, Tagger):
-        how = "Named from how it sounds, by a model that reads no lyrics."
+        how = "Named from how it sounds, with the seconds that speak for it, by a model that reads no lyrics."
         trust = f"{model.about} {model.licence_warning}".strip()
     else:
         how = "Named from how it sounds and what it says, with the reasons: the seconds and words that speak for them."

@@ -93,10 +93,10 @@ class SongQueue:
     def open(self) -> None:
         """Compile, so that the first song need not wait for it, and take songs from then on."""
         self.model.warm_up()
-        if not isinstance(self.model, Tagger):
-            rate = self.model.spec.sample_rate
-            noise = np.random.default_rng(0).uniform(-0.1, 0.1, 2 * rate).astype(np.float32)
-            self.model.explain(noise, "a word and another one", rate=rate)
+        rate = self.model.spec.sample_rate
+        noise = np.random.default_rng(0).uniform(-0.1, 0.1, 2 * rate).astype(np.float32)
+        words = "a word and another one" if self.model.reads_lyrics else None
+        self.model.explain(noise, words, rate=rate)
         for _ in range(min(os.cpu_count() or 1, MOST_DECODERS)):
             threading.Thread(target=self._decode, daemon=True).start()
         self._worker.start()
@@ -251,14 +251,14 @@ class SongQueue:
         if first.work is Work.PREDICT:
             yield from self.model.predict_heard(heard())
             return
-        assert isinstance(self.model, Model)
         if first.work is Work.EMBED:
+            assert isinstance(self.model, Model)
             yield from self.model.embed_heard(heard())
-        else:
-            try:
-                yield self.model.explain(first.song.audio, first.song.lyrics, genres=first.genres)
-            except InputError as error:
-                yield failure(first.song, error)
+            return
+        try:
+            yield self.model.explain(first.song.audio, first.song.lyrics, genres=first.genres)
+        except InputError as error:
+            yield failure(first.song, error)
 
     def _answer(self, job: Job, result: Result) -> None:
         if isinstance(result, Failure):

@@ -103,13 +103,17 @@ def test_a_sentence_about_lyrics_is_said_once(song, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    ["explain song.mp3 --workdir musicnn", "export --out model --workdir musicnn", "report --workdir musicnn"],
+    [
+        "embed song.mp3 --out vectors --workdir musicnn",
+        "export --out model --workdir musicnn",
+        "report --workdir musicnn",
+    ],
 )
 def test_other_commands_say_what_it_cannot_do(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(command.split()) == 2
     said = capsys.readouterr().err
-    assert said.startswith("mgc-jax: musicnn is a built-in model, which names genres (predict, serve) and does no more")
+    assert said.startswith("mgc-jax: musicnn is a built-in model, which names genres and says why")
     assert said.count("\n") == 1
 
 
