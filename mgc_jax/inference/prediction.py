@@ -20,7 +20,7 @@ class Prediction:
     ``file`` is its name, or says that it came as bytes or as an array. ``windows`` is the number of clips whose scores
     were averaged, and ``too_quiet`` that of those left out because they are; ``predicted`` are the genres over their
     threshold (the highest one where none is); ``notes`` say what was done with the recording that is not a matter of
-    course.
+    course; ``lyrics_problem`` says why words that were found cannot be used, so that it was heard without.
     """
 
     file: str
@@ -30,6 +30,7 @@ class Prediction:
     lyrics_tokens: int
     too_quiet: int = 0
     notes: tuple[str, ...] = ()
+    lyrics_problem: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The form of ``mgc-jax predict --json``."""
@@ -41,6 +42,7 @@ class Prediction:
             "windows_too_quiet": self.too_quiet,
             "sound": list(self.notes),
             "lyrics_tokens": self.lyrics_tokens,
+            "lyrics_problem": self.lyrics_problem,
         }
 
 
