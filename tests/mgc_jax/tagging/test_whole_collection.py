@@ -195,9 +195,11 @@ def test_from_a_folder_to_a_model_and_back_into_the_tags(collection, monkeypatch
     plan = {os.path.basename(row["file"]): row for row in json.loads(Path("plan.json").read_text())}
     assert plan.keys() == paths.keys()
     dry = {os.path.basename(row["file"]): row["new"] for row in json.loads(Path("dry.json").read_text())}
-    assert all(row["new"] == dry[file] for file, row in plan.items())
+    other = {file for file, row in plan.items() if row["new"] != dry[file]}
+    assert other <= names(CUT)  # of which it turns out when they are written that they would not stay whole
     refused = {file for file, row in plan.items() if row["action"] == "failed"}
-    assert names(NO_MUSIC, EMPTY, SILENT, TAGS_BROKEN) <= refused <= failed | unreadable.keys() | names(READ_ONLY)
+    unusable = names(NO_MUSIC, EMPTY, SILENT, TAGS_BROKEN)
+    assert unusable <= refused <= unusable | names(CUT, READ_ONLY)
     written = {file for file, row in plan.items() if row["action"] == "write"}
     assert f"{len(written)} were written" in told
     assert len(written) > FILES // 2
