@@ -23,7 +23,7 @@ def _run(options: argparse.Namespace) -> None:
 
     found = find_songs(options)
     model = load_model(options.workdir)
-    found.songs = with_words(options, found.songs, model)
+    found.songs = with_words(found.songs, model, leave_out=options.no_lyrics)
     place = results.embeddings(options.out, *model.embedding_widths)
     made_by = {
         "command": "embed",

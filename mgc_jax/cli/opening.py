@@ -78,12 +78,12 @@ def find_songs(options: argparse.Namespace) -> Songs:
     return found
 
 
-def with_words(options: argparse.Namespace, songs: Sequence[Song], model: Model | Tagger) -> list[Song]:
-    """The songs with the words that the model is to be given, or where these are; that those in tags cannot be read is
-    said."""
+def with_words(songs: Sequence[Song], model: Model | Tagger, *, leave_out: bool = False) -> list[Song]:
+    """The songs with the words that the model is to be given, or where these are, unless they are to be left out; that
+    those in tags cannot be read is said."""
     from mgc_jax.inference import found_songs
 
-    if options.no_lyrics or not model.reads_lyrics:
+    if leave_out or not model.reads_lyrics:
         return found_songs.without_words(songs)
     in_tags = True
     if any(song.look_in for song in songs):

@@ -91,7 +91,7 @@ def _suited(options: argparse.Namespace, found: Songs, model: Model | Tagger) ->
     """The songs with their words, but for those of a manifest where the model reads none."""
     if not model.reads_lyrics and any(file != "-" for file in options.lyrics):
         raise InputError(f"{options.workdir} hears a song and reads no lyrics: leave them out.")
-    return with_words(options, found.songs, model)
+    return with_words(found.songs, model, leave_out=options.no_lyrics)
 
 
 def _show(options: argparse.Namespace, found: Songs) -> None:

@@ -241,10 +241,9 @@ def test_tags_are_not_read_before_a_song_is_due(music, model, monkeypatch):
     monkeypatch.setattr(
         words, "find", lambda path, *given, **more: read.append(path) or find_words(path, *given, **more)
     )
-    options = opening.argparse.Namespace(no_lyrics=False)
     songs = with_words(find([music]).songs * 20, in_tags=True)
     assert not read
-    made = model.predict_many(opening.with_words(options, songs, model))
+    made = model.predict_many(opening.with_words(songs, model))
     next(made)
     made.close()
     assert len(read) < 30
