@@ -22,13 +22,13 @@ from data_pipeline.sources import genre_lists
 from data_pipeline.sources.walk import Walk
 from data_pipeline.storage.alone import alone
 from data_pipeline.storage.files import write_tsv, written_whole
+from data_pipeline.storage.growing import GrowingFile
 from data_pipeline.tags.tag_file import TagError, Tags, read
 from data_pipeline.tags.words import SideFiles
 
 SUFFIXES = (".csv", ".jsonl")
 """What a manifest's name may end in."""
 COLUMNS = ("audio", "genres", "lyrics", "lyrics_file", "artist", "album_artist", "album", "title", "language")
-_SYNC_EVERY = 1000  # songs
 
 
 @dataclasses.dataclass
@@ -83,31 +83,23 @@ class _Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._places: dict[str, tuple[int, list[int]]] = {}
-        self._file: IO[bytes] | None = None
-        self._unsynced = 0
+        self._end = 0
 
     def __enter__(self) -> _Journal:
-        try:
-            self._file = self._path.open("a+b")
-        except OSError as error:
-            raise InputError(f"{self._path} cannot be written ({error.strerror}).") from None
-        self._file.seek(0)
-        end = 0
-        while (line := self._file.readline()).endswith(b"\n"):
+        self._file = GrowingFile(self._path)
+        for line in self._file.records():
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 entry = json.loads(line)
-                self._places[entry["file"]] = end, entry["state"]
-            end += len(line)
-        self._file.truncate(end)  # of a line that was being written when a scan was killed
+                self._places[entry["file"]] = self._end, entry["state"]
+            self._end += len(line)
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._file is not None
         self._file.close()
 
     def add(self, song: Path) -> None:
-        """Read the tags of a file that is not in the journal yet as it is now."""
-        assert self._file is not None
+        """Read the tags of a file that is not in the journal yet as it is now; raises InputError where that cannot be
+        written."""
         name = str(song)
         try:
             info = song.stat()
@@ -120,25 +112,21 @@ class _Journal:
             entry: dict[str, Any] = {"file": name, "state": state, "tags": dataclasses.asdict(read(song))}
         except TagError as error:
             entry = {"file": name, "state": state, "reason": str(error)}
-        place = self._file.seek(0, os.SEEK_END)
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._places[name] = place, state
-        self._unsynced += 1
-        if self._unsynced >= _SYNC_EVERY:
-            self._file.flush()
-            self._unsynced = 0
+        line = json.dumps(entry).encode() + b"\n"
+        self._file.append(line)
+        self._places[name] = self._end, state
+        self._end += len(line)
 
     def entries(self, songs: Iterable[Path]) -> Iterator[tuple[Path, Tags | str]]:
         """Each song's tags, or why it has none."""
-        assert self._file is not None
-        self._file.flush()
-        for song in songs:
-            self._file.seek(self._places[str(song)][0])
-            entry = json.loads(self._file.readline())
-            if "tags" in entry:
-                yield song, Tags(**{**entry["tags"], "genres": tuple(entry["tags"]["genres"])})
-            else:
-                yield song, entry["reason"]
+        with self._path.open("rb") as file:
+            for song in songs:
+                file.seek(self._places[str(song)][0])
+                entry = json.loads(file.readline())
+                if "tags" in entry:
+                    yield song, Tags(**{**entry["tags"], "genres": tuple(entry["tags"]["genres"])})
+                else:
+                    yield song, entry["reason"]
 
     def delete(self) -> None:
         """Remove what is not needed any more."""

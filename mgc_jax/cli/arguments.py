@@ -122,13 +122,20 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def add_songs(parser: argparse.ArgumentParser) -> None:
-    """``AUDIO``, ``--files-from`` and ``--manifest``, which say what songs are meant, and ``--workers`` for them."""
+    """``AUDIO``, ``--files-from`` and ``--manifest``, which name songs, ``--no-lyrics``, ``--workers``."""
     text = "a file, or a folder with all that is in it"
     parser.add_argument("audio", type=Path, nargs="*", metavar="AUDIO", help=text)
     text = "a list of files and folders, one a line or with NUL between them; - for standard input"
     parser.add_argument("--files-from", metavar="FILE", help=text)
     text = "a table of songs and their lyrics, as prepare and scan have it"
     parser.add_argument("--manifest", type=Path, metavar="FILE", help=text)
+    text = "leave out the words in tags, beside songs and in a manifest"
+    parser.add_argument("--no-lyrics", action="store_true", help=text)
+    add_workers(parser)
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """``--workers``, for all that decodes many songs."""
     text = "processes that decode ahead of the model, 0 for none (default: one for each core; none for a few songs)"
     parser.add_argument("--workers", type=at_least(0), metavar="N", help=text)
 

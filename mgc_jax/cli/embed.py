@@ -7,7 +7,7 @@ from functools import partial
 
 from mgc_jax.cli.arguments import add_model, add_songs, local
 from mgc_jax.cli.command import Command
-from mgc_jax.cli.opening import find_songs, load_model, num_workers, settle
+from mgc_jax.cli.opening import find_songs, load_model, num_workers, settle, with_words
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +23,7 @@ def _run(options: argparse.Namespace) -> None:
 
     found = find_songs(options)
     model = load_model(options.workdir)
+    found.songs = with_words(found.songs, model, leave_out=options.no_lyrics)
     place = results.embeddings(options.out, *model.embedding_widths)
     made_by = {
         "command": "embed",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_pipeline import extras
 from data_pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mgc_jax.api import Model, Tagger
     from mgc_jax.inference.collection import Summary
     from mgc_jax.inference.found_songs import Songs
+    from mgc_jax.inference.song import Song
 
 FEW = 4
 """Songs that are decoded in this process."""
@@ -76,6 +78,23 @@ def find_songs(options: argparse.Namespace) -> Songs:
     return found
 
 
+def with_words(songs: Sequence[Song], model: Model | Tagger, *, leave_out: bool = False) -> list[Song]:
+    """The songs with the words that the model is to be given, or where these are, unless they are to be left out; that
+    those in tags cannot be read is said."""
+    from mgc_jax.inference import found_songs
+
+    if leave_out or not model.reads_lyrics:
+        return found_songs.without_words(songs)
+    in_tags = True
+    if any(song.look_in for song in songs):
+        try:
+            extras.check("Reading the lyrics in tags", "tags")
+        except InputError as error:
+            in_tags = False
+            print(f"{error} Only those in .lrc and .txt files beside songs are read.")
+    return found_songs.with_words(songs, in_tags=in_tags)
+
+
 def num_workers(options: argparse.Namespace, songs: int) -> int:
     """As ``--workers`` has it; a few songs do not pay for the start of processes."""
     if options.workers is not None:
@@ -88,6 +107,8 @@ def settle(options: argparse.Namespace, summary: Summary, failures: Path) -> Non
     new = summary.songs - summary.before - summary.failed
     before = f", {summary.before} were there already" if summary.before else ""
     print(f"{new} songs are new in {options.out}{before}")
+    if summary.unread:
+        print(f"{summary.unread} of them have lyrics that cannot be used: lyrics_problem in {options.out} says why")
     if summary.failed:
         raise InputError(
             f"{summary.failed} of {summary.songs} songs failed; {failures} says why, and --retry tries them again."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from data_pipeline.errors import InputError
 from mgc_jax.cli.arguments import add_json, add_namer, add_songs, at_least, table
 from mgc_jax.cli.command import Command
-from mgc_jax.cli.opening import find_songs, load_namer, num_workers, read_lyrics, settle
+from mgc_jax.cli.opening import find_songs, load_namer, num_workers, read_lyrics, settle, with_words
 
 if TYPE_CHECKING:
     from mgc_jax.api import Model, Tagger
@@ -27,7 +27,10 @@ TOLD = 3
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_namer(parser)
     add_songs(parser)
-    lyrics = "a text file; once for each AUDIO file, in the same order, or not at all (- for a track without)"
+    lyrics = (
+        "a text file; once for each AUDIO file, in the same order (- for a track without), or not at all: then words "
+        "are those in its tags, or in the .lrc or .txt beside it"
+    )
     parser.add_argument("--lyrics", action="append", default=[], metavar="FILE", help=lyrics)
     top = "genres to print (default %(default)s)"
     parser.add_argument("--top", type=at_least(1), default=10, metavar="N", help=top)
@@ -46,7 +49,7 @@ def _run(options: argparse.Namespace) -> None:
     found = find_songs(options)
     if lyrics:
         pairs = zip(found.songs, lyrics, strict=True)
-        found.songs = [dataclasses.replace(song, lyrics=text) for song, text in pairs]
+        found.songs = [dataclasses.replace(song, lyrics=text, look_in=None) for song, text in pairs]
     if options.out:
         _write(options, found)
     else:
@@ -60,6 +63,8 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError("--retry goes with --out, which knows what failed.")
     if not options.lyrics:
         return
+    if options.no_lyrics:
+        raise InputError("Give --lyrics or --no-lyrics, not both.")
     if options.files_from or options.manifest or any(map(os.path.isdir, options.audio)):
         raise InputError("--lyrics is for AUDIO files; a --manifest names the lyrics of many songs.")
     if len(options.lyrics) != len(options.audio):
@@ -83,12 +88,10 @@ def _write(options: argparse.Namespace, found: Songs) -> None:
 
 
 def _suited(options: argparse.Namespace, found: Songs, model: Model | Tagger) -> list[Song]:
-    """The songs, without the words of a manifest where the model reads none."""
-    if model.reads_lyrics:
-        return found.songs
-    if any(file != "-" for file in options.lyrics):
+    """The songs with their words, but for those of a manifest where the model reads none."""
+    if not model.reads_lyrics and any(file != "-" for file in options.lyrics):
         raise InputError(f"{options.workdir} hears a song and reads no lyrics: leave them out.")
-    return [dataclasses.replace(song, lyrics=None, lyrics_file=None) for song in found.songs]
+    return with_words(found.songs, model, leave_out=options.no_lyrics)
 
 
 def _show(options: argparse.Namespace, found: Songs) -> None:
@@ -131,6 +134,7 @@ def _print(prediction: Prediction, top: int) -> None:
     windows = f"{prediction.windows} window{'s' * (prediction.windows != 1)}"
     windows += f", {prediction.too_quiet} too quiet" if prediction.too_quiet else ""
     lyrics = f"{prediction.lyrics_tokens} lyric tokens" if prediction.lyrics_tokens else "no lyrics"
+    lyrics += f": {prediction.lyrics_problem}" if prediction.lyrics_problem else ""
     notes = "".join(f", {note}" for note in prediction.notes)
     print(f"{prediction.file} ({windows}, {lyrics}{notes}): {', '.join(prediction.predicted)}")
     for name, score in prediction.ranked[:top]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_pipeline.errors import InputError
 from mgc_jax.cli.arguments import add_json, at_least, local, place
 from mgc_jax.cli.command import Command
-from mgc_jax.cli.opening import load_model, read_lyrics
+from mgc_jax.cli.opening import load_model, read_lyrics, with_words
 
 if TYPE_CHECKING:
     from mgc_jax.api import Embeddings, Model
@@ -30,7 +31,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     count = "neighbours to print (default %(default)s)"
     parser.add_argument("--count", type=at_least(1), default=10, metavar="N", help=count)
     lyrics = (
-        "the words of a SONG that is not in the collection; once for each SONG, in order (- for none), or not at all"
+        "the words of a SONG that is not in the collection; once for each SONG, in order (- for none), or not at all: "
+        "then words are those in its tags, or in the .lrc or .txt beside it"
     )
     parser.add_argument("--lyrics", action="append", default=[], metavar="FILE", help=lyrics)
     words = parser.add_mutually_exclusive_group()
@@ -94,6 +96,8 @@ def _by_songs(options: argparse.Namespace, collection: Embeddings) -> tuple[list
     results, reasons = [], []
     for song, query in zip(options.songs, _queries(options, collection), strict=True):
         name = os.fsencode(song).decode(errors="backslashreplace")
+        if problem := getattr(query, "lyrics_problem", ""):
+            print(f"{name} is compared without its lyrics: {problem}")
         try:
             if isinstance(query, Failure):
                 raise InputError(f"{name}: {query.reason}.")
@@ -118,11 +122,14 @@ def _queries(options: argparse.Namespace, collection: Embeddings) -> list[Query 
         if row is not None and collection.has_changed(row):
             print(f"{song} has changed since: its old vectors are compared until mgc-jax embed does it anew")
     new = [
-        Song(song, read_lyrics(file))
+        Song(song, read_lyrics(file), look_in=None if options.lyrics else "tags")
         for song, row, file in zip(options.songs, rows, lyrics, strict=True)
         if row is None
     ]
-    embedded = iter(_model(options, collection).embed_many(new) if new else ())
+    embedded: Iterator[Any] = iter(())
+    if new:
+        model = _model(options, collection)
+        embedded = model.embed_many(with_words(new, model))
     return [next(embedded) if row is None else row for row in rows]
 
 

@@ -9,15 +9,16 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_pipeline import extras
 from data_pipeline.errors import InputError
-from mgc_jax.cli.arguments import add_json, add_namer, at_least, number_between, writable
+from mgc_jax.cli.arguments import add_json, add_namer, add_workers, at_least, number_between, writable
 from mgc_jax.cli.command import Command
-from mgc_jax.cli.opening import load_namer
+from mgc_jax.cli.opening import load_namer, num_workers
 
 if TYPE_CHECKING:
     from mgc_jax.api import Model, Tagger
@@ -66,6 +67,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "Hip Hop, or hip hop as the model has it (default %(default)s)"
     genres.add_argument("--case", choices=("title", "model"), default="title", help=text)
     genres.add_argument("--per-album", action="store_true", help="one set for an album: the mean of its songs' scores")
+    add_workers(parser)
     add_json(parser)
     parser.add_argument("--csv", type=writable, metavar="FILE", help="the same as a table")
 
@@ -116,32 +118,52 @@ def _tag(
 
     tagging = Tagging(model, policy, None, _settings(options, model), options.per_album)
     if not options.write:
-        _go_through(tagging, files, rows)
+        _go_through(options, tagging, files, rows)
         return
     log_file = options.log
     with alone(_lock(log_file), f"{log_file} is in use by another mgc-jax tag; wait for it, or give another --log."):
         log = UndoLog(log_file)
         try:
-            _go_through(dataclasses.replace(tagging, log=log), files, rows)
+            _go_through(options, dataclasses.replace(tagging, log=log), files, rows)
         finally:
             log.close()
 
 
-def _go_through(tagging: Tagging, files: Sequence[Path], rows: list[Row]) -> None:
+def _go_through(options: argparse.Namespace, tagging: Tagging, files: Sequence[Path], rows: list[Row]) -> None:
+    from mgc_jax.runtime.progress import Counter as Stages
     from mgc_jax.runtime.progress import Progress
     from mgc_jax.runtime.signals import StopRequest
 
-    progress = Progress("tag", len(files), "songs")
-    try:
-        with StopRequest() as stop:
-            for done, row in enumerate(tagging.rows(files), start=1):
-                rows.append(row)
-                _show(row)
+    before, rest = len(rows), list[list[Path]]()
+    with StopRequest() as stop:
+
+        def check(done: int) -> None:
+            if stop.due() and done < len(files):
+                raise stop.obeyed(f"stopped after {done} of {len(files)} songs")
+
+        def add(row: Row) -> None:
+            rows.append(row)
+            _show(row)
+
+        def counted() -> Iterator[Path]:
+            for done, file in enumerate(files):
+                stages("read tags", done, len(files))
+                check(len(rows) - before)
+                yield file
+            stages("read tags", len(files), len(files))
+
+        with Stages("songs") as stages:
+            for row in tagging.unheard(counted(), rest):
+                add(row)
+        songs = sum(map(len, rest))
+        with (
+            closing(Progress("tag", len(files), "songs", initial=len(files) - songs)) as progress,
+            closing(tagging.heard(rest, workers=num_workers(options, songs))) as made,
+        ):
+            for row in made:
+                add(row)
                 progress.update(1)
-                if stop.due():
-                    raise stop.obeyed(f"stopped after {done} of {len(files)} songs")
-    finally:
-        progress.close()
+                check(len(rows) - before)
 
 
 def _lock(log: Path) -> Path:
@@ -191,10 +213,11 @@ def _tell(options: argparse.Namespace, rows: Sequence[Row]) -> None:
 
 
 def _keep(options: argparse.Namespace, rows: Sequence[Row]) -> None:
-    """The plan as --json and --csv have it."""
+    """The plan as --json and --csv have it, in the order of the files' names."""
     from data_pipeline.storage.files import written_whole
     from data_pipeline.storage.json_file import write_json
 
+    rows = sorted(rows, key=lambda row: row.file)
     if options.json:
         write_json(options.json, [row.to_json() for row in rows])
     if options.csv:

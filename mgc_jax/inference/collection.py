@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from data_pipeline.storage.files import sha256
 from mgc_jax.inference.found_songs import Songs, key
@@ -14,7 +14,17 @@ from mgc_jax.inference.song import Failure, Song
 from mgc_jax.runtime.progress import Progress
 from mgc_jax.runtime.signals import StopRequest
 
-R = TypeVar("R")
+
+class Result(Protocol):
+    """What a model makes of a song."""
+
+    @property
+    def lyrics_problem(self) -> str:
+        """Why words that were found cannot be used, so that it was heard without."""
+        ...
+
+
+R = TypeVar("R", bound=Result)
 Model = Callable[[Iterable[Song]], Generator["R | Failure", None, None]]
 """What makes a result or a failure of each song, in their order, and takes songs as it needs them."""
 _NOT_FOUND = "found-"
@@ -24,11 +34,13 @@ _NOT_FOUND = "found-"
 @dataclasses.dataclass
 class Summary:
     """How many songs there are, with the rows and folders that cannot be used; how many results were there before, and
-    how many songs have failed, in this run or an earlier one."""
+    how many songs have failed, in this run or an earlier one; ``unread``: how many new results are of songs whose words
+    cannot be used."""
 
     songs: int
     before: int = 0
     failed: int = 0
+    unread: int = 0
 
 
 def carry_out(model: Model[R], found: Songs, output: Output[R], label: str, *, retry: bool = False) -> Summary:
@@ -70,6 +82,7 @@ def carry_out(model: Model[R], found: Songs, output: Output[R], label: str, *, r
                 summary.failed += 1
             else:
                 results.add(name, todo[name], result)
+                summary.unread += bool(result.lyrics_problem)
             progress.update(1, f"{summary.failed} failed" if summary.failed else None)
             if stop.due() and number < len(todo):
                 raise stop.obeyed(f"stopped after {number} of {len(todo)} songs")

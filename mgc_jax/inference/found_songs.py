@@ -12,6 +12,7 @@ from data_pipeline.errors import InputError
 from data_pipeline.sources import manifest
 from data_pipeline.sources.walk import Walk
 from data_pipeline.storage.files import sha256
+from data_pipeline.tags.words import SideFiles
 from mgc_jax.inference.song import Failure, Song
 
 
@@ -46,7 +47,8 @@ def find(places: Sequence[Path], files_from: str | None = None, manifest_file: P
     """The songs in files and folders, in a list of them (see :func:`read_list`), and in a manifest.
 
     A folder stands for all songs in it and in its folders, each once. Whether a file that is named is there at all is
-    found out when it is heard.
+    found out when it is heard. Words are to be looked for in tags, but those of a manifest's songs, which it names; see
+    :func:`with_words`.
 
     Raises:
         InputError: the list or the manifest cannot be read, or there is no song.
@@ -55,9 +57,9 @@ def find(places: Sequence[Path], files_from: str | None = None, manifest_file: P
     named = [*places, *(read_list(files_from) if files_from is not None else ())]
     for place in named:
         if os.path.isdir(place):
-            found.songs += map(Song, walk.songs([place]))
+            found.songs += (Song(song, look_in="tags") for song in walk.songs([place]))
         else:
-            found.songs.append(Song(place))
+            found.songs.append(Song(place, look_in="tags"))
     found.failures += [Failure(Song(Path(path)).name, reason) for path, reason in walk.failures]
     found.hidden, found.others, found.repeated = walk.hidden, walk.others, walk.repeated
     if manifest_file is not None:
@@ -82,6 +84,25 @@ def _add_manifest(found: Songs, file: Path) -> None:
     found.failures += [Failure(rejected.id, f"{rejected.file}: {rejected.reason}") for rejected in corpus.rejected]
 
 
+def with_words(songs: Sequence[Song], *, in_tags: bool) -> list[Song]:
+    """The songs, each with the file beside it whose words are its own where there are none ``in_tags``, or where these
+    are not to be read."""
+    side_files = SideFiles()
+
+    def told(song: Song) -> Song:
+        if song.look_in is None or not isinstance(song.audio, Path):
+            return song
+        beside = side_files.of(song.audio)
+        return dataclasses.replace(song, lyrics_file=beside, look_in="tags" if in_tags else "beside")
+
+    return [told(song) for song in songs]
+
+
+def without_words(songs: Sequence[Song]) -> list[Song]:
+    """The songs alone."""
+    return [dataclasses.replace(song, lyrics=None, lyrics_file=None, look_in=None) for song in songs]
+
+
 def read_list(file: str) -> list[Path]:
     """The paths in a file, or on standard input where it is ``-``: one a line, or with NUL between them where there is
     one.
@@ -102,10 +123,12 @@ def read_list(file: str) -> list[Path]:
 
 def key(song: Song) -> str:
     """What the result of a song in a file is known by: three digests, of its absolute path, of its size and time of
-    change, and of its lyrics as text or of the state of their file."""
+    change, and of its lyrics as text or of where they are and the state of their file."""
     assert isinstance(song.audio, Path)
     path = song.audio
-    words = song.lyrics if song.lyrics_file is None else [str(song.lyrics_file), _state(song.lyrics_file)]
+    words: object = song.lyrics
+    if song.lyrics_file is not None or song.look_in:
+        words = [song.look_in, str(song.lyrics_file), _state(song.lyrics_file) if song.lyrics_file else []]
     return f"{path_key(path)}-{state_key(path)}-{sha256(words)[:16]}"
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from data_pipeline.audio import AudioSpec, Windows, log_mel
 from data_pipeline.errors import InputError
+from data_pipeline.tags.words import Words
 from mgc_jax.inference import ahead, recording
 from mgc_jax.inference.song import Song
 
@@ -115,7 +116,8 @@ class Heard:
 
 
 def listen(songs: Iterable[Song], front_end: FrontEnd, workers: int) -> Iterator[tuple[Song, Sound | InputError]]:
-    """Each song and what is heard of it, or why nothing is, in the order of the songs.
+    """Each song and what is heard of it, or why nothing is, in the order of the songs. Where words are to be looked
+    for, the song has what was found.
 
     ``workers`` processes are at most a few songs ahead of whoever takes them; with none of them, a song is heard when
     it is gone through. A song on which its process ends costs no other song.
@@ -125,18 +127,24 @@ def listen(songs: Iterable[Song], front_end: FrontEnd, workers: int) -> Iterator
     """
     if not workers:
         for song in songs:
-            yield song, _begun(song, front_end)
+            begun = _begun(song, front_end)
+            yield song if isinstance(begun, InputError) else _knowing(song, song.look()), begun
         return
-    for song, found in ahead.in_order(functools.partial(_whole, front_end=front_end), songs, workers):
-        if isinstance(found, ahead.Ended):
+    for song, done in ahead.in_order(functools.partial(_done, front_end=front_end), songs, workers):
+        if isinstance(done, ahead.Ended):
             yield song, InputError(f"{song.name}: cannot be decoded: the decoder crashed.")
         else:
-            yield song, _begun(song, front_end) if found is None else found
+            sound, words = done
+            yield _knowing(song, words), _begun(song, front_end) if sound is None else sound
+
+
+def _knowing(song: Song, words: Words | None) -> Song:
+    return song if words is None else dataclasses.replace(song, found=words)
 
 
 def heard(song: Song, front_end: FrontEnd) -> Sound | InputError:
     """What is heard of a song, all of it at once but for one that takes more than ``LARGEST``; any thread may ask."""
-    found = _whole(song, front_end)
+    found, _ = _done(song, front_end)
     return _begun(song, front_end) if found is None else found
 
 
@@ -147,17 +155,21 @@ def _begun(song: Song, front_end: FrontEnd) -> Listening | InputError:
         return error
 
 
-def _whole(song: Song, front_end: FrontEnd) -> Heard | InputError | None:
-    """A song that was heard to its end; None for one that is too long to be handed over."""
+def _done(song: Song, front_end: FrontEnd) -> tuple[Heard | InputError | None, Words | None]:
+    """What a worker hears and finds: no sound of a song that is too long to be handed over."""
     try:
-        windows = front_end.windows(song)
-        if windows.most * front_end.clip_bytes > LARGEST:
-            return None
-        sound = Listening(windows, front_end)
-        return Heard(tuple(sound), sound.seconds, sound.too_quiet, sound.notes)
+        return _whole(song, front_end), song.look()
     except InputError as error:
-        return error
+        return error, None
     except MemoryError:
-        return InputError(f"{song.name}: cannot be decoded: not enough memory.")
+        return InputError(f"{song.name}: cannot be decoded: not enough memory."), None
     except Exception as error:  # a mistake of ours costs one song of a hundred thousand, and is told
-        return InputError(f"{song.name}: cannot be decoded: {type(error).__name__}: {error}.")
+        return InputError(f"{song.name}: cannot be decoded: {type(error).__name__}: {error}."), None
+
+
+def _whole(song: Song, front_end: FrontEnd) -> Heard | None:
+    windows = front_end.windows(song)
+    if windows.most * front_end.clip_bytes > LARGEST:
+        return None
+    sound = Listening(windows, front_end)
+    return Heard(tuple(sound), sound.seconds, sound.too_quiet, sound.notes)

@@ -20,7 +20,8 @@ class Prediction:
     ``file`` is its name, or says that it came as bytes or as an array; it is ``seconds`` long. ``windows`` is the
     number of clips whose scores were averaged, and ``too_quiet`` that of those left out because they are;
     ``predicted`` are the genres over their threshold (the highest one where none is); ``notes`` say what was done with
-    the recording that is not a matter of course.
+    the recording that is not a matter of course; ``lyrics_problem`` says why words that were found cannot be used, so
+    that it was heard without.
     """
 
     file: str
@@ -31,6 +32,7 @@ class Prediction:
     too_quiet: int = 0
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    lyrics_problem: str = ""
 
     def limited(self, min_score: float | None, max_genres: int) -> Prediction:
         """With other genres predicted: those from ``min_score`` on, or from their thresholds where that is None, and
@@ -51,6 +53,7 @@ class Prediction:
             "sound": list(self.notes),
             "seconds": self.seconds,
             "lyrics_tokens": self.lyrics_tokens,
+            "lyrics_problem": self.lyrics_problem,
         }
 
 

@@ -53,13 +53,15 @@ class Embedding:
 
     ``audio`` (C,) and ``lyrics`` (C,) are g_a(E_a) and g_l(E_l), which the A-L loss makes alike for the two sides of
     one song; ``lyrics`` is None for a song without, and of a model that was taught none. ``fused`` (D,) is what the
-    genres are told from, which ``ranked`` has with their scores, best first.
+    genres are told from, which ``ranked`` has with their scores, best first. ``lyrics_problem`` says why words that
+    were found cannot be used.
     """
 
     audio: np.ndarray
     lyrics: np.ndarray | None
     fused: np.ndarray
     ranked: tuple[tuple[str, float], ...]
+    lyrics_problem: str = ""
 
 
 class Predictor:
@@ -168,7 +170,8 @@ class Predictor:
     def _predicted(self, song: Pass) -> Prediction:
         assert song.sound is not None
         scores, tokens = song.means["scores"], len(song.tokens)
-        return prediction.of_scores(song.song.name, self.vocabulary.names, scores, self.thresholds, song.sound, tokens)
+        found = prediction.of_scores(song.song.name, self.vocabulary.names, scores, self.thresholds, song.sound, tokens)
+        return dataclasses.replace(found, lyrics_problem=song.song.lyrics_problem)
 
     def embed(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Embedding:
         """Where a song is in the model's spaces; arguments and errors as :meth:`predict` has them.
@@ -195,7 +198,7 @@ class Predictor:
         mean = {name: value().astype(np.float32) for name, value in song.means.items()}
         ranked = prediction.ranking(self.vocabulary.names, mean["scores"])
         lyrics = mean["lyrics"] if len(song.tokens) and self._embedding_step.reads else None
-        return Embedding(mean["audio"], lyrics, mean["fused"], ranked)
+        return Embedding(mean["audio"], lyrics, mean["fused"], ranked, song.song.lyrics_problem)
 
     def embed_words(self, lyrics: str | None) -> np.ndarray:
         """Where words without a song are: g_l(E_l) (C,), as ``lyrics`` of :class:`Embedding` for a song with them.

@@ -98,7 +98,7 @@ class PredictionLines(Lines):
 class PredictionTable:
     """Predictions as CSV, with one column for the score of each genre."""
 
-    COLUMNS = ("file", "predicted", "windows", "windows_too_quiet", "sound", "lyrics_tokens", "key")
+    COLUMNS = ("file", "predicted", "windows", "windows_too_quiet", "sound", "lyrics_tokens", "lyrics_problem", "key")
 
     def __init__(self, path: Path, genres: Sequence[str]) -> None:
         self._genres = genres
@@ -171,7 +171,8 @@ class EmbeddingFolder:
         for array, row in zip(self._arrays.values(), (result.fused, result.audio, lyrics), strict=True):
             array.append(row)
         genres = [{"name": name, "score": score} for name, score in result.ranked[: self.GENRES]]
-        about = {"file": os.path.abspath(song.audio), "lyrics": result.lyrics is not None, "genres": genres}
+        about = {"file": os.path.abspath(song.audio), "lyrics": result.lyrics is not None}
+        about |= {"lyrics_problem": result.lyrics_problem, "genres": genres}
         self._ids.put(key, about)
         for array in self._arrays.values():
             array.commit()

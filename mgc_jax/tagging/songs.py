@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from data_pipeline.errors import InputError
-from data_pipeline.lyrics.reading import read_lyrics_file
-from data_pipeline.tags import tag_file
+from data_pipeline.tags import tag_file, words
 from data_pipeline.tags.tag_file import TagError, Tags
 from data_pipeline.tags.words import SideFiles
+from mgc_jax.inference.prediction import Prediction
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.inference.recording import name
 from mgc_jax.inference.song import Failure, Song
@@ -53,6 +55,18 @@ class _Song:
     tags: Tags
 
 
+@dataclasses.dataclass
+class _Album:
+    """Songs that get one set of genres, and what the model says of the first of them."""
+
+    songs: list[_Song]
+    found: list[Prediction | Failure] = dataclasses.field(default_factory=list)
+
+    @property
+    def heard(self) -> list[Prediction]:
+        return [found for found in self.found if isinstance(found, Prediction)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Tagging:
     """How songs get their genres.
@@ -68,28 +82,57 @@ class Tagging:
     settings: str = ""
     per_album: bool = False
 
-    def rows(self, files: Sequence[Path]) -> Iterator[Row]:
-        """What becomes of each file, done before the row is given.
-
-        Raises:
-            InputError: the log cannot be written.
-        """
-        if not self.per_album:
-            for file in files:
-                song = self._opened(file)
-                yield from [song] if isinstance(song, Row) else self._album([song])
-            return
+    def unheard(self, files: Iterable[Path], rest: list[list[Path]]) -> Iterator[Row]:
+        """What becomes of the files that no model needs to hear; the others go into ``rest``, by albums where these get
+        one set."""
         albums: dict[tuple[str, ...], list[Path]] = {}
+        needed: set[tuple[str, ...]] = set()
         for file in files:
             song = self._opened(file)
             if isinstance(song, Row):
                 yield song
-            else:
+                continue
+            row = self._without_a_model(song)
+            if self.per_album:
                 albums.setdefault(_album(song), []).append(file)
-        for album in albums.values():
-            opened = [self._opened(file) for file in album]
-            yield from (song for song in opened if isinstance(song, Row))
-            yield from self._album([song for song in opened if isinstance(song, _Song)])
+                needed |= {_album(song)} if row is None else set()
+            elif row is None:
+                rest.append([file])
+            else:
+                yield row
+        for album, members in albums.items():
+            if album in needed:
+                rest.append(members)
+            else:
+                opened = map(self._opened, members)
+                yield from (row for song in opened if (row := self._without_a_model(song)))
+
+    def heard(self, albums: Iterable[Sequence[Path]], *, workers: int = 0) -> Generator[Row, None, None]:
+        """What becomes of the songs of albums that are heard, done before the row is given; ``workers`` as
+        :meth:`mgc_jax.Model.predict_many` has them.
+
+        Raises:
+            InputError: the log cannot be written, or processes cannot be started.
+        """
+        waiting, failed = deque[_Album](), list[Row]()
+
+        def songs() -> Iterator[Song]:
+            for files in albums:
+                opened = [self._opened(file) for file in files]
+                failed.extend(song for song in opened if isinstance(song, Row))
+                album = _Album([song for song in opened if isinstance(song, _Song)])
+                if album.songs:
+                    waiting.append(album)
+                yield from map(self._asked, album.songs)
+
+        with closing(self.model.predict_many(songs(), workers=workers)) as results:
+            for found in results:
+                waiting[0].found.append(found)
+                if len(waiting[0].found) == len(waiting[0].songs):
+                    yield from self._album(waiting.popleft())
+                yield from failed
+                failed.clear()
+        yield from failed
 
     def _opened(self, file: Path) -> _Song | Row:
         try:
@@ -98,32 +141,26 @@ class Tagging:
         except TagError as error:
             return _failed(file, error)
 
-    def _album(self, songs: Sequence[_Song]) -> Iterator[Row]:
+    def _album(self, album: _Album) -> Iterator[Row]:
         """The songs that get one set of genres."""
-        rows = {song.file: self._without_a_model(song) for song in songs}
-        if all(rows.values()):
-            yield from (row for row in rows.values() if row)
-            return
-        heard: dict[Path, np.ndarray] = {}
-        asked, notes = [self._asked(song) for song in songs], dict[Path, str]()
-        for song, (_, note), found in zip(songs, asked, self.model.predict_many(one for one, _ in asked), strict=True):
-            if isinstance(found, Failure):
-                rows[song.file] = rows[song.file] or _failed(song.file, found.reason, song.tags.genres)
-                continue
-            scores = dict(found.ranked)
-            heard[song.file] = np.array([scores[genre] for genre in self.model.genres])
-            notes[song.file] = note
-        if not heard:
-            yield from (row for row in rows.values() if row)
-            return
-        mean = np.mean(list(heard.values()), axis=0)
-        scores = dict(zip(self.model.genres, mean.tolist(), strict=True))
-        named = self.policy.genres(scores, dict(zip(self.model.genres, self.model.thresholds.tolist(), strict=True)))
-        for song in songs:
-            yield rows[song.file] or self._written(song, named, notes[song.file])
+        scores = [np.array([dict(found.ranked)[genre] for genre in self.model.genres]) for found in album.heard]
+        named: Mapping[str, float] = {}
+        if scores:
+            mean = dict(zip(self.model.genres, np.mean(scores, axis=0).tolist(), strict=True))
+            named = self.policy.genres(mean, dict(zip(self.model.genres, self.model.thresholds.tolist(), strict=True)))
+        for song, found in zip(album.songs, album.found, strict=True):
+            if row := self._without_a_model(song):
+                yield row
+            elif isinstance(found, Failure):
+                yield _failed(song.file, found.reason, song.tags.genres)
+            else:
+                note = f"heard only: {found.lyrics_problem}" if found.lyrics_problem else ""
+                yield self._written(song, named, note)
 
-    def _without_a_model(self, song: _Song) -> Row | None:
-        """The row of a song that needs none."""
+    def _without_a_model(self, song: _Song | Row) -> Row | None:
+        """The row of a song that needs none; the one that there is already."""
+        if isinstance(song, Row):
+            return song
         file, old = song.file, song.tags.genres
         if self.log is not None and self.log.has(file, *song.identity[1:], self.settings):
             change = self.log.last(file)
@@ -147,20 +184,12 @@ class Tagging:
             return _failed(file, error, old)
         return Row(name(file), "write", old, new, named, note)
 
-    def _asked(self, song: _Song) -> tuple[Song, str]:
-        """What the model is asked, and what is to be said of the lyrics."""
+    def _asked(self, song: _Song) -> Song:
+        """What the model is asked."""
         if not self.model.reads_lyrics:
-            return Song(song.file), ""
-        try:
-            words = Song(song.file, song.tags.lyrics or self._words_beside(song.file))
-            words.words()
-            return words, ""
-        except InputError as error:
-            return Song(song.file), f"heard only: {error}"
-
-    def _words_beside(self, file: Path) -> str | None:
-        beside = self._side_files.of(file)
-        return read_lyrics_file(beside) if beside else None
+            return Song(song.file)
+        found = words.chosen(song.tags.lyrics, self._side_files.of(song.file), song.tags.language)
+        return Song(song.file, found=found)
 
     @functools.cached_property
     def _side_files(self) -> SideFiles:

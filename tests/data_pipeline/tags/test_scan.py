@@ -99,6 +99,21 @@ def test_an_interrupted_scan_goes_on(music, tmp_path, monkeypatch):
     assert out.read_bytes() == again.read_bytes()
 
 
+def test_what_goes_while_it_is_scanned_is_said_and_costs_no_other(music, tmp_path, monkeypatch):
+    read = scanning.read
+
+    def vanishing(path):
+        if path.name == "none.flac":
+            (music / "side.mp3").unlink()
+        return read(path)
+
+    monkeypatch.setattr(scanning, "read", vanishing)
+    found = scan([music], tmp_path / "songs.csv")
+    assert found.songs == len(FORMATS) + 1
+    reasons = dict(list(read_tsv(found.failures_file))[1:])
+    assert reasons[str(music / "side.mp3")] == "tags cannot be read: No such file or directory"
+
+
 def test_two_scans_do_not_write_one_manifest(music, tmp_path):
     out = tmp_path / "songs.csv"
     with filelock.FileLock(f"{out}.lock"), pytest.raises(InputError, match="another scan"):

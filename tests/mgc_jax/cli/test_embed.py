@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import soundfile
@@ -90,6 +91,30 @@ def test_what_a_killed_run_left_is_completed(music, model):
             (Path("vectors") / name).write_bytes(content[: cut.get(name)])
         assert run("--manifest", "songs.csv") == 2
         check(model, music)
+
+
+def test_two_commands_do_not_write_one_folder(music, capsys):
+    Path("vectors").mkdir()
+    with filelock.FileLock("vectors/lock"):
+        assert run("--manifest", "songs.csv") == 2
+    assert "vectors is being written by another mgc-jax embed; wait for it." in capsys.readouterr().err
+    assert not Path("vectors/ids.jsonl").exists()
+
+
+def test_links_that_go_in_circles_hidden_files_and_those_of_systems_are_passed_by(music, capsys):
+    folder = music / "folder"
+    (folder / "@eaDir").mkdir(parents=True)
+    (music / "0.wav").rename(folder / "0.wav")
+    for name in (".hidden.wav", "@eaDir/1.wav", "cover.jpg"):
+        (folder / name).touch()
+    (folder / "up").symlink_to(folder)
+    (folder / "self.wav").symlink_to(folder / "self.wav")
+    assert run("folder") == 2
+    assert list(rows()) == ["0.wav"]
+    told = capsys.readouterr()
+    assert "4 entries were passed by: 2 hidden or of a system, 1 no songs by their names, 1 links" in told.out
+    assert "1 of 2 songs failed" in told.err
+    assert "cannot be opened" in Path("vectors/failures.jsonl").read_text()
 
 
 def test_a_changed_song_is_done_anew_in_the_place_of_its_old_row(music, model, monkeypatch):

@@ -115,6 +115,35 @@ def test_what_failed_is_left_alone_without_retry(music, monkeypatch):
     assert os.stat(music / "b" / "broken.mp3").st_mtime_ns == state.st_mtime_ns
 
 
+def test_what_changes_or_goes_while_it_is_being_heard_is_told_and_done_by_the_next_command(music, monkeypatch, capsys):
+    (music / "b" / "broken.mp3").unlink()
+    listen = tagger.listen
+
+    def changing(songs, front_end, workers):
+        for one, sound_of_it in listen(songs, front_end, workers):
+            if one.audio.name == "4.wav":  # the first one: the others are heard later
+                sound(music / "a" / "1.wav", HIGH, seconds=4)
+                (music / "a" / "2.flac").unlink()
+            yield one, sound_of_it
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tagger, "listen", changing)
+        assert predict(music, "--out", "out.jsonl") == 2
+    assert genres() == {"4.wav": ["high life"], "1.wav": ["high life"], "3.ogg": ["low fi"]}
+    assert lines("out.jsonl.failures.jsonl")[0]["reason"] == "cannot be opened: No such file or directory"
+    capsys.readouterr()
+    assert predict(music, "--out", "out.jsonl") == 0
+    assert "1 songs are new in out.jsonl, 2 were there already" in capsys.readouterr().out
+    assert genres() == {"4.wav": ["high life"], "1.wav": ["high life"], "3.ogg": ["low fi"]}
+
+
+def test_files_that_nobody_may_write_are_predicted(music):
+    for path in music.rglob("*.*"):
+        path.chmod(0o444)
+    assert predict(music, "--out", "out.jsonl") == 2
+    assert genres() == ALL
+
+
 def test_csv_has_a_column_for_each_genre(music):
     odd = sound(music / "c" / 'with, "quotes"\nand\rlines.wav', HIGH)
     assert predict(odd, music / "4.wav", "--out", "out.csv") == 0

@@ -138,6 +138,19 @@ def test_a_song_from_elsewhere_is_decoded_with_its_words(here, tmp_path):
         assert found["neighbours"][0]["similarity"] == pytest.approx(1, abs=1e-5)
 
 
+def test_a_new_song_is_compared_with_the_words_beside_it(here, tmp_path, capsys):
+    shutil.copy("1.wav", tmp_path / "new.wav")
+    (tmp_path / "new.lrc").write_text("[00:01.00]dancing all night")
+    (found,) = asked(tmp_path / "new.wav", "--by", "lyrics", "--count", 1)
+    assert names(found) == ["1.wav"]
+    assert found["neighbours"][0]["similarity"] == pytest.approx(1, abs=1e-5)
+    assert run(tmp_path / "new.wav", "--by", "lyrics", "--lyrics", "-") == 2
+    (tmp_path / "new.lrc").write_bytes(bytes(300))
+    capsys.readouterr()
+    assert run(tmp_path / "new.wav", "--count", 1) == 0
+    assert "new.wav is compared without its lyrics: lyrics are not text" in capsys.readouterr().out
+
+
 def test_by_lyrics_only_songs_with_words_are_compared(here):
     (found,) = asked("1.wav", "--by", "lyrics")
     assert found["compared"] == 2

@@ -1,9 +1,14 @@
 """``mgc-jax tag``: a dry run, writing, going on, taking back, and what goes wrong on the way."""
 
 import csv
+import errno
 import hashlib
 import json
+import multiprocessing
+import os
+import re
 import shutil
+import signal
 from pathlib import Path
 
 import filelock
@@ -106,7 +111,7 @@ def test_an_interrupted_run_goes_on(music, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(rewrite, "write_genres", interrupted)
         assert tag(music, "--mode", "append", "--write", "--json", "plan.json") == 130
-    assert [row["action"] for row in json.loads(Path("plan.json").read_text())] == ["write", "write"]
+    assert [row["action"] for row in json.loads(Path("plan.json").read_text())] == ["write", "write", "failed"]
     capsys.readouterr()
     assert tag(music, "--mode", "append", "--write", "--json", "plan.json") == 1
     assert "7 songs: 3 were written, 2 were written by an earlier run, 2 failed" in capsys.readouterr().out
@@ -115,6 +120,132 @@ def test_an_interrupted_run_goes_on(music, monkeypatch, capsys):
     assert rows["1.flac"]["new"] == ["Old", "High Life"]
     main(["tag", "--undo", "genres.undo.jsonl"])
     assert digests(music) == before
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_who_asks_to_stop_is_obeyed_behind_a_song_and_the_rest_is_done_later(music, monkeypatch, capsys, workers):
+    before, written, write = digests(music), [], rewrite.write_genres
+
+    def stopping(file, *rest):
+        write(file, *rest)
+        written.append(file.name)
+        if len(written) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(rewrite, "write_genres", stopping)
+    arguments = [music, "--mode", "append", "--write", "--workers", workers]
+    assert tag(*arguments) == 143
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "mgc-jax: stopped after 3 of 7 songs; run the same command again to go on."
+    )
+    assert written == ["0.mp3", "1.flac"]
+    assert tag(*arguments) == 1
+    assert "7 songs: 3 were written, 2 were written by an earlier run, 2 failed" in capsys.readouterr().out
+    assert not multiprocessing.active_children()
+    main(["tag", "--undo", "genres.undo.jsonl"])
+    assert digests(music) == before
+
+
+@pytest.mark.parametrize("more", [[], ["--per-album"]])
+def test_workers_change_nothing(music, tmp_path, more):
+    for number in range(6):
+        song(music / f"8{number}.ogg", album="One", artist="A", pitch=(HIGH, LOW)[number % 2])
+    for workers in (0, 2):
+        plan = ["--mode", "append", "--json", f"{workers}.json", "--workers", workers]
+        assert tag(music, *plan, *more) == 1
+    plans = [json.loads((tmp_path / f"{workers}.json").read_text()) for workers in (0, 2)]
+    for one, other in zip(*plans, strict=True):
+        assert one.pop("scores") == pytest.approx(other.pop("scores"))
+        assert one == other
+    assert len(plans[0]) == 13
+
+
+def test_songs_are_decoded_ahead_of_the_model(music, monkeypatch):
+    given = []
+    listen = tagger.listen
+    monkeypatch.setattr(
+        tagger, "listen", lambda songs, front_end, workers: given.append(workers) or listen(songs, front_end, 0)
+    )
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    tag(music)  # two keep what they have, one is broken
+    tag(music, "--mode", "append")
+    assert given == [0, 3]  # a few do not pay for processes
+
+
+def test_progress_has_a_rate_and_says_how_long_it_takes(music, capsys):
+    tag(music, "--mode", "append")
+    error = capsys.readouterr().err.splitlines()
+    assert error[0] == "read tags: 7 songs"
+    assert re.fullmatch(r"tag: 7/7 songs, [\d.]+/s, 00:00 left", error[-1])
+
+
+def test_a_file_that_changes_or_goes_meanwhile_is_said_and_costs_no_other(music, monkeypatch, capsys):
+    listen = tagger.listen
+
+    def changing(songs, front_end, workers):
+        for one, sound in listen(songs, front_end, workers):
+            if one.audio.name == "0.mp3":
+                os.utime(one.audio, ns=(5, 5))
+            yield one, sound
+
+    monkeypatch.setattr(tagger, "listen", changing)
+    opened = Tagging._opened
+
+    def vanishing(self, file):
+        found = opened(self, file)
+        if file.name == "1.flac" and file.exists():
+            file.unlink()
+        return found
+
+    monkeypatch.setattr(Tagging, "_opened", vanishing)
+    kept = digests(music)["0.mp3"]
+    assert tag(music, "--mode", "append", "--write") == 1
+    told = capsys.readouterr().out
+    assert "failed (changed while its genres were being found)" in told
+    assert "failed (cannot be opened: No such file or directory)" in told
+    assert "7 songs: 3 were written, 4 failed" in told
+    assert digests(music)["0.mp3"] == kept
+
+
+def test_a_full_disk_stops_at_the_first_song_that_cannot_be_logged(music, monkeypatch, capsys):
+    """The log cannot grow: no file is touched. A file cannot be written: it is said, and the others are."""
+    before, sync, copy = digests(music), os.fsync, shutil.copyfile
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def log_full(number):
+        if os.path.exists("genres.undo.jsonl") and os.path.samestat(os.fstat(number), os.stat("genres.undo.jsonl")):
+            full()
+        sync(number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mgc_jax.tagging.undo_log.os.fsync", log_full)
+        assert tag(music, "--mode", "append", "--write") == 2
+    assert "cannot be written (No space left on device): no more files are changed." in capsys.readouterr().err
+    assert digests(music) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(rewrite.shutil, "copyfile", lambda file, to: full() if file.suffix == ".ogg" else copy(file, to))
+        assert tag(music, "--mode", "append", "--write") == 1
+    told = capsys.readouterr().out
+    assert "2.ogg" in told
+    assert "failed (cannot be written: No space left on device)" in told
+    assert "7 songs: 4 were written, 3 failed" in told
+    assert sorted(digests(music)) == sorted(before)
+    main(["tag", "--undo", "genres.undo.jsonl"])
+    assert digests(music) == before
+
+
+def test_links_that_go_in_circles_hidden_files_and_those_of_systems_are_passed_by(music, capsys):
+    (music / "up").symlink_to(music)
+    (music / "self").symlink_to(music / "self")
+    (music / "again.flac").symlink_to(music / "1.flac")
+    (music / "@eaDir").mkdir()
+    song(music / "@eaDir" / "thumb.mp3")
+    assert tag(music) == 1
+    told = capsys.readouterr().out
+    assert "7 songs: " in told
+    assert "2 hidden files and folders and 2 links to the same songs were passed by" in told
 
 
 def test_other_settings_are_another_run(music):
@@ -221,10 +352,12 @@ def test_a_model_that_reads_is_given_the_words(run, corpus, tmp_path):
     (tmp_path / "b.lrc").write_text(words)
     song(tmp_path / "d.flac", lyrics="la \x01\x02\x03" * 9)
     tagging = Tagging(model, Policy(min_score=0.0))
-    rows = {row.file[-6:]: row for row in tagging.rows(sorted(tmp_path.glob("*.flac")))}
+    rest: list[list[Path]] = []
+    assert not list(tagging.unheard(sorted(tmp_path.glob("*.flac")), rest))
+    rows = {row.file[-6:]: row for row in tagging.heard(rest)}
     spelled = Policy(min_score=0.0).spelling
     for name, text in (("a.flac", words), ("b.flac", words), ("c.flac", None), ("d.flac", None)):
         expected = model.predict(heard, text).ranked
         assert rows[name].scores == pytest.approx({spelled(genre): score for genre, score in expected})
-    assert rows["d.flac"].note.startswith("heard only: These lyrics cannot be used")
+    assert rows["d.flac"].note == "heard only: lyrics are not text (in its tags)"
     assert rows["a.flac"].scores != rows["c.flac"].scores
