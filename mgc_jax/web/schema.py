@@ -15,6 +15,7 @@ RECORD: dict[str, Any] = {
     "sound": [],
     "seconds": 203.4,
     "lyrics_tokens": 118,
+    "lyrics_problem": "",
 }
 MODEL = "3f2a9c0d5b6e71844fd0a3c2b1e09f8d7c6b5a4938271605f4e3d2c1b0a99887"
 
@@ -49,6 +50,7 @@ class Record(_Answer):
     sound: list[str] = Field(description="What was done with the recording that is not a matter of course.")
     seconds: float = Field(description="How long the recording is.")
     lyrics_tokens: int = Field(description="Word pieces of lyrics that were read.")
+    lyrics_problem: str = Field(description="Why words that were found cannot be used; empty otherwise.")
 
 
 class PredictAnswer(Record):
