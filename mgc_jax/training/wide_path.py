@@ -18,6 +18,7 @@ from mgc_jax.models.audio_encoder import Tags
 from mgc_jax.network import build
 from mgc_jax.network.audio_features import audio_features
 from mgc_jax.network.state import ModelState
+from mgc_jax.runtime import processes
 
 
 def fit_wide_path(config: Config, data: PreparedData, model: ModelState) -> ModelState:
@@ -41,10 +42,11 @@ def fit_wide_path(config: Config, data: PreparedData, model: ModelState) -> Mode
     bias = np.where(np.isfinite(bias), bias, build.prior_logits(data.vocabulary))
     tags = audio_features(config.audio).encoder.tags
     told = _add_tags(kernel, bias, tags, fitted.features.sound_mean, data.vocabulary.names, config.model.wide_tags)
-    print(
-        f"the wide path: logistic regression with C={fitted.strength:g}"
-        + (f", and {config.audio.encoder}'s own tags for {told} of {len(bias)} genres" if told else "")
-    )
+    if processes.is_first():
+        print(
+            f"the wide path: logistic regression with C={fitted.strength:g}"
+            + (f", and {config.audio.encoder}'s own tags for {told} of {len(bias)} genres" if told else "")
+        )
     values = {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
     if jax.process_count() > 1:  # hosts of two kinds round differently
         from jax.experimental import multihost_utils
