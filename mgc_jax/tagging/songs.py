@@ -57,7 +57,7 @@ class _Song:
 
 @dataclasses.dataclass
 class _Album:
-    """Songs that get one set of genres, and what the model says of the first of them."""
+    """Songs that get one set of genres, and what the model says of them, as far as it has."""
 
     songs: list[_Song]
     found: list[Prediction | Failure] = dataclasses.field(default_factory=list)
@@ -85,27 +85,21 @@ class Tagging:
     def unheard(self, files: Iterable[Path], rest: list[list[Path]]) -> Iterator[Row]:
         """What becomes of the files that no model needs to hear; the others go into ``rest``, by albums where these get
         one set."""
-        albums: dict[tuple[str, ...], list[Path]] = {}
-        needed: set[tuple[str, ...]] = set()
+        albums: dict[tuple[str, ...], list[tuple[Path, Row | None]]] = {}
         for file in files:
             song = self._opened(file)
-            if isinstance(song, Row):
-                yield song
-                continue
-            row = self._without_a_model(song)
-            if self.per_album:
-                albums.setdefault(_album(song), []).append(file)
-                needed |= {_album(song)} if row is None else set()
-            elif row is None:
-                rest.append([file])
-            else:
+            row = song if isinstance(song, Row) else self._without_a_model(song)
+            if self.per_album and isinstance(song, _Song):
+                albums.setdefault(_album(song), []).append((file, row))
+            elif row:
                 yield row
-        for album, members in albums.items():
-            if album in needed:
-                rest.append(members)
             else:
-                opened = map(self._opened, members)
-                yield from (row for song in opened if (row := self._without_a_model(song)))
+                rest.append([file])
+        for album in albums.values():
+            if all(row for _, row in album):
+                yield from (row for _, row in album if row)
+            else:
+                rest.append([file for file, _ in album])
 
     def heard(self, albums: Iterable[Sequence[Path]], *, workers: int = 0) -> Generator[Row, None, None]:
         """What becomes of the songs of albums that are heard, done before the row is given; ``workers`` as
@@ -157,10 +151,8 @@ class Tagging:
                 note = f"heard only: {found.lyrics_problem}" if found.lyrics_problem else ""
                 yield self._written(song, named, note)
 
-    def _without_a_model(self, song: _Song | Row) -> Row | None:
-        """The row of a song that needs none; the one that there is already."""
-        if isinstance(song, Row):
-            return song
+    def _without_a_model(self, song: _Song) -> Row | None:
+        """The row of a song that needs none."""
         file, old = song.file, song.tags.genres
         if self.log is not None and self.log.has(file, *song.identity[1:], self.settings):
             change = self.log.last(file)

@@ -146,6 +146,22 @@ def test_who_asks_to_stop_is_obeyed_behind_a_song_and_the_rest_is_done_later(mus
     assert digests(music) == before
 
 
+def test_who_asks_to_stop_while_tags_are_read_is_obeyed(music, monkeypatch, capsys):
+    before, opened, seen = digests(music), Tagging._opened, []
+
+    def stopping(self, file):
+        seen.append(file)
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return opened(self, file)
+
+    monkeypatch.setattr(Tagging, "_opened", stopping)
+    assert tag(music, "--mode", "append", "--write") == 130
+    assert len(seen) == 2
+    assert "stopped after 0 of 7 songs" in capsys.readouterr().err
+    assert digests(music) == before
+
+
 @pytest.mark.parametrize("more", [[], ["--per-album"]])
 def test_workers_change_nothing(music, tmp_path, more):
     for number in range(6):
