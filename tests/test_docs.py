@@ -122,6 +122,7 @@ ELSEWHERE = {
     "export --onnx": "tests/test_docs.py",
     "push": "tests/mgc_jax/runs/test_hub.py",
     "tag": "tests/mgc_jax/cli/test_tag.py",
+    "train --profile": "tests/mgc_jax/training/test_profile.py",
     "train --coordinator": "tests/mgc_jax/training/test_hosts.py",
     "train --processes": "tests/mgc_jax/training/test_hosts.py",
     "train --process": "tests/mgc_jax/training/test_hosts.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import jax
@@ -17,6 +18,7 @@ from mgc_jax.training import memory, state, steps
 from mgc_jax.training.batches import Batch, ResidentBatch, StreamedBatch
 from mgc_jax.training.feed import Timed, prefetch
 from mgc_jax.training.objective import make_objective, make_optimiser
+from mgc_jax.training.profile import Recording
 from mgc_jax.training.step_by_length import StepByLength
 
 
@@ -78,6 +80,13 @@ class FusedStep:
             raise FloatingPointError("the loss is not finite")
         self._data_wait = self._batches_left.seconds / (time.monotonic() - start)
 
+    def profile(self, folder: Path, count: int) -> dict[str, Any]:
+        """Trace ``count`` steps into ``folder``; what they say, see :func:`mgc_jax.training.kernel_table.summary`."""
+        recording = Recording(folder)
+        recording.begin(self._state)
+        self.run(count)
+        return recording.end(self._state, count, self._step.texts())
+
     def facts(self) -> dict[str, float]:
         """The compiler's count of FLOPs and bytes of a step (not where steps differ), the memory that the largest needs
         on each device, and the share of the last block's time that the host waited for batches."""
@@ -98,10 +107,10 @@ def mesh_for(workload: Workload) -> jax.sharding.Mesh:
     return mesh
 
 
-def ours(workload: Workload) -> list[Contender]:
+def ours(workload: Workload) -> list[FusedStep]:
     """The step with streamed and with resident examples; with tokens also with lyrics of like length in a batch."""
     mesh = mesh_for(workload)
-    every: list[Contender] = [FusedStep(workload, placement, mesh) for placement in ("stream", "device")]
+    every = [FusedStep(workload, placement, mesh) for placement in ("stream", "device")]
     if workload.config.lyrics.input == "tokens" and not workload.config.train.lyrics_bucket:
         every.append(FusedStep(workload.in_buckets(workload.config.lyrics.max_tokens // 8), "stream", mesh))
     return every

@@ -168,6 +168,7 @@ class GenreClassifier(nnx.Module):
         audio_embedding, lyrics_embedding, log_scale = contrast
         return Outputs(logits, audio_embedding, lyrics_embedding, log_scale, fused.astype(jnp.float32))
 
+    @jax.named_scope("projections")
     def represent(self, batch: Mapping[str, jax.Array], *, train: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Audio tokens (B, S, D), lyric tokens (B, L, D), and which of the latter are real (B, L) bool."""
         audio = self.audio_projection(self.hear(batch, train=train))
@@ -176,6 +177,7 @@ class GenreClassifier(nnx.Module):
         lyrics = jnp.where((batch["num_tokens"] == 0)[:, None, None], null, self.lyrics_projection(hidden))
         return audio, lyrics, mask
 
+    @jax.named_scope("audio_encoder")
     def hear(self, batch: Mapping[str, jax.Array], *, train: bool) -> jax.Array:
         """What the audio encoder makes of the sound (B, S, H), whether it is in this model or has heard it before."""
         if self.hears_features:
@@ -184,6 +186,7 @@ class GenreClassifier(nnx.Module):
             return self.audio_norm(features, use_running_average=not train).astype(self.dtype)
         return self.audio_cnn(dequantise(batch["spectrogram"], self.dtype), train=train)
 
+    @jax.named_scope("lyrics_encoder")
     def read(self, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
         """The lyrics encoder's outputs (B, L, H), and which of them are real (B, L) bool: one at least."""
         given = batch["lyrics_features"] if "lyrics_features" in batch else batch["tokens"]
@@ -201,6 +204,7 @@ class GenreClassifier(nnx.Module):
         tokens = self.audio_encoder(filterbank.reshape(batch * self.audio_windows, -1, bands))
         return tokens.reshape(batch, -1, tokens.shape[-1])
 
+    @jax.named_scope("losses")
     def contrast(self, audio: jax.Array, lyrics: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """g_a(E_a), g_l(E_l) (B, contrastive_width) and log(1 / tau), for equations (5) and (6)."""
         of_audio = self.audio_contrastive(jnp.mean(audio.astype(jnp.float32), axis=1))
@@ -209,6 +213,7 @@ class GenreClassifier(nnx.Module):
             of_audio, of_lyrics = _unit(of_audio), _unit(of_lyrics)
         return of_audio, of_lyrics, jnp.minimum(self.log_scale[...], MAX_LOG_SCALE)
 
+    @jax.named_scope("fusion")
     def fuse(
         self, audio: jax.Array, lyrics: jax.Array, mask: jax.Array, *, train: bool, key: jax.Array | None
     ) -> jax.Array:
@@ -223,6 +228,7 @@ class GenreClassifier(nnx.Module):
             fused = self.join(jnp.concatenate([pooled[name] for name in used], axis=-1))
         return dropout(fused, self.config.dropout, outer)
 
+    @jax.named_scope("genre_graph")
     def classify(self, fused: jax.Array) -> jax.Array:
         """Logits (B, G) in float32: fused vector . genre vector / sqrt(D), plus the genre's bias."""
         if self.genre_graph is not None:

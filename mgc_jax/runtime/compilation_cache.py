@@ -20,3 +20,8 @@ def keep() -> None:
     if kept is None and jax.default_backend() != "cpu":
         with contextlib.suppress(InputError):  # where nothing can be kept, each start compiles
             jax.config.update("jax_compilation_cache_dir", str(user_cache.folder() / "compiled"))
+
+
+def tell_names_apart() -> None:
+    """Take no program from the cache whose instructions bear other names, to which a profile would give no part."""
+    jax.config.update("jax_compilation_cache_include_metadata_in_key", True)

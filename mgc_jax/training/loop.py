@@ -33,6 +33,7 @@ from mgc_jax.runtime import processes, sharding
 from mgc_jax.runtime.progress import Progress, stage
 from mgc_jax.runtime.signals import StopRequest
 from mgc_jax.training import feed, memory, objective, optimisers, resume, steps
+from mgc_jax.training.profile import ProfiledSteps, Steps
 from mgc_jax.training.state import begin
 from mgc_jax.training.step_by_length import StepByLength
 from mgc_jax.training.wide_path import fit_wide_path
@@ -42,15 +43,17 @@ AHEAD = 8
 batch there, and a request to stop waits for all of them."""
 
 
-def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
+def train(config: Config, data: PreparedData, workdir: Path, profile: Steps | None = None) -> dict[str, Any]:
     """Train to the last epoch or until validation stops improving; resumes by itself.
+
+    The first process leaves a trace of the steps of ``profile`` in ``profile/`` of the workdir, and prints its table.
 
     Returns:
         ``steps``, ``best_step`` and ``best_score`` (validation macro-mAP).
 
     Raises:
         InputError: settings, data and workdir do not fit together, another run is in the workdir, its tracker is not
-            installed or does not take it, or the loss is not finite.
+            installed or does not take it, this run does not do the steps to profile, or the loss is not finite.
         Stopped: somebody asked for it; what was learned is in a checkpoint.
     """
     extras.check("Training", "train")
@@ -68,10 +71,12 @@ def train(config: Config, data: PreparedData, workdir: Path) -> dict[str, Any]:
 
     begin = functools.partial(resume.begin, config, data, workdir)
     with processes.from_first("opening the workdir", begin) or contextlib.nullcontext():
-        return _train(config, data, workdir, mesh)
+        return _train(config, data, workdir, mesh, profile)
 
 
-def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+def _train(
+    config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding.Mesh, profile: Steps | None
+) -> dict[str, Any]:
     stage("model")
     steps_per_epoch = data.split_sizes["train"] // config.train.batch_size
     optimiser = objective.make_optimiser(config, steps_per_epoch)
@@ -84,6 +89,7 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
         best = stores.enter_context(contextlib.closing(checkpoint.best(workdir)))
         state, progress = resume.resume(workdir, state, latest, best)
         start, total = int(state.model.step), config.train.epochs * steps_per_epoch
+        profiled = profile.of_run(start, start if progress["stopped"] else total) if profile else range(0)
         if config.model.wide and start == 0:
             stage("fitting the wide path")
             state = dataclasses.replace(state, model=fit_wide_path(config, data, state.model))
@@ -93,7 +99,7 @@ def _train(config: Config, data: PreparedData, workdir: Path, mesh: jax.sharding
         log = log or Together([])  # on the other processes, which write nothing
         # The log comes last: a checkpoint under way does not wait for a tracker.
         with closed_at_the_end(log, progress), stores.pop_all():
-            loop = _Loop(config, data, Workdir(workdir), network, train_step, latest, best, log, progress)
+            loop = _Loop(config, data, Workdir(workdir), network, train_step, latest, best, log, progress, profiled)
             if not progress["stopped"]:
                 state = loop.run(state, start, total)
     processes.barrier("the end of the training")
@@ -144,9 +150,10 @@ class _Loop:
         best: checkpoint.Checkpoints[ModelState],
         log: Log,
         progress: dict[str, Any],
+        profiled: range,
     ):
         self.config, self.data, self.folder, self.network = config, data, folder, network
-        self.latest, self.best, self.log, self.progress = latest, best, log, progress
+        self.latest, self.best, self.log, self.progress, self.profiled = latest, best, log, progress, profiled
         self.train_step, self.evaluation_step = train_step, make_evaluation_step(network)
         self.pending: list[tuple[int, steps.Metrics]] = []
         self.bar: Progress | None = None
@@ -175,16 +182,21 @@ class _Loop:
         stage(f"training: steps {start + 1} to {total}, {self.steps_per_epoch} an epoch")
         train_step, batches = self.compile(state, start, total)
         self.batches = feed.Timed(batches)
-        with self.stop:
-            return self.steps(train_step, state, start, total)
+        profiled = self.profiled if processes.is_first() else range(0)
+        with self.stop, ProfiledSteps(self.folder.path / "profile", profiled, train_step.texts) as profile:
+            return self.steps(train_step, state, start, total, profile)
 
-    def steps(self, train_step: Any, state: TrainState, start: int, total: int) -> TrainState:
+    def steps(
+        self, train_step: StepByLength, state: TrainState, start: int, total: int, profile: ProfiledSteps
+    ) -> TrainState:
         t = self.config.train
         self.bar = Progress("train", total * t.batch_size, "tracks", initial=start * t.batch_size)
         self.since, self.finished = (time.monotonic(), start), start
         stop = False
         for step, batch in enumerate(self.batches, start + 1):
+            profile.before(step, state)
             state, step_metrics = train_step(state, self.network.frozen, batch)
+            profile.after(step, state)
             self.pending.append((step, step_metrics))
             self.wait_for_older()
             self.count_finished()
@@ -203,13 +215,14 @@ class _Loop:
             if stop or self.progress["stopped"]:
                 break
         self.bar.close()
+        profile.end(step, state)
         if stop:
             raise self.stop.obeyed(f"training stopped after step {step}, which is in a checkpoint")
         if self.progress["stopped"]:
             print(f"stopped early: no better validation score for {t.patience} evaluations")
         return state
 
-    def compile(self, state: TrainState, start: int, total: int) -> tuple[Any, Iterator[Any]]:
+    def compile(self, state: TrainState, start: int, total: int) -> tuple[StepByLength, Iterator[Any]]:
         """The step, compiled for the longest lyrics, and the batches after step ``start`` up to ``total``.
 
         The batches are the same whether they are streamed or on the devices; a split that does not fit there is

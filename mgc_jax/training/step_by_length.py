@@ -28,3 +28,7 @@ class StepByLength:
             print(f"compiling the training step for lyrics of {tokens} tokens", flush=True)
             self._programs[tokens] = self._step.lower(state, frozen, batch).compile()
         return self._programs[tokens]
+
+    def texts(self) -> list[str]:
+        """The programs so far in XLA's text form."""
+        return [program.as_text() or "" for program in self._programs.values()]

@@ -46,30 +46,35 @@ def make_train_step(
         key = jax.random.fold_in(jax.random.key(objective.seed), before.step)
         if objective.augment is not None:
             key, for_augmentation = jax.random.split(key)
-            batch = objective.augment(batch, for_augmentation)
+            with jax.named_scope("batch"):
+                batch = objective.augment(batch, for_augmentation)
         out = model(batch, train=True, dropout_key=key)
-        genre = objective.genre_loss(out.logits, batch["labels"], batch["weight"])
-        if out.log_scale is None:  # a rival, which has no A-L loss
-            contrastive, scale = jnp.float32(0.0), {}
-        else:
-            has_lyrics = (batch["num_tokens"] > 0) & (batch["weight"] > 0)
-            same = losses.same_rows(batch["tokens"]) if objective.same_lyrics else None
-            contrastive = losses.contrastive_loss(
-                out.audio_embedding, out.lyrics_embedding, out.log_scale, has_lyrics, same
-            )
-            scale = {"scale": jnp.exp(out.log_scale)}
-        loss = losses.total_loss(contrastive, genre, objective.contrastive_weight)
-        # As validation has it, whatever is learned.
-        bce = losses.genre_loss(out.logits, batch["labels"], batch["weight"], kind="bce", reduction="sum")
-        metrics = {"loss": loss, "genre_loss": genre, "bce": bce, "contrastive": contrastive, **scale}
+        with jax.named_scope("losses"):
+            genre = objective.genre_loss(out.logits, batch["labels"], batch["weight"])
+            if out.log_scale is None:  # a rival, which has no A-L loss
+                contrastive, scale = jnp.float32(0.0), {}
+            else:
+                has_lyrics = (batch["num_tokens"] > 0) & (batch["weight"] > 0)
+                same = losses.same_rows(batch["tokens"]) if objective.same_lyrics else None
+                contrastive = losses.contrastive_loss(
+                    out.audio_embedding, out.lyrics_embedding, out.log_scale, has_lyrics, same
+                )
+                scale = {"scale": jnp.exp(out.log_scale)}
+            loss = losses.total_loss(contrastive, genre, objective.contrastive_weight)
+            # As validation has it, whatever is learned.
+            bce = losses.genre_loss(out.logits, batch["labels"], batch["weight"], kind="bce", reduction="sum")
+            metrics = {"loss": loss, "genre_loss": genre, "bce": bce, "contrastive": contrastive, **scale}
         return loss, (nnx.pure(nnx.state(model, nnx.BatchStat)), metrics)
 
     def step(state: TrainState, frozen: nnx.State, batch: Batch) -> tuple[TrainState, Metrics]:
-        model, arrays = state.model, batch.gather(network.mesh)
+        model = state.model
+        with jax.named_scope("batch"):
+            arrays = batch.gather(network.mesh)
         gradients, (batch_stats, metrics) = jax.grad(loss_fn, has_aux=True)(model.params, model, frozen, arrays)
-        updates, opt_state = optimiser.update(gradients, state.opt_state, model.params)
-        params = optax.apply_updates(model.params, updates)
-        metrics["gradient_norm"] = optax.global_norm(gradients)
+        with jax.named_scope("optimiser"):
+            updates, opt_state = optimiser.update(gradients, state.opt_state, model.params)
+            params = optax.apply_updates(model.params, updates)
+            metrics["gradient_norm"] = optax.global_norm(gradients)
         return TrainState(ModelState(model.step + 1, params, batch_stats, model.constants), opt_state), metrics
 
     state_shardings = shardings(state)

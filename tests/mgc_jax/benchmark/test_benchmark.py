@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from jax.profiler import ProfileData
 
 from data_pipeline import mel
 from data_pipeline.errors import InputError
@@ -16,6 +17,7 @@ from mgc_jax.cli import main
 from mgc_jax.config import Config, recipes
 from mgc_jax.models import audio_spectrogram_transformer, htsat, mert
 from mgc_jax.network.audio_encoders import audio_encoder
+from mgc_jax.runtime import device_trace
 from scripts import audio_storage
 
 SMALL = ["audio.seconds=1.5", "lyrics.max_tokens=8", "model.width=16", "model.heads=2", "model.gcn_hidden=16"]
@@ -193,6 +195,30 @@ def test_the_command_times_ours_and_the_twin_side_by_side(tmp_path: Path, capsys
         assert row["mfu"] is None  # of a CPU nothing is claimed
     assert result["rows"][0]["ratio"] == {"median": 1.0, "low": 1.0, "high": 1.0}
     assert "| features | PyTorch, as a user would |" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_command_leaves_a_trace_and_says_where_the_time_goes(tmp_path: Path, capsys):
+    file, folder = tmp_path / "benchmark.json", tmp_path / "new" / "profile"
+    arguments = ["benchmark", "--size", "demo", "--lyrics", "features", "--rounds", "2", "--steps", "2", *FLAGS]
+    assert main([*arguments, "--json", str(file), "--profile", str(folder)]) == 0
+    (profile,) = json.loads(file.read_text())["profiles"]
+    assert (profile["lyrics"], profile["name"], profile["steps"]) == ("features", "mgc-jax, device", 2)
+    total = sum(profile["parts"].values())
+    assert total == pytest.approx(profile["kernel_ms"]) == pytest.approx(sum(row["ms"] for row in profile["kernels"]))
+    assert {"audio CNN or encoder", "fusion (SCMA)", "genre graph", "losses", "optimiser"} <= profile["parts"].keys()
+    assert profile["parts"].get("other", 0) + profile["parts"].get("other programs", 0) < 0.2 * total
+    trace = ProfileData.from_file(str(device_trace.newest(folder / "spectrogram_features")))
+    assert device_trace.kernels(trace)
+    said = capsys.readouterr().out
+    assert "| part | ms a step | share |" in said
+    assert f"tensorboard --logdir {folder}" in said
+
+
+def test_a_folder_for_the_trace_that_cannot_be_made_is_said_before_the_work(tmp_path: Path, capsys):
+    (tmp_path / "file").write_text("no folder")
+    assert main(["benchmark", "--size", "demo", "--profile", str(tmp_path / "file" / "profile")]) == 2
+    assert capsys.readouterr().err == f"mgc-jax: {tmp_path / 'file' / 'profile'}: Not a directory.\n"
 
 
 def test_shares_of_a_known_chip(monkeypatch):
