@@ -21,7 +21,7 @@ from mgc_jax.config import recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"
-SCRIPTS = [LAUNCH / "tpu_pod.sh", LAUNCH / "slurm.sbatch", ROOT / "scripts" / "demo.sh"]
+SCRIPTS = [LAUNCH / "tpu_pod.sh", LAUNCH / "slurm.sbatch", LAUNCH / "try_slurm.sh", ROOT / "scripts" / "demo.sh"]
 SHELLCHECK = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 HADOLINT = shutil.which("hadolint", path=str(Path(sys.executable).parent))
 BASH = shutil.which("bash") or "bash"

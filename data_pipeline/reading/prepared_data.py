@@ -9,6 +9,7 @@ import hashlib
 import math
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -199,8 +200,12 @@ class PreparedData:
         source = self._source(split)
         names = self._batch_keys()
 
+        last_read = time.monotonic()
+
         def read(step: np.ndarray) -> tuple[np.ndarray, ...]:
+            nonlocal last_read
             batch = self._read(source, indices(int(step)), length(int(step)))
+            last_read = time.monotonic()
             return tuple(batch[name] for name in names)
 
         def load(step: Any) -> dict[str, Any]:
@@ -215,6 +220,12 @@ class PreparedData:
                 yield from dataset.as_numpy_iterator()
             except tf.errors.OpError as error:
                 raise self._broken_record(split, str(error.message)) from error
+            except GeneratorExit:
+                # TensorFlow waits for reads under way when the iterator goes, and holds the lock that they need: let
+                # them end before, which they do when the buffers are full.
+                while time.monotonic() - last_read < _QUIET:
+                    time.sleep(_QUIET / 10)
+                raise
 
         return run()
 
@@ -373,6 +384,7 @@ _STORED: dict[str, np.dtype] = {
 _RECORDS_AT_ONCE = 32  # few enough for their memory to be reused from part to part, instead of mapped afresh
 _BROKEN_RECORD = (ValueError, LookupError, OverflowError, RuntimeError)
 _PARALLEL_BATCHES = max(2, min(8, (os.cpu_count() or 1) // 2))
+_QUIET = 0.5  # seconds without a read, after which none is under way
 
 
 class _Shard(NamedTuple):
