@@ -85,9 +85,10 @@ def shown(notebook: Any, name: str, kind: str) -> list[str]:
 
 
 def check_pictures(notebook: Any, names: Sequence[str]) -> None:
-    """Each of these cells shows one picture that is wide enough and not empty."""
-    for name in names:
-        (picture,) = shown(notebook, name, "image/png")
+    """Each of these cells shows pictures, all of them wide enough and not empty."""
+    pictures = [(name, shown(notebook, name, "image/png")) for name in names]
+    assert all(shown_there for _, shown_there in pictures)
+    for name, picture in ((name, picture) for name, shown_there in pictures for picture in shown_there):
         pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(picture)), format="png")[..., :3]
         height, width = pixels.shape[:2]
         assert width > 600, name

@@ -5,11 +5,11 @@ Axis letters: B batch, T frames, M mel bands, S audio tokens, L lyric tokens, H 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
 import re
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -200,31 +200,30 @@ class PreparedData:
         source = self._source(split)
         names = self._batch_keys()
 
-        last_read = time.monotonic()
+        wanted = tf.Variable(True)
 
         def read(step: np.ndarray) -> tuple[np.ndarray, ...]:
-            nonlocal last_read
             batch = self._read(source, indices(int(step)), length(int(step)))
-            last_read = time.monotonic()
             return tuple(batch[name] for name in names)
 
         def load(step: Any) -> dict[str, Any]:
             types = [tf.as_dtype(_TYPES[name]) for name in names]
             return dict(zip(names, tf.numpy_function(read, [step], types, stateful=False), strict=True))
 
-        dataset = tf.data.Dataset.range(start, start + count)
+        dataset = tf.data.Dataset.range(start, start + count).take_while(lambda step: wanted)
         dataset = dataset.map(load, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True).prefetch(2)
 
         def run() -> Iterator[Batch]:
+            batches = dataset.as_numpy_iterator()
             try:
-                yield from dataset.as_numpy_iterator()
+                yield from batches
             except tf.errors.OpError as error:
                 raise self._broken_record(split, str(error.message)) from error
             except GeneratorExit:
-                # TensorFlow waits for reads under way when the iterator goes, and holds the lock that they need: let
-                # them end before, which they do when the buffers are full.
-                while time.monotonic() - last_read < _QUIET:
-                    time.sleep(_QUIET / 10)
+                # An iterator that goes waits for reads under way, and holds Python's lock, which they need.
+                wanted.assign(False)
+                with contextlib.suppress(tf.errors.OpError):
+                    deque(batches, maxlen=0)
                 raise
 
         return run()
@@ -384,7 +383,6 @@ _STORED: dict[str, np.dtype] = {
 _RECORDS_AT_ONCE = 32  # few enough for their memory to be reused from part to part, instead of mapped afresh
 _BROKEN_RECORD = (ValueError, LookupError, OverflowError, RuntimeError)
 _PARALLEL_BATCHES = max(2, min(8, (os.cpu_count() or 1) // 2))
-_QUIET = 0.5  # seconds without a read, after which none is under way
 
 
 class _Shard(NamedTuple):

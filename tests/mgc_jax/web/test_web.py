@@ -453,12 +453,12 @@ def test_a_built_in_model_names_a_song_tells_its_limits_and_ends_by_sigint(song:
     wanted = mgc_jax.load("musicnn").predict(song)
     expect(page.locator("#genres td.name").first).to_have_text(wanted.ranked[0][0])
     assert page.locator("#genres tr.predicted td.name").all_inner_texts() == list(wanted.predicted)
-    assert page.locator("#why img").count() == 0
+    expect(page.locator("#why img")).to_have_count(1)  # the seconds
     content = song.read_bytes()
     answer = httpx.post(f"{served.address}/v1/predict", **form(content), timeout=120).json()
     assert {one["name"]: one["score"] for one in answer["genres"]} == pytest.approx(dict(wanted.ranked), abs=1e-5)
     about = httpx.get(f"{served.address}/v1/model").json()
-    assert (about["licence"], about["step"], about["answers"]) == ("ISC", None, ["predict"])
+    assert (about["licence"], about["step"], about["answers"]) == ("ISC", None, ["predict", "explain"])
     for what, fields, said in (("embed", {}, "does not embed"), ("predict", {"lyrics": WORDS}, "reads no lyrics")):
         refused = httpx.post(f"{served.address}/v1/{what}", **form(content, **fields))
         assert (refused.status_code, said in refused.json()["error"]) == (422, True)
