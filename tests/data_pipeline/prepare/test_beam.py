@@ -103,7 +103,7 @@ def test_a_job_that_fails_is_said(tmp_path):
 )
 def test_wrong_pipeline_options_are_one_sentence(corpus, tmp_path, capsys, options, reason):
     assert prepare_by_command(corpus, tmp_path / "out", options) == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("decode: ")]
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mgc-jax: ")]
     assert reason in line
 
 
