@@ -45,6 +45,8 @@ Duplicates = Literal["group", "drop", "ignore"]
 """What becomes of tracks that are one recording: one side for all, the first one alone, or nothing."""
 _LONGEST_ID = 4096  # bytes; an id may be made of a file's path
 SPLITS = ("train", "validation", "test")
+MANY = 5_000
+"""Tracks of which what is done before and behind their decoding takes more than a moment, too."""
 
 
 @dataclasses.dataclass(frozen=True)

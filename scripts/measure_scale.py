@@ -104,8 +104,8 @@ def main() -> None:
     print(f"{options.workers} workers, {os.cpu_count()} cores; seconds but for the last two rows")
     print("| rows | " + " | ".join(f"{rows:,}" for rows in options.rows) + " |")
     print("|---" * (len(options.rows) + 1) + "|")
-    for name in found[0]:
-        print(f"| {name} | " + " | ".join(f"{one[name]:.1f}" for one in found) + " |")
+    for name in found[-1]:  # of few songs some stages are none of their own
+        print(f"| {name} | " + " | ".join(f"{one.get(name, 0.0):.1f}" for one in found) + " |")
 
 
 if __name__ == "__main__":

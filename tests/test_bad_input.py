@@ -288,8 +288,8 @@ WRONG = {
     "no data": (lambda p: p.train(data=p.folder / "no"), "There is no prepared data set in"),
     "data not prepared": (lambda p: p.train(data=p.empty()), "is incomplete (no dataset.json)"),
     "broken dataset.json": (lambda p: p.train(data=p.broken("dataset.json", '{"format"')), "cannot be read: "),
-    "other format": (lambda p: p.train(data=p.broken("dataset.json", '{"format": 99}')), "is not of format 1"),
-    "hollow dataset.json": (lambda p: p.train(data=p.broken("dataset.json", '{"format": 1}')), "is broken ('audio')"),
+    "other format": (lambda p: p.train(data=p.broken("dataset.json", '{"format": 99}')), "is not of format 2"),
+    "hollow dataset.json": (lambda p: p.train(data=p.broken("dataset.json", '{"format": 2}')), "is broken ('audio')"),
     "broken genres.json": (lambda p: p.train(data=p.broken("genres.json", "[]")), "it is not of format 1"),
     "other genres.json": (
         lambda p: p.train(data=p.broken("genres.json", '{"format": 1, "names": ["rock"]}')),

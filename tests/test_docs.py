@@ -94,7 +94,7 @@ PRINTS = {
     "scripts/measure_lyrics.py": "24/12 C=0.1",
     "scripts/measure_catalogue.py": "| manifest:small |",
     "scripts/measure_predict.py": "the command is",
-    "scripts/measure_scale.py": "| clean up | ",
+    "scripts/measure_scale.py": "| decode | ",
     "scripts/measure_similar.py": "| 200 | ",
     "scripts/measure_serve.py": "| twice | ",
     "scripts/audio_storage.py": "| musicnn | 10 x 1706, float16 | 34 | 3.7 |",

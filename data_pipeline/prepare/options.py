@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
-from data_pipeline.schema import SMALLEST_WINDOW, Duplicates, LyricsInput, SplitKind
+from data_pipeline.schema import MANY, SMALLEST_WINDOW, Duplicates, LyricsInput, SplitKind
 from data_pipeline.validation import check
 
 _Share = Annotated[float, {"gt": 0}]
@@ -20,10 +20,12 @@ Progress = Callable[[str, int, int], None]
 
 @contextlib.contextmanager
 def as_a_whole(progress: Progress, stage: str, total: int) -> Iterator[None]:
-    """A stage of which nobody knows how far it is, until it is done."""
-    progress(stage, 0, total)
+    """A stage of which nobody knows how far it is, until it is done; it is told where it takes more than a moment."""
+    if total >= MANY:
+        progress(stage, 0, total)
     yield
-    progress(stage, total, total)
+    if total >= MANY:
+        progress(stage, total, total)
 
 
 @dataclasses.dataclass(frozen=True)

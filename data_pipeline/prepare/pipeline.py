@@ -257,52 +257,51 @@ def _make(
     )
     write_seconds = time.monotonic() - writing
 
-    progress("count", 0, len(members))
-    content = _content(members, decoded, options)
-    dataclasses.replace(chosen.vocabulary, data_sha256=content).save(out / "genres.json")
-    left_out = [dataclasses.astuple(rejected) for rejected in (*chosen.quarantine, *chosen.filtered)]
-    write_tsv(out / "quarantine.tsv", ["id", "file", "reason"], left_out)
-    _write_tracks(out / "tracks.tsv", chosen, decoded, tokens)
-    with written_whole(out / earlier.FINGERPRINTS) as file:
-        np.save(file, decoded.fingerprints_of([item.index for item in members]), allow_pickle=False)
-    report = reports.counts(corpus, chosen, tokens, options)
-    report["sound"] = reports.sound(decoded.outcomes)
-    report["timing"] = {
-        "decode_s": round(decode_seconds, 3),
-        "write_s": round(write_seconds, 3),
-        "total_s": round(time.monotonic() - started, 3),
-        "tracks_decoded": decoded.fresh,
-        "decoded_tracks_per_s": round(decoded.fresh / max(decode_seconds, 1e-9), 2),
-    }
-    report["tracks_per_second"] = round(decoded.fresh / max(time.monotonic() - started, 1e-9), 2)
-    write_json(out / "report.json", report)
-    meta = {
-        "format": FORMAT,
-        "audio": dataclasses.asdict(audio),
-        "audio_encoder": audio_encoding and audio_encoding.to_json(),
-        "reference": "clip maximum",
-        "range_db": RANGE_DB,
-        "lyrics": {
-            "encoder": options.lyrics.encoder,
-            "sha256": encoder_digest(encoder),
-            "max_tokens": options.lyrics.max_tokens,
-            "window": options.lyrics.window,
-            "dtype": tokenizer.dtype.name,
-            "input": options.lyrics.input,
-            "width": features.width if features else 0,
-        },
-        "source": corpus.source,
-        "num_genres": chosen.vocabulary.size,
-        "splits": {name: len(chosen.members[name]) for name in SPLITS},
-        "shards": shards,
-        "options": options.content(),
-        "digest": finished.digest(corpus, options),
-        "data_sha256": content,
-    }
-    sources = source_files.sources(corpus, {outcome.id: outcome.sources for outcome in decoded.outcomes})
-    write_json(out / source_files.NAME, sources, indent=None)
-    write_json(out / "dataset.json", meta)
-    progress("count", len(members), len(members))
+    with as_a_whole(progress, "count", len(members)):
+        content = _content(members, decoded, options)
+        dataclasses.replace(chosen.vocabulary, data_sha256=content).save(out / "genres.json")
+        left_out = [dataclasses.astuple(rejected) for rejected in (*chosen.quarantine, *chosen.filtered)]
+        write_tsv(out / "quarantine.tsv", ["id", "file", "reason"], left_out)
+        _write_tracks(out / "tracks.tsv", chosen, decoded, tokens)
+        with written_whole(out / earlier.FINGERPRINTS) as file:
+            np.save(file, decoded.fingerprints_of([item.index for item in members]), allow_pickle=False)
+        report = reports.counts(corpus, chosen, tokens, options)
+        report["sound"] = reports.sound(decoded.outcomes)
+        report["timing"] = {
+            "decode_s": round(decode_seconds, 3),
+            "write_s": round(write_seconds, 3),
+            "total_s": round(time.monotonic() - started, 3),
+            "tracks_decoded": decoded.fresh,
+            "decoded_tracks_per_s": round(decoded.fresh / max(decode_seconds, 1e-9), 2),
+        }
+        report["tracks_per_second"] = round(decoded.fresh / max(time.monotonic() - started, 1e-9), 2)
+        write_json(out / "report.json", report)
+        meta = {
+            "format": FORMAT,
+            "audio": dataclasses.asdict(audio),
+            "audio_encoder": audio_encoding and audio_encoding.to_json(),
+            "reference": "clip maximum",
+            "range_db": RANGE_DB,
+            "lyrics": {
+                "encoder": options.lyrics.encoder,
+                "sha256": encoder_digest(encoder),
+                "max_tokens": options.lyrics.max_tokens,
+                "window": options.lyrics.window,
+                "dtype": tokenizer.dtype.name,
+                "input": options.lyrics.input,
+                "width": features.width if features else 0,
+            },
+            "source": corpus.source,
+            "num_genres": chosen.vocabulary.size,
+            "splits": {name: len(chosen.members[name]) for name in SPLITS},
+            "shards": shards,
+            "options": options.content(),
+            "digest": finished.digest(corpus, options),
+            "data_sha256": content,
+        }
+        sources = source_files.sources(corpus, {outcome.id: outcome.sources for outcome in decoded.outcomes})
+        write_json(out / source_files.NAME, sources, indent=None)
+        write_json(out / "dataset.json", meta)
     with as_a_whole(progress, "clean up", len(tracks)):
         shutil.rmtree(out / "work", ignore_errors=True)
     return report

@@ -187,10 +187,10 @@ def _charts(inputs: Inputs, ranked: Mapping[str, retrieval.Retrieval] | None, ga
 
 
 def _retrieval(inputs: Inputs) -> Mapping[str, retrieval.Retrieval] | None:
-    if inputs.evaluation:
-        return inputs.evaluation.retrieval
     if inputs.stored is None or inputs.stored.scored.audio is None or inputs.stored.scored.lyrics is None:
         return None
+    if inputs.evaluation:
+        return inputs.evaluation.retrieval
     return retrieval.retrieval(inputs.stored.scored.audio, inputs.stored.scored.lyrics, inputs.stored.scored.words)
 
 

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from tqdm import tqdm
 
+from data_pipeline.schema import MANY
+
 PLAIN_SECONDS = 10.0
 
 
@@ -47,8 +49,8 @@ class Progress:
         self._start = self._printed = time.monotonic()
 
     def announce(self) -> None:
-        """Say what is about to be counted, where no bar shows it."""
-        if self.shown and self._bar is None and self._done < self._total:
+        """Say what is about to be counted, where that is much and no bar shows it."""
+        if self.shown and self._bar is None and self._done < self._total >= MANY:
             print(f"{self._label}: {self._total} {self._unit}", file=sys.stderr, flush=True)
 
     def update(self, count: int, note: str | None = None) -> None:
