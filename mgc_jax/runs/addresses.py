@@ -12,7 +12,10 @@ from data_pipeline.storage import user_cache
 from data_pipeline.storage.bucket import Bucket, is_address
 from mgc_jax.runs import hub
 
-WANTED = ("*.json", "*.npz", "metrics.jsonl", "README.md", "model.safetensors", "encoder/*", "checkpoints/best/*")
+WANTED = (
+    *("*.json", "*.npz", "metrics.jsonl", "README.md", "model.safetensors"),
+    *("encoder/*", "audio_encoder/*", "checkpoints/best/*"),
+)
 """What is copied: not what serves training alone, whose state is three times as large as the weights, nor the programs
 for those who do without this one."""
 BUILT_IN = ("musicnn",)

@@ -19,7 +19,7 @@ NEEDED = ("config.json", "genres.json")
 """What makes a repository one of ours: looked at before anything large is downloaded."""
 EXPORTED = (*NEEDED, "model.safetensors", "README.md")
 PROGRAMS = ("model.stablehlo", "lyrics_encoder.onnx", "head.onnx")
-PUBLISHED = (*EXPORTED, "thresholds.json", "preprocessing.json", *PROGRAMS, "encoder/*")
+PUBLISHED = (*EXPORTED, "thresholds.json", "preprocessing.json", *PROGRAMS, "encoder/*", "audio_encoder/*")
 """What is uploaded, besides evaluations: not what came into the folder later, such as a report with music in it."""
 FIRST_ANSWER = 10.0  # s; a hub that has said nothing by then is not there
 LATER_ANSWER = 60.0  # s; it takes its time over a commit of many files

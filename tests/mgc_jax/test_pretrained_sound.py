@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from mgc_jax.cli import main
 from mgc_jax.config import recipes
 from mgc_jax.evaluation import rival
 from mgc_jax.network.audio_features import audio_features
+from mgc_jax.runs.addresses import WANTED
+from mgc_jax.runs.hub import PUBLISHED
 from tests.support.recipe import CONFIG, TINY
 
 LYRICS = "dancing all night under neon light"
@@ -192,6 +195,12 @@ def test_the_exported_folder_brings_the_encoder_along(workdir: Path, song: Path,
         patch.setattr("importlib.util.find_spec", lambda name: None)  # musicnn is not installed there
         model = mgc_jax.load(out)
         assert model.predict(song, LYRICS) == expected
+        for file in (file for file in out.rglob("*") if file.is_file()):  # what goes to the hub and comes from there
+            name = file.relative_to(out).as_posix()
+            if all(any(fnmatchcase(name, pattern) for pattern in wanted) for wanted in (PUBLISHED, WANTED)):
+                (tmp_path / "travelled" / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, tmp_path / "travelled" / name)
+        assert mgc_jax.load(tmp_path / "travelled").predict(song, LYRICS) == expected
     card = (out / "README.md").read_text()
     assert "musicnn, frozen" in card
     assert "its licence is ISC." in card
