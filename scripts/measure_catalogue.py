@@ -2,10 +2,11 @@
 
     python scripts/measure_catalogue.py my_songs.csv --out measured [--config.key=value ...]
 
-For every split the songs are prepared anew and the test tracks' figures of each row are taken; what is measured
+For every split the songs are prepared anew and the test tracks' figures of each row are taken; a row that is measured
 already is not measured again. ``measured/figures.json`` holds them all, and the table is printed. Rows: the recipe
-``manifest``, the same without the wide path, and with the small parts, logistic regression on the same features, and
-logistic regression on mel statistics and TF-IDF of the lyrics' word pieces, which needs no pretrained network.
+``manifest``, the same without the wide path, and with the small parts; these two with the narrow CNN, trained from
+scratch on spectrograms, in musicnn's place; logistic regression on the same features as the recipe, and on mel
+statistics and TF-IDF of the lyrics' word pieces, which needs no pretrained network.
 """
 
 from __future__ import annotations
@@ -31,7 +32,22 @@ from mgc_jax.training.loop import train
 
 METRICS = ("roc_auc_macro", "map_macro", "f1_example")
 NAMES = ("AUC, macro", "mAP, macro", "F1, by track")
-PLAIN = ["audio.input=spectrogram", "audio.sample_rate=22050", "lyrics.input=tokens"]
+SPECTROGRAM = ["audio.input=spectrogram", "audio.sample_rate=22050"]
+FROM_SCRATCH = [*SPECTROGRAM, "model.audio_preset=narrow"]
+PLAIN = [*SPECTROGRAM, "lyrics.input=tokens"]
+MODELS = {
+    "manifest:small": ("manifest:small", [], "features"),
+    "manifest:paper": ("manifest:paper", [], "features"),
+    "manifest": ("manifest", [], "features"),
+    "manifest:small, the CNN from scratch": ("manifest:small", FROM_SCRATCH, "spectrograms"),
+    "manifest:paper, the CNN from scratch": ("manifest:paper", FROM_SCRATCH, "spectrograms"),
+}
+"""Of each row the recipe, its settings, and the name of its data set."""
+LINEAR = {
+    "logistic regression, the same features": ([], "features"),
+    "logistic regression, mel statistics and TF-IDF": (PLAIN, "plain"),
+}
+CHANCE = "best constant, or chance"
 
 
 def prepared(source: Path, out: Path, config: Config) -> PreparedData:
@@ -51,33 +67,27 @@ def chosen(figures: Mapping[str, float | None]) -> dict[str, float]:
     return {name: float(figures[name] or 0.0) for name in METRICS}
 
 
-def linear(data: PreparedData) -> dict[str, float]:
-    """The figures of the logistic regression on a data set."""
+def trained(source: Path, out: Path, row: str, settings: list[str]) -> dict[str, dict[str, float]]:
+    """The figures of a model that is trained anew, and of the best constant answer."""
+    recipe, own, data_set = MODELS[row]
+    config = recipes.load(recipe, [*settings, *own])
+    data = prepared(source, out / data_set, config)
+    workdir = out / row.replace(" ", "-")
+    train(config, data, workdir)
+    evaluation = api.load(str(workdir)).evaluate(data, "test")
+    chance = chosen({**evaluation.trivial, "roc_auc_macro": 0.5})
+    return {row: chosen(dict(evaluation.metrics)), CHANCE: chance}
+
+
+def linear(source: Path, out: Path, row: str, settings: list[str]) -> dict[str, dict[str, float]]:
+    """The figures of a logistic regression."""
+    own, data_set = LINEAR[row]
+    data = prepared(source, out / data_set, recipes.load("manifest", [*settings, *own]))
     fitted = rival(data, "test")
     if not isinstance(fitted, Rival):
         raise SystemExit(fitted)
     labels = np.concatenate([b["labels"][b["weight"] > 0] for b in data.evaluation_batches("test", batch_size=64)])
-    return chosen(metrics.evaluate_scores(fitted.scores["test"], labels, fitted.thresholds))
-
-
-def measure(source: Path, out: Path, settings: list[str]) -> dict[str, dict[str, float]]:
-    """The figures of all rows on one split, which is among the ``settings``."""
-    rows = {}
-    for parts, row in (("small", "manifest:small"), ("paper", "manifest:paper"), ("wide", "manifest")):
-        config = recipes.load(f"manifest:{parts}", settings)
-        data = prepared(source, out / "features", config)
-        train(config, data, out / parts)
-        evaluation = api.load(str(out / parts)).evaluate(data, "test")
-        rows[row] = chosen(dict(evaluation.metrics))
-    rows["logistic regression, the same features"] = linear(data)
-    rows["best constant, or chance"] = {
-        "roc_auc_macro": 0.5,
-        "map_macro": float(evaluation.trivial["map_macro"] or 0.0),
-        "f1_example": float(evaluation.trivial["f1_example"] or 0.0),
-    }
-    plain = prepared(source, out / "plain", recipes.load("manifest", [*settings, *PLAIN]))
-    rows["logistic regression, mel statistics and TF-IDF"] = linear(plain)
-    return rows
+    return {row: chosen(metrics.evaluate_scores(fitted.scores["test"], labels, fitted.thresholds))}
 
 
 def table(figures: dict[str, dict[str, dict[str, float]]], kind: str) -> str:
@@ -87,7 +97,7 @@ def table(figures: dict[str, dict[str, dict[str, float]]], kind: str) -> str:
     splits = [rows for name, rows in figures.items() if name.startswith(kind)]
     half = stats.t.ppf(0.975, len(splits) - 1) / np.sqrt(len(splits)) if len(splits) > 1 else np.nan
     lines = [f"| {kind}, {len(splits)} splits | {' | '.join(NAMES)} |", "|---|" + "---|" * len(NAMES)]
-    for row in splits[0]:
+    for row in [*MODELS, *LINEAR, CHANCE]:
         values = np.array([[rows[row][name] for name in METRICS] for rows in splits])
         spread = values.std(0, ddof=1) * half if len(splits) > 1 else values[0] * np.nan
         cells = (f"{mean:.3f} ± {width:.3f}" for mean, width in zip(values.mean(0), spread, strict=True))
@@ -104,17 +114,19 @@ def main() -> None:
     options, words = parser.parse_known_args()
     overrides = [word.removeprefix("--config.") for word in words]
     file = options.out / "figures.json"
+    options.out.mkdir(parents=True, exist_ok=True)
     figures = json.loads(file.read_text()) if file.exists() else {}
     for kind in ("random", "artist"):
         for seed in range(options.splits):
             name = f"{kind} {seed}"
-            if name not in figures:
-                folder = options.out / name.replace(" ", "-")
-                split = [f"data.split={kind}", f"data.split_seed={seed}"]
-                figures[name] = measure(options.source, folder, [*overrides, *split])
-                options.out.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps(figures, indent=2))
-                shutil.rmtree(folder, ignore_errors=True)
+            folder = options.out / name.replace(" ", "-")
+            settings = [*overrides, f"data.split={kind}", f"data.split_seed={seed}"]
+            rows = figures.setdefault(name, {})
+            for row in [*MODELS, *LINEAR]:
+                if row not in rows:
+                    rows |= (trained if row in MODELS else linear)(options.source, folder, row, settings)
+                    file.write_text(json.dumps(figures, indent=2))
+            shutil.rmtree(folder, ignore_errors=True)
         print(table(figures, kind), end="\n\n", flush=True)
 
 

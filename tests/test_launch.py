@@ -18,6 +18,7 @@ import yaml
 from data_pipeline.errors import InputError
 from mgc_jax import cli
 from mgc_jax.config import recipes
+from scripts import check_jobset
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"
@@ -309,3 +310,46 @@ def test_the_pods_learning_rate_grows_with_the_root_of_the_batch_and_warm_up_is_
 def test_a_batch_that_is_none_is_one_sentence(argument):
     with pytest.raises(InputError, match="is not a usable recipe"):
         recipes.load(f"pod:{argument}")
+
+
+JOBSET_CRD = """
+spec:
+  group: jobset.x-k8s.io
+  names: {kind: JobSet}
+  versions:
+    - name: v1alpha2
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            apiVersion: {type: string}
+            kind: {type: string}
+            metadata: {type: object}
+            spec:
+              type: object
+              properties:
+                failurePolicy: {type: object, properties: {maxRestarts: {type: integer}}}
+                replicatedJobs: {type: array, items: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("maxRestarts: 20", "maxRestarts: 20", []),
+        ("maxRestarts: 20", "maxRestarts: many", ["JobSet $.spec.failurePolicy.maxRestarts: 'many' is not of type"]),
+        ("maxRestarts", "restarts", ["JobSet $.spec.failurePolicy: Additional properties are not allowed ('restarts'"]),
+        ("CONFIG: pod:4096", "CONFIG: 4096", ["ConfigMap $.data.CONFIG: 4096 is not of type 'string'"]),
+        ("v1alpha2", "v9", ["jobset.x-k8s.io/v9 JobSet is none of"]),
+    ],
+)
+def test_the_jobset_is_held_to_a_definition(tmp_path, right, wrong, said):
+    """Of a made one here; the released one is an argument of the script."""
+    definition, manifest = tmp_path / "crd.yaml", tmp_path / "jobset.yaml"
+    definition.write_text(JOBSET_CRD)
+    text = (LAUNCH / "jobset.yaml").read_text()
+    assert right in text
+    manifest.write_text(text.replace(right, wrong))
+    found = check_jobset.faults(definition, manifest)
+    assert len(found) == len(said)
+    assert all(line.startswith(start) for line, start in zip(found, said, strict=True))

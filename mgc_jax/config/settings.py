@@ -94,9 +94,9 @@ class ComputeConfig:
     """What the model computes in; `auto` is bfloat16 on TPU and GPU, float32 on CPU."""
     attention: Literal["auto", "xla", "cudnn"] = "auto"
     """Who computes attention; `auto` is cuDNN for bfloat16 on NVIDIA GPUs where it works, else XLA."""
-    first_block: Literal["auto", "convolution", "windows", "triton"] = "auto"
-    """How the audio CNN's first block is computed; `auto` is Triton kernels on NVIDIA GPUs where they work, which never
-    write its convolution's output, else the convolution."""
+    first_block: Literal["auto", "convolution", "windows", "triton", "mosaic"] = "auto"
+    """How the audio CNN's first block is computed; `auto` is kernels that never write its convolution's output where
+    they work, Triton's on NVIDIA GPUs and Mosaic's on TPUs, else the convolution."""
     rematerialise: bool = False
     """Compute the audio CNN's blocks, or the layers of an audio encoder that is trained, again in the backward pass:
     larger batches fit, and a step takes longer."""

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from mgc_jax.models.config import AudioPreset, AudioTokens
@@ -73,12 +74,15 @@ class ConvBlock(nnx.Module):
 class FirstBlock(ConvBlock):
     """The block of one input channel, whose convolution's output is not written: see :mod:`first_block`.
 
-    ``form`` is one of its ``FORMS``; ``convolution`` computes as any block does.
+    ``form`` is one of its ``FORMS``; ``convolution`` computes as any block does. ``mesh`` is the one over whose axis
+    ``data`` a batch is cut.
     """
 
-    def __init__(self, features: int, pool: tuple[int, int], form: str, dtype: DTypeLike, rngs: nnx.Rngs):
+    def __init__(
+        self, features: int, pool: tuple[int, int], form: str, mesh: Mesh | None, dtype: DTypeLike, rngs: nnx.Rngs
+    ):
         super().__init__(1, features, pool, dtype, rngs)
-        self.form = form
+        self.form, self.mesh = form, mesh
 
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         if self.form == "convolution":
@@ -88,7 +92,7 @@ class FirstBlock(ConvBlock):
         assert norm.bias is not None
         weights, options = (
             (self.conv.kernel[...], norm.scale[...], norm.bias[...]),
-            (norm.pool, norm.epsilon, self.form),
+            (norm.pool, norm.epsilon, self.form, self.mesh),
         )
         if not train:
             return first_block_by(x[..., 0], *weights, norm.mean[...], norm.var[...], *options)
@@ -107,7 +111,7 @@ class AudioCNN(nnx.Module):
     memory, so twice the batch, for more traffic. By the compiler for a TPU v5e, whole step, features: 7.28 instead of
     13.21 GiB and 540 instead of 387 MB a track at 128 tracks a chip; 256 fit then (12.52 GiB, 525 MB a track).
 
-    ``first_block`` is the form of a block of one input channel, see :class:`FirstBlock`.
+    ``first_block`` is the form of a block of one input channel, and ``mesh`` its mesh, see :class:`FirstBlock`.
 
     Raises ValueError when the pools leave no mel band (here) or no frame (when called).
     """
@@ -122,6 +126,7 @@ class AudioCNN(nnx.Module):
         tokens: AudioTokens,
         rematerialise: bool = False,
         first_block: str = "convolution",
+        mesh: Mesh | None = None,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -139,7 +144,9 @@ class AudioCNN(nnx.Module):
         self.out_bands = bands
         self.out_features = widths[-1] * (bands if tokens == "time" else 1)
         self.blocks = nnx.List(
-            FirstBlock(after, p, first_block, dtype, rngs) if before == 1 else ConvBlock(before, after, p, dtype, rngs)
+            FirstBlock(after, p, first_block, mesh, dtype, rngs)
+            if before == 1
+            else ConvBlock(before, after, p, dtype, rngs)
             for before, after, p in zip((patch[0] * patch[1], *widths[:-1]), widths, self.pools, strict=True)
         )
 

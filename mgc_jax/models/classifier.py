@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from mgc_jax.models.audio_cnn import PRESETS, AudioCNN, dequantise
@@ -48,8 +49,8 @@ class GenreClassifier(nnx.Module):
     ``audio_encoder`` too, which hears ``audio_windows`` of a clip, they carry what it hears. With
     ``bert=None`` batches carry ``lyrics_features``, those of the lyrics encoder. ``adjacency`` (G, G) and
     ``node_features`` (G, F) make the genre graph of ``head="graph"``. Without ``contrasts`` there is no A-L loss, and a
-    model of the sound alone does not read. ``kernel``, ``rematerialise`` and ``first_block``
-    change speed and memory alone, see :func:`attention` and :class:`AudioCNN`.
+    model of the sound alone does not read. ``kernel``, ``rematerialise``, ``first_block``
+    and ``mesh`` change speed and memory alone, see :func:`attention` and :class:`AudioCNN`.
 
     Departures, each to be switched off: attention has ``heads`` and ``residual_norm`` and pools its tokens
     (``heads=1, residual_norm=False, pooling="flatten"`` is literal); every genre has a bias, starting at
@@ -83,6 +84,7 @@ class GenreClassifier(nnx.Module):
         kernel: str = "xla",
         rematerialise: bool = False,
         first_block: str = "convolution",
+        mesh: Mesh | None = None,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -104,6 +106,7 @@ class GenreClassifier(nnx.Module):
                 tokens=config.audio_tokens,
                 rematerialise=rematerialise,
                 first_block=first_block,
+                mesh=mesh,
                 dtype=dtype,
                 rngs=rngs,
             )

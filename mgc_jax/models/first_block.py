@@ -30,23 +30,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh
 
 from mgc_jax.models import first_block_windows
 from mgc_jax.models.norm_relu_pool import Pool, norm_relu_pool
 
-FORMS = ("convolution", "windows", "triton")
+FORMS = ("convolution", "windows", "triton", "mosaic")
 """``convolution`` is that of any other block, which does write y."""
 
 _einsum = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)
 
 
 class Form(Protocol):
-    """A module that works on whole windows; what lies beyond them at the edges is not its business."""
+    """A module that works on whole windows; what lies beyond them at the edges is not its business.
 
-    def moments(self, x: jax.Array, pool: Pool) -> tuple[jax.Array, jax.Array]:
+    The tracks may be cut over the axis ``data`` of a ``mesh``.
+    """
+
+    def moments(self, x: jax.Array, pool: Pool, mesh: Mesh | None) -> tuple[jax.Array, jax.Array]:
         """(B, T, M) -> float32 sums over all windows of the slots (A,) and of their products (A, A)."""
 
-    def pooled(self, x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool) -> tuple[jax.Array, Any]:
+    def pooled(
+        self, x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool, mesh: Mesh | None
+    ) -> tuple[jax.Array, Any]:
         """``relu(a max_k w_k . slots + b)`` (B, T // time, M // mel, C), and whatever :meth:`winners` may want of it.
 
         Args:
@@ -57,7 +63,15 @@ class Form(Protocol):
         """
 
     def winners(
-        self, g: jax.Array, residual: Any, x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool
+        self,
+        g: jax.Array,
+        residual: Any,
+        x: jax.Array,
+        w: jax.Array,
+        a: jax.Array,
+        b: jax.Array,
+        pool: Pool,
+        mesh: Mesh | None,
     ) -> tuple[jax.Array, jax.Array]:
         """float32 sums over all windows of g times the slots, by the position that won (K, A, C), and of g alone (C,).
 
@@ -75,12 +89,12 @@ def spread(pool: Pool) -> np.ndarray:
     return one_hot
 
 
-def patch_moments(x: jax.Array, pool: Pool, form: Form) -> tuple[jax.Array, jax.Array]:
+def patch_moments(x: jax.Array, pool: Pool, form: Form, mesh: Mesh | None = None) -> tuple[jax.Array, jax.Array]:
     """mu (9,) and S (9, 9) of the patches at all positions of x (B, T, M), in float32; outside of x all is 0."""
     _, frames, mels = x.shape
     t, m = frames // pool[0] * pool[0], mels // pool[1] * pool[1]
     one_hot = spread(pool)
-    sums, products = form.moments(x, pool)
+    sums, products = form.moments(x, pool, mesh)
     first = _einsum("kat,a->t", one_hot, sums)
     second = _einsum("kat,ab,kbu->tu", one_hot, products, one_hot)
     around = jnp.pad(x, ((0, 0), (1, 1), (1, 1))).astype(jnp.float32)
@@ -96,9 +110,16 @@ def patch_moments(x: jax.Array, pool: Pool, form: Form) -> tuple[jax.Array, jax.
     return mu, second / size - jnp.outer(mu, mu)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7))
 def first_block(
-    x: jax.Array, kernel: jax.Array, scale: jax.Array, bias: jax.Array, pool: Pool, epsilon: float, form: str
+    x: jax.Array,
+    kernel: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    pool: Pool,
+    epsilon: float,
+    form: str,
+    mesh: Mesh | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """``max_pool(relu(batch_norm(conv(x))))`` with the batch's own statistics, y = conv(x) never being written.
 
@@ -107,32 +128,42 @@ def first_block(
         kernel: (3, 3, 1, C), of a convolution with as many outputs as inputs; taken in x's dtype.
         scale, bias: (C,) float32.
         form: one of ``FORMS`` but ``convolution``.
+        mesh: over whose axis ``data`` the tracks are cut, if they are.
 
     Returns:
         The pooled values (B, T // time, M // mel, C) in x's dtype; mean and biased variance (C,) of y in float32,
         which pass no gradient on.
     """
-    return _forward(x, kernel, scale, bias, pool, epsilon, form)[0]
+    return _forward(x, kernel, scale, bias, pool, epsilon, form, mesh)[0]
 
 
 def _forward(
-    x: jax.Array, kernel: jax.Array, scale: jax.Array, bias: jax.Array, pool: Pool, epsilon: float, form: str
+    x: jax.Array,
+    kernel: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    pool: Pool,
+    epsilon: float,
+    form: str,
+    mesh: Mesh | None = None,
 ) -> tuple[Any, Any]:
     w = kernel.reshape(9, -1).astype(x.dtype).astype(jnp.float32)
-    mu, covariance = patch_moments(x, pool, _form(form))
+    mu, covariance = patch_moments(x, pool, _form(form), mesh)
     mean = _einsum("tc,t->c", w, mu)
     variance = jnp.maximum(_einsum("tc,tu,uc->c", w, covariance, w), 0.0)
     inverse = lax.rsqrt(variance + epsilon)
     windows = _windows(w, scale, inverse, bias, mean, x.dtype, pool)
-    pooled, residual = _form(form).pooled(x, *windows, pool)
+    pooled, residual = _form(form).pooled(x, *windows, pool, mesh)
     return (pooled, mean, variance), (x, kernel, scale, bias, mu, covariance, mean, inverse, residual)
 
 
-def _backward(pool: Pool, epsilon: float, form: str, residuals: Any, gradients: Any) -> tuple[jax.Array, ...]:
+def _backward(
+    pool: Pool, epsilon: float, form: str, mesh: Mesh | None, residuals: Any, gradients: Any
+) -> tuple[jax.Array, ...]:
     x, kernel, scale, bias, mu, covariance, mean, inverse, residual = residuals
     w = kernel.reshape(9, -1).astype(x.dtype).astype(jnp.float32)
     windows = _windows(w, scale, inverse, bias, mean, x.dtype, pool)
-    by_position, d_bias = _form(form).winners(gradients[0], residual, x, *windows, pool)
+    by_position, d_bias = _form(form).winners(gradients[0], residual, x, *windows, pool, mesh)
     direct = _einsum("kat,kac->tc", spread(pool), by_position)
     d_scale = inverse * (_einsum("tc,tc->c", w, direct) - mean * d_bias)
     through_mean = jnp.outer(mu, d_bias)
@@ -146,7 +177,7 @@ def _backward(pool: Pool, epsilon: float, form: str, residuals: Any, gradients: 
 first_block.defvjp(_forward, _backward)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(6, 7, 8))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(6, 7, 8, 9))
 def first_block_by(
     x: jax.Array,
     kernel: jax.Array,
@@ -157,18 +188,21 @@ def first_block_by(
     pool: Pool,
     epsilon: float,
     form: str,
+    mesh: Mesh | None = None,
 ) -> jax.Array:
     """The pooled values of :func:`first_block`, normalised by a given ``mean`` and ``variance`` (C,)."""
     w = kernel.reshape(9, -1).astype(x.dtype).astype(jnp.float32)
     windows = _windows(w, scale, lax.rsqrt(variance + epsilon), bias, mean, x.dtype, pool)
-    return _form(form).pooled(x, *windows, pool)[0]
+    return _form(form).pooled(x, *windows, pool, mesh)[0]
 
 
 def _forward_by(*given: Any) -> tuple[jax.Array, Any]:
     return first_block_by(*given), given[:6]
 
 
-def _backward_by(pool: Pool, epsilon: float, form: str, given: Any, gradient: jax.Array) -> tuple[jax.Array, ...]:
+def _backward_by(
+    pool: Pool, epsilon: float, form: str, mesh: Mesh | None, given: Any, gradient: jax.Array
+) -> tuple[jax.Array, ...]:
     return jax.vjp(functools.partial(written_by, pool=pool, epsilon=epsilon), *given)[1](gradient)
 
 
@@ -217,6 +251,11 @@ def _windows(
 def _form(name: str) -> Form:
     if name == "windows":
         return first_block_windows
-    from mgc_jax.models import first_block_triton  # when used: a machine's jax may not have this language
+    # When used: a machine's jax may not have the other language.
+    if name == "triton":
+        from mgc_jax.models import first_block_triton
 
-    return first_block_triton
+        return first_block_triton
+    from mgc_jax.models import first_block_mosaic
+
+    return first_block_mosaic

@@ -5,9 +5,6 @@ spectrogram, whose rows stay in the first cache meanwhile. Channels run down a t
 at the winners is, as it lies in the registers, the left side of the product that D is summed by. Sums leave a kernel
 as one part for each program and are added up outside.
 
-Batches that are cut over devices: XLA knows nothing of a kernel's inside, so :func:`_over_batch` tells it that the
-tracks may be cut, and nothing else. Sums over tracks are outside of it, hence over all devices.
-
 Triton wants powers of two: slots and channels are filled up, with weights of zero. See
 :class:`mgc_jax.models.first_block.Form` for what the functions are given and give.
 """
@@ -24,11 +21,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
-from jax.experimental.custom_partitioning import custom_partitioning
 from jax.experimental.pallas import triton
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh
 
+from mgc_jax.models.first_block_kernels import first_best, over_batch
 from mgc_jax.models.norm_relu_pool import Pool
 
 INTERPRET = False
@@ -111,15 +107,16 @@ class Work:
         return x_ref[row, column]
 
 
-def moments(x: jax.Array, pool: Pool) -> tuple[jax.Array, jax.Array]:
+def moments(x: jax.Array, pool: Pool, mesh: Mesh | None) -> tuple[jax.Array, jax.Array]:
     """Sums of the slots (A,) and of their products (A, A)."""
     work, slots = _work(x, pool, MOMENTS), (pool[0] + 2) * (pool[1] + 2)
 
-    def run(x: jax.Array) -> Any:
-        return _call(_moments_kernel, work, [x], (), _parts(x, work, (work.slots,), (work.slots, work.slots)))
+    def run(x: jax.Array) -> tuple[Any, Any]:
+        sums, products = _call(_moments_kernel, work, [x], (), _parts(x, work, (work.slots,), (work.slots, work.slots)))
+        return (), (sums.sum((0, 1)), products.sum((0, 1)))
 
-    sums, products = _over_batch(run, "b t m -> b p a, b q c d", _bordered(x))
-    return sums.sum((0, 1))[:slots], products.sum((0, 1))[:slots, :slots]
+    _, (sums, products) = over_batch(run, [_bordered(x)], [], mesh)
+    return sums[:slots], products[:slots, :slots]
 
 
 def _moments_kernel(x_ref: Any, sums_ref: Any, products_ref: Any, *, work: Work) -> None:
@@ -135,15 +132,17 @@ def _moments_kernel(x_ref: Any, sums_ref: Any, products_ref: Any, *, work: Work)
     sums_ref[...], products_ref[...] = work.loop(add, zeros)
 
 
-def pooled(x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool) -> tuple[jax.Array, None]:
+def pooled(
+    x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool, mesh: Mesh | None
+) -> tuple[jax.Array, None]:
     """The pooled values; winners are found once more when they are wanted, which costs less than to keep them."""
     work, channels = _work(x, pool, POOLED), w.shape[-1]
 
-    def run(x: jax.Array, *weights: jax.Array) -> Any:
+    def run(x: jax.Array, *weights: jax.Array) -> tuple[Any, Any]:
         out = jax.ShapeDtypeStruct((len(x), work.windows, channels), x.dtype)
-        return _call(_pooled_kernel, work, [x], weights, [out], 1)[0]
+        return _call(_pooled_kernel, work, [x], weights, [out], 1)[0], ()
 
-    out = _over_batch(run, "b t m, k c a, d, e -> b n f", _bordered(x), *_weights(w, a, b))
+    out, _ = over_batch(run, [_bordered(x)], _weights(w, a, b), mesh)
     return out.reshape(len(x), work.frames, work.mels, channels), None
 
 
@@ -163,20 +162,28 @@ def _pooled_kernel(x_ref: Any, w_ref: Any, a_ref: Any, b_ref: Any, out_ref: Any,
 
 
 def winners(
-    g: jax.Array, residual: None, x: jax.Array, w: jax.Array, a: jax.Array, b: jax.Array, pool: Pool
+    g: jax.Array,
+    residual: None,
+    x: jax.Array,
+    w: jax.Array,
+    a: jax.Array,
+    b: jax.Array,
+    pool: Pool,
+    mesh: Mesh | None,
 ) -> tuple[jax.Array, jax.Array]:
     """Sums of g times the slots, by the position that won (K, A, C), and of g alone (C,)."""
     positions, slots, channels = w.shape
     work = _work(x, pool, WINNERS.holding(positions * _filled_up(slots) * _filled_up(channels)))
 
-    def run(x: jax.Array, g: jax.Array, *weights: jax.Array) -> Any:
+    def run(x: jax.Array, g: jax.Array, *weights: jax.Array) -> tuple[Any, Any]:
         filled = len(weights[-1])
         out = _parts(x, work, (positions, filled, work.slots), (filled, 16))
-        return _call(_winners_kernel, work, [x, g], weights, out)
+        by_position, alone = _call(_winners_kernel, work, [x, g], weights, out)
+        return (), (by_position.sum((0, 1)), alone[..., 0].sum((0, 1)))
 
-    given = _bordered(x), g.reshape(len(g), work.windows, channels), *_weights(w, a, b)
-    by_position, alone = _over_batch(run, "b t m, b n f, k c a, d, e -> b p g h i, b q j l", *given)
-    return by_position.sum((0, 1))[:, :channels, :slots].swapaxes(1, 2), alone[..., 0].sum((0, 1))[:channels]
+    tracks = _bordered(x), g.reshape(len(g), work.windows, channels)
+    _, (by_position, alone) = over_batch(run, tracks, _weights(w, a, b), mesh)
+    return by_position[:, :channels, :slots].swapaxes(1, 2), alone[:channels]
 
 
 def _winners_kernel(
@@ -188,7 +195,7 @@ def _winners_kernel(
     def add(number: Any, so_far: list[jax.Array]) -> list[jax.Array]:
         window, there = work.tile(number)
         slots = work.read(x_ref, window)
-        best, divide = _first_best([triton.dot(w, slots) for w in weights])
+        best, divide = first_best([triton.dot(w, slots) for w in weights])
         g = g_ref[_of_windows(g_ref, window, len(a))]
         open_ = best * a + b > 0 if there is None else (best * a + b > 0) & there[None]
         g = jnp.where(open_, g, jnp.zeros_like(g))
@@ -202,20 +209,6 @@ def _winners_kernel(
     for k, total in enumerate(by_position):
         by_position_ref[k] = total
     alone_ref[...] = alone
-
-
-def _first_best(y: list[jax.Array]) -> tuple[jax.Array, Callable[[jax.Array], list[jax.Array]]]:
-    """The largest of some arrays, and what gives each its share of a gradient: of equal ones the first has it all."""
-    if len(y) == 1:
-        return y[0], lambda g: [g]
-    (left, among_left), (right, among_right) = (_first_best(half) for half in (y[: len(y) // 2], y[len(y) // 2 :]))
-    first = left >= right
-
-    def divide(g: jax.Array) -> list[jax.Array]:
-        zero = jnp.zeros_like(g)
-        return [*among_left(jnp.where(first, g, zero)), *among_right(jnp.where(first, zero, g))]
-
-    return jnp.maximum(left, right), divide
 
 
 def _of_windows(ref: Any, window: jax.Array, channels: int) -> tuple[jax.Array, jax.Array]:
@@ -276,27 +269,3 @@ def _call(
         interpret=INTERPRET,
         compiler_params=triton.CompilerParams(num_warps=work.tiling.warps, num_stages=work.tiling.stages),
     )(*tracks, *weights)
-
-
-def _over_batch(run: Callable[..., Any], rule: str, *arguments: jax.Array) -> Any:
-    """``run(*arguments)``, on every device for the tracks that it has.
-
-    ``rule`` names the axes of arguments and results as XLA's partitioner wants them; ``b`` is the batch, first.
-    """
-    given, made = (side.split(", ") for side in rule.split(" -> "))
-    axes = dict.fromkeys(rule.replace(",", "").replace("->", "").split())  # in their order, as it must be
-
-    def partition(mesh: Any, arguments: Any, results: Any) -> Any:
-        batch = P(*arguments[0].sharding.spec[:1])
-
-        def shardings(sides: list[str]) -> tuple[NamedSharding, ...]:
-            return tuple(NamedSharding(mesh, batch if side.startswith("b ") else P()) for side in sides)
-
-        results = shardings(made) if isinstance(results, list | tuple) else shardings(made)[0]
-        return mesh, run, results, shardings(given)
-
-    call = custom_partitioning(run)
-    call.def_partition(
-        partition, sharding_rule=rule, need_replication_factors=tuple(axis for axis in axes if axis != "b")
-    )
-    return call(*arguments)

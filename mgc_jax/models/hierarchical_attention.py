@@ -29,7 +29,7 @@ class HierarchicalAttention(nnx.Module):
     def __init__(self, vocab_size: int, *, width: float, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
         word, hidden = (max(1, round(size * width)) for size in (200, 50))
         self.out_features = 2 * hidden
-        self.embedding = nnx.Embed(vocab_size, word, dtype=dtype, rngs=rngs)
+        self.embedding = nnx.Embed(vocab_size, word, rngs=rngs)  # float32, in which gradients of a word add up
         self.words = AttentiveGRU(word, hidden, dtype, rngs)
         self.sentences = AttentiveGRU(2 * hidden, hidden, dtype, rngs)
         self.null = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (2 * hidden,), jnp.float32))

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 
 from data_pipeline.errors import InputError
 from data_pipeline.genres import GenreVocabulary
@@ -175,13 +176,14 @@ def attention_kernel(config: Config, encoder: BertConfig) -> str:
     return kernels.attention_kernel(config.compute.attention, channels, compute_dtype(config))
 
 
-def first_block_form(config: Config) -> str:
-    """How the audio encoder's first block is computed."""
+def first_block_form(config: Config, mesh: Mesh | None = None) -> str:
+    """How the audio encoder's first block is computed, on the mesh's devices or those here."""
     preset = PRESETS[config.model.audio_preset]
     if "patch" in preset:
         return "convolution"
     channels, pool = preset["widths"][0], preset["pools"][0]
-    return kernels.first_block_form(config.compute.first_block, channels, pool, compute_dtype(config))
+    platform = None if mesh is None else mesh.devices.flat[0].platform
+    return kernels.first_block_form(config.compute.first_block, channels, pool, compute_dtype(config), platform)
 
 
 def lyrics_encoder(config: Config) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -216,6 +218,7 @@ def classifier(
     audio_shape: tuple[int, int] | None,
     adjacency: jax.Array | None = None,
     node_features: jax.Array | None = None,
+    mesh: Mesh | None = None,
     rngs: nnx.Rngs,
 ) -> GenreClassifier | Santana | Pandeya:
     """The model that ``config`` describes, with a randomly initialised lyrics encoder in BERT's place.
@@ -226,6 +229,7 @@ def classifier(
         audio_shape: as :func:`audio_shape` has it.
         adjacency: (G, G), as propagated by the genre graph; a rival has none.
         node_features: (G, H), the encoder's embedding of each genre's name; a rival has none.
+        mesh: of the devices that it will run on, over whose axis ``data`` batches are cut.
 
     Raises:
         InputError: settings that do not fit each other.
@@ -258,7 +262,8 @@ def classifier(
             contrasts=reads_words(config),
             kernel=kernel,
             rematerialise=config.compute.rematerialise,
-            first_block=first_block_form(config),
+            first_block=first_block_form(config, mesh),
+            mesh=mesh,
             **common,
         )
     except ValueError as error:

@@ -54,18 +54,27 @@ def _why_not_cudnn(channels: int, dtype: jnp.dtype) -> str | None:
     return None if all(np.allclose(a, b, rtol=CLOSE, atol=CLOSE) for a, b in pairs) else "gives other values"
 
 
-def first_block_form(wanted: str, channels: int, pool: Pool, dtype: jnp.dtype) -> str:
+PALLAS = {"gpu": "triton", "tpu": "mosaic"}
+"""In which form of the first block a platform has kernels."""
+
+
+def first_block_form(wanted: str, channels: int, pool: Pool, dtype: jnp.dtype, platform: str | None = None) -> str:
     """The form in which the audio encoder's first block, of ``channels`` and ``pool``, is computed.
 
-    ``auto`` is ``triton`` on a GPU and ``convolution`` elsewhere. Where Triton's kernels cannot be used, or do not
-    agree with the plain formulation on a small example, forward and backward, a line says so and it is ``convolution``.
+    ``auto`` is the platform's kernels, and ``convolution`` where there are none. Where kernels cannot be used, or do
+    not agree with the plain formulation on a small example, forward and backward, a line says so and it is
+    ``convolution``.
+
+    Args:
+        platform: of devices that a program is only compiled for: their kernels are not tried. Else those here.
     """
     if wanted == "auto":
-        wanted = "triton" if jax.default_backend() == "gpu" else "convolution"
-    if wanted == "triton" and (reason := _why_not_triton(channels, pool, dtype)):
+        wanted = PALLAS.get(platform or jax.default_backend(), "convolution")
+    absent = platform not in (None, jax.default_backend()) and PALLAS.get(platform or "") == wanted
+    if wanted in PALLAS.values() and not absent and (reason := _why_not_pallas(wanted, channels, pool, dtype)):
         print(
-            f"the first block's convolution is written out: Triton's kernels, for {channels} channels in {dtype}, "
-            f"{reason}",
+            f"the first block's convolution is written out: {wanted.capitalize()}'s kernels, for {channels} channels "
+            f"in {dtype}, {reason}",
             flush=True,
         )
         return "convolution"
@@ -73,7 +82,7 @@ def first_block_form(wanted: str, channels: int, pool: Pool, dtype: jnp.dtype) -
 
 
 @functools.cache
-def _why_not_triton(channels: int, pool: Pool, dtype: jnp.dtype) -> str | None:
+def _why_not_pallas(form: str, channels: int, pool: Pool, dtype: jnp.dtype) -> str | None:
     """None, or what is wrong with them."""
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (4, 5 * pool[0] + 1, 9 * pool[1] + 1)).astype(dtype)
@@ -90,7 +99,7 @@ def _why_not_triton(channels: int, pool: Pool, dtype: jnp.dtype) -> str | None:
     try:
         # Not by ensure_compile_time_eval, which would run what a kernel is traced of.
         with jax.core.eval_context(), jax.default_matmul_precision("highest"):
-            fused = run(lambda *given: first_block(*given, pool, 1e-5, "triton"), dtype)
+            fused = run(lambda *given: first_block(*given, pool, 1e-5, form), dtype)
             plain = run(functools.partial(written, pool=pool, epsilon=1e-5), jnp.dtype("float32"))
             pairs = list(zip(jax.device_get(fused), jax.device_get(plain), strict=True))
     except Exception as error:  # as above

@@ -156,6 +156,7 @@ def _define(
             audio_shape=audio_shape,
             adjacency=adjacency,
             node_features=features,
+            mesh=mesh,
             rngs=InitialKeys(config.train.seed),
         )
         graphdef, *states = nnx.split(model, nnx.Param, nnx.BatchStat, Constant, Frozen)

@@ -199,6 +199,25 @@ def test_bfloat16_stays_near_float32(tmp_path):
     assert error.mean() < 0.03
 
 
+def test_gradients_of_thousands_of_tokens_add_up_in_bfloat16_too():
+    rng = np.random.default_rng(3)
+    tokens = (rng.zipf(1.5, (512, 16)) % TINY.vocab_size).astype(np.int32)  # some words are everywhere
+    pull = rng.standard_normal((*tokens.shape, TINY.hidden_size), np.float32)
+
+    def gradients(dtype):
+        graph, state = nnx.split(Bert(TINY, frozen=False, dtype=dtype, rngs=nnx.Rngs(0)))
+
+        def loss(state):
+            out = nnx.merge(graph, state)(tokens, np.ones(tokens.shape, bool))
+            return jnp.sum(out.astype(jnp.float32) * pull)
+
+        slopes = jax.jit(jax.grad(loss))(state)
+        return [np.asarray(slopes[name]["embedding"][...]) for name in ("word", "position", "token_type")]
+
+    for low, exact in zip(gradients(jnp.bfloat16), gradients(jnp.float32), strict=True):
+        assert np.linalg.norm(low - exact) < 0.01 * np.linalg.norm(exact)
+
+
 def test_too_many_tokens_are_refused():
     with pytest.raises(ValueError, match="positions"):
         Bert(TINY, rngs=nnx.Rngs(0))(jnp.zeros((1, 23), jnp.int32), jnp.ones((1, 23), bool))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mgc_jax.models import first_block_triton
+from mgc_jax.benchmark import topology
+from mgc_jax.models import first_block_mosaic, first_block_triton
 from mgc_jax.models.audio_cnn import PRESETS, AudioCNN
 from mgc_jax.models.first_block import FORMS, first_block, first_block_by, written, written_by
 from mgc_jax.runtime import sharding
@@ -25,10 +26,13 @@ EPSILON = 1e-5
 
 @pytest.fixture(autouse=True)
 def interpreted(monkeypatch):
-    monkeypatch.setattr(first_block_triton, "INTERPRET", True)
+    for kernels in (first_block_triton, first_block_mosaic):
+        monkeypatch.setattr(kernels, "INTERPRET", True)
     small = first_block_triton.Tiling(windows=16, warps=4, parts=3)  # several programs and tiles of small inputs
     for name in ("MOMENTS", "POOLED", "WINNERS"):
         monkeypatch.setattr(first_block_triton, name, small)
+    monkeypatch.setattr(first_block_mosaic, "TILE", 16)
+    monkeypatch.setattr(first_block_mosaic, "LANES", 2)
 
 
 def arguments(shape, channels, seed=0, dtype=jnp.float32):
@@ -56,8 +60,8 @@ def close(ours, theirs):
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * max(1.0, float(jnp.abs(theirs).max())))
 
 
-def in_form(form, pool):
-    return lambda *given: first_block(*given, pool, EPSILON, form)
+def in_form(form, pool, mesh=None):
+    return lambda *given: first_block(*given, pool, EPSILON, form, mesh)
 
 
 def plain(pool):
@@ -151,7 +155,7 @@ def test_statistics_and_sums_are_over_all_devices_and_little_is_sent(form):
     rows, whole = sharding.batch_sharding(mesh), NamedSharding(mesh, P())
 
     places = rows, whole, whole, whole
-    program = jax.jit(lambda *g: results(in_form(form, pool), g), in_shardings=places).lower(*given_).compile()
+    program = jax.jit(lambda *g: results(in_form(form, pool, mesh), g), in_shardings=places).lower(*given_).compile()
     found = program(*map(jax.device_put, given_, places))
     assert found[0].sharding.spec == P("data")
     for ours, theirs in zip(found, alone, strict=True):
@@ -211,3 +215,39 @@ def test_kernels_become_programs_for_a_gpu(monkeypatch):
     step = jax.jit(jax.value_and_grad(lambda *given: block(*given)[0].astype(jnp.float32).sum(), (1, 2, 3)))
     text = step.trace(*given_).lower(lowering_platforms=("cuda",)).as_text()
     assert text.count("xla.gpu.triton") == 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "pool", "dtype"),
+    [
+        ((512, 60, 32), 64, (2, 2), jnp.bfloat16),
+        (
+            (12, 21, 19),
+            24,
+            (4, 2),
+            jnp.bfloat16,
+        ),  # 3 tracks a chip; odd T and M
+        ((4 * 130, 5, 9), 5, (1, 1), jnp.float32),  # two tracks more than a register holds
+    ],
+)
+def test_kernels_become_a_program_for_tpus_and_move_less(monkeypatch, shape, channels, pool, dtype):
+    """By the TPU's own compiler, on a slice of four chips."""
+    pytest.importorskip("libtpu")
+    for name, value in (("INTERPRET", False), ("TILE", 64), ("LANES", 128)):
+        monkeypatch.setattr(first_block_mosaic, name, value)
+    mesh = sharding.make_mesh(devices=topology.devices("v5e:2x2"))
+    rows, whole = sharding.batch_sharding(mesh), NamedSharding(mesh, P())
+    given_ = [
+        jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows if x.ndim == 3 else whole)
+        for x in jax.eval_shape(lambda: arguments(shape, channels, dtype=dtype))
+    ]
+
+    def compiled(block):
+        gradients = jax.value_and_grad(lambda *g: block(*g)[0].astype(jnp.float32).sum(), (1, 2, 3))
+        return jax.jit(gradients).lower(*given_).compile()
+
+    program = compiled(in_form("mosaic", pool, mesh))
+    assert program.as_text().count("tpu_custom_call") == 3
+    if shape[0] == 512:  # registers are full
+        moved = program.cost_analysis()["bytes accessed"]
+        assert 0 < moved < 0.5 * compiled(plain(pool)).cost_analysis()["bytes accessed"]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mgc_jax.models import first_block_triton
+from mgc_jax.models import first_block_mosaic, first_block_triton
 from mgc_jax.models.attention import attention
 from mgc_jax.network import kernels
 
@@ -17,7 +17,7 @@ REAL = jax.nn.dot_product_attention
 
 @pytest.fixture(autouse=True)
 def forget():
-    tried = kernels._why_not_cudnn, kernels._why_not_triton
+    tried = kernels._why_not_cudnn, kernels._why_not_pallas
     for kernel in tried:
         kernel.cache_clear()
     yield
@@ -66,27 +66,40 @@ def test_lengths_say_what_the_mask_says(monkeypatch):
     np.testing.assert_allclose(attention(q, k, v, mask, "cudnn"), attention(q, k, v, mask), rtol=1e-5, atol=1e-6)
 
 
-def test_a_device_without_triton_writes_the_first_block_out_with_a_line(capsys):
+@pytest.mark.parametrize("form", ["triton", "mosaic"])
+def test_a_device_without_its_kernels_writes_the_first_block_out_with_a_line(form, capsys):
     assert kernels.first_block_form("auto", 64, (2, 2), BF16) == "convolution"  # a CPU: nobody asked
     assert kernels.first_block_form("windows", 64, (2, 2), BF16) == "windows"
     assert capsys.readouterr().out == ""
-    assert kernels.first_block_form("triton", 64, (2, 2), BF16) == "convolution"
+    assert kernels.first_block_form(form, 64, (2, 2), BF16) == "convolution"
     line = capsys.readouterr().out
     assert line.startswith(
-        "the first block's convolution is written out: Triton's kernels, for 64 channels in bfloat16, cannot be used "
-        "here ("
+        f"the first block's convolution is written out: {form.capitalize()}'s kernels, for 64 channels in bfloat16, "
+        "cannot be used here ("
     )
     assert line.count("\n") == 1
 
 
+def test_kernels_of_devices_that_are_not_here_are_not_tried(capsys):
+    assert kernels.first_block_form("auto", 64, (2, 2), BF16, "tpu") == "mosaic"
+    assert kernels.first_block_form("mosaic", 64, (2, 2), BF16, "tpu") == "mosaic"
+    assert kernels.first_block_form("auto", 64, (2, 2), BF16, "cpu") == "convolution"
+    assert capsys.readouterr().out == ""
+    assert kernels.first_block_form("triton", 64, (2, 2), BF16, "tpu") == "convolution"
+    assert "Triton's kernels" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("right", [True, False])
-def test_the_first_block_must_agree_with_the_plain_one_also_while_a_program_is_traced(monkeypatch, capsys, right):
-    monkeypatch.setattr(first_block_triton, "INTERPRET", True)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+@pytest.mark.parametrize(("platform", "form"), [("gpu", first_block_triton), ("tpu", first_block_mosaic)])
+def test_the_first_block_must_agree_with_the_plain_one_also_while_a_program_is_traced(
+    monkeypatch, capsys, platform, form, right
+):
+    monkeypatch.setattr(form, "INTERPRET", True)
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
     if not right:
-        pooled = first_block_triton.pooled
-        monkeypatch.setattr(first_block_triton, "pooled", lambda x, w, a, b, pool: pooled(x, w, 1.1 * a, b, pool))
+        pooled = form.pooled
+        monkeypatch.setattr(form, "pooled", lambda x, w, a, b, pool: pooled(x, w, 1.1 * a, b, pool))
     chosen = []
     jax.jit(lambda x: chosen.append(kernels.first_block_form("auto", 8, (2, 2), BF16)) or x)(1.0)
-    assert chosen == ["triton" if right else "convolution"]
+    assert chosen == [kernels.PALLAS[platform] if right else "convolution"]
     assert ("give other values" in capsys.readouterr().out) != right
