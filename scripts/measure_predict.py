@@ -86,22 +86,23 @@ def main() -> None:
     import jax
 
     from mgc_jax import api
-    from mgc_jax.inference import collection, results
-    from mgc_jax.inference.found_songs import Songs
+    from mgc_jax.inference import collection, found_songs, results
 
     tracks = read_corpus(options.source).tracks[: options.songs]
     songs = [Song(track.audio, track.lyrics_text, lyrics_file=track.lyrics_file) for track in tracks]
     model = api.load(options.workdir)
+    if not model.reads_lyrics:
+        songs = found_songs.without_words(songs)
     heard = list(listen(songs, model.front_end, options.workers))
     list(model.predict_heard(heard))  # compiles
     plainly(model, songs[:2])
     with tempfile.TemporaryDirectory() as folder:
 
         def command() -> None:
-            place = results.predictions(Path(folder, "genres.jsonl"), model.genres)
+            place = results.predictions(Path(folder, "genres.jsonl"), model.genres, reads_lyrics=model.reads_lyrics)
             with place.opened({"command": "predict", "workdir": options.workdir, "model": model.digest}) as output:
                 predict = partial(model.predict_many, workers=options.workers)
-                collection.carry_out(predict, Songs(songs), output, "predict")
+                collection.carry_out(predict, found_songs.Songs(songs), output, "predict")
 
         taken = {
             "decoding alone": timed(lambda: list(listen(songs, model.front_end, options.workers))),

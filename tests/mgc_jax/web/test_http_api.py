@@ -56,14 +56,14 @@ def client(model) -> Iterator:
 @contextmanager
 def held(monkeypatch) -> Iterator[None]:
     """The model does not go on with an explanation as long as this lasts, nor with anything behind it."""
-    go_on, explain = threading.Event(), api.Model.explain
+    go_on, explain = threading.Event(), api.Model.explain_listening
 
     def slow(*arguments, **options):
         assert go_on.wait(60)
         return explain(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(api.Model, "explain", slow)
+        patch.setattr(api.Model, "explain_listening", slow)
         yield
         go_on.set()
         patch.undo()
