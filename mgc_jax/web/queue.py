@@ -28,7 +28,8 @@ from mgc_jax.inference.predictor import Embedding
 from mgc_jax.inference.song import Failure, Song, failure
 from mgc_jax.web.metrics import Metrics
 
-MOST_DECODERS = 8
+FEWEST_DECODERS, MOST_DECODERS = 2, 8
+"""Threads: a long song is to keep no other one waiting."""
 Result = Prediction | Embedding | Explanation | Failure
 
 
@@ -97,7 +98,7 @@ class SongQueue:
         noise = np.random.default_rng(0).uniform(-0.1, 0.1, 2 * rate).astype(np.float32)
         words = "a word and another one" if self.model.reads_lyrics else None
         self.model.explain(noise, words, rate=rate)
-        for _ in range(min(os.cpu_count() or 1, MOST_DECODERS)):
+        for _ in range(min(max(os.cpu_count() or 1, FEWEST_DECODERS), MOST_DECODERS)):
             threading.Thread(target=self._decode, daemon=True).start()
         self._worker.start()
         with self._changed:

@@ -86,6 +86,14 @@ def test_songs_are_read_once_or_not_at_all(variant, scores, embeddings, models, 
     assert [one.lyrics is None for one in found] == [variant == NO_WORDS] * songs
 
 
+def test_the_space_of_the_a_l_loss_is_there_whether_it_was_taught_or_not(models):
+    """The same weights embed alike, and neither changes what the other one's steps compute."""
+    sound = np.random.default_rng(1).normal(size=60_000).astype(np.float32) / 9
+    untaught, taught = (models[variant].embed(sound, rate=10_000) for variant in (NO_WORDS, A_L_LOSS_ALONE))
+    np.testing.assert_allclose(untaught.audio, taught.audio, atol=1e-6)
+    np.testing.assert_allclose(untaught.fused, taught.fused, atol=1e-6)
+
+
 def test_the_arithmetic_of_a_benchmark_leaves_out_what_is_not_read(models):
     parts = {variant: flops.training(model.config, TINY, 6, 13) for variant, model in models.items()}
     assert {variant: "lyrics encoder" in part for variant, part in parts.items()} == {
