@@ -1,6 +1,6 @@
 """How long predicting many songs takes, beside its parts and beside a plain loop, all in one run.
 
-python scripts/measure_predict.py SOURCE --workdir W [--songs 40] [--workers N]
+python scripts/measure_predict.py SOURCE --workdir W [--songs 40] [--workers N] [--as-sold]
 
 SOURCE is a manifest or a folder in Music4All's layout. Timed in turn over the same songs with their lyrics, every
 program compiled before: *decoding alone*, by the workers; *the model alone*, over what they decoded; *the command*,
@@ -12,6 +12,7 @@ what the command needs of that is the sum of its parts, and what it can take no 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import os
 import tempfile
@@ -30,6 +31,25 @@ from mgc_jax.inference.song import Song
 
 if TYPE_CHECKING:  # the workers import this file, and are to start without JAX
     from mgc_jax.api import Model
+
+CD_RATE = 44_100
+
+
+def as_sold(song: Song, folder: Path) -> Song:
+    """The song in stereo at 44.1 kHz, as MP3; one that cannot be decoded stays as it is."""
+    import numpy as np
+    import soundfile
+    import soxr
+
+    assert isinstance(song.audio, Path)
+    try:
+        samples, rate = soundfile.read(song.audio, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError:
+        return song
+    left = soxr.resample(samples.mean(1), rate, CD_RATE)
+    copy = folder / f"{song.audio.stem}.mp3"
+    soundfile.write(copy, np.stack([left, np.roll(left, CD_RATE // 100)], axis=1).clip(-1, 1), CD_RATE, format="MP3")
+    return dataclasses.replace(song, audio=copy)
 
 
 def plainly(model: Model, songs: list[Song]) -> None:
@@ -82,6 +102,8 @@ def main() -> None:
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--songs", type=int, default=40, help="so many of them (default %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="default %(default)s")
+    text = "measure copies of them in stereo at 44.1 kHz, as music is sold, which take longer to decode"
+    parser.add_argument("--as-sold", action="store_true", help=text)
     options = parser.parse_args()
     import jax
 
@@ -93,10 +115,12 @@ def main() -> None:
     model = api.load(options.workdir)
     if not model.reads_lyrics:
         songs = found_songs.without_words(songs)
-    heard = list(listen(songs, model.front_end, options.workers))
-    list(model.predict_heard(heard))  # compiles
-    plainly(model, songs[:2])
     with tempfile.TemporaryDirectory() as folder:
+        if options.as_sold:
+            songs = [as_sold(song, Path(folder)) for song in songs]
+        heard = list(listen(songs, model.front_end, options.workers))
+        list(model.predict_heard(heard))  # compiles
+        plainly(model, songs[:2])
 
         def command() -> None:
             place = results.predictions(Path(folder, "genres.jsonl"), model.genres, reads_lyrics=model.reads_lyrics)

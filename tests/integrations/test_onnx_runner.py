@@ -220,7 +220,7 @@ PROBLEMS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_what_it_cannot_read_is_one_sentence(problem, models, songs, tmp_path, capsys):
-    folder, song, lyrics = models["no words"].folder, songs["stereo"], tmp_path / "words.txt"
+    folder, song, lyrics = models["CNN"].folder, songs["stereo"], tmp_path / "words.txt"
     lyrics.write_text("la la")
     if problem == "no folder":
         folder = tmp_path / "nowhere"
