@@ -52,6 +52,8 @@ class Runner:
 
     def predict(self, song, lyrics=None):
         """What ``mgc-jax predict --json`` says of a song, a path, with its lyrics, a text; it raises Refused."""
+        if lyrics and self.encoder is None:
+            raise Refused("This model hears a song and reads no lyrics: leave them out.")
         text = sung_words(lyrics, self.constants["lyrics"]) if lyrics else ""
         ids = self.tokenizer.encode(text).ids if text else []
         words, notes = self._words(ids), set()
@@ -76,7 +78,7 @@ class Runner:
             "genres": [{"name": self.genres[i], "score": float(mean[i])} for i in ranked],
             "windows": len(clips),
             "sound": sorted(notes),
-            "lyrics_tokens": len(ids),
+            **({} if words is None else {"lyrics_tokens": len(ids)}),
         }
 
     def _words(self, ids):

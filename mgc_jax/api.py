@@ -28,8 +28,10 @@ from mgc_jax.explain.occlusion import Occlusion
 from mgc_jax.inference import tagger
 from mgc_jax.inference import zero_shot as clap
 from mgc_jax.inference.embeddings import Embeddings
+from mgc_jax.inference.listening import Listening
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.inference.recording import Audio
+from mgc_jax.inference.song import Song
 from mgc_jax.network import build, published_folder
 from mgc_jax.network.state import ModelState, abstract
 from mgc_jax.runs import addresses, checkpoint, weights_file
@@ -191,7 +193,11 @@ class Model(Predictor):
         Raises:
             InputError: also for a genre that the model does not know.
         """
-        return explain(self, self._occlusion, audio, lyrics, rate=rate, genres=genres)
+        return explain(self, self._occlusion, Song(audio, lyrics, rate), genres=genres)
+
+    def explain_listening(self, song: Song, sound: Listening, genres: Sequence[str] | None = None) -> Explanation:
+        """As :meth:`explain` does, of a song that is decoded already."""
+        return explain(self, self._occlusion, song, sound, genres)
 
 
 class Tagger(tagger.Tagger):
@@ -220,7 +226,11 @@ class Tagger(tagger.Tagger):
         Raises:
             InputError: also for a genre that the model does not know.
         """
-        return explain_by_windows(self, audio, lyrics, rate=rate, genres=genres)
+        return explain_by_windows(self, Song(audio, lyrics, rate), genres=genres)
+
+    def explain_listening(self, song: Song, sound: Listening, genres: Sequence[str] | None = None) -> Explanation:
+        """As :meth:`explain` does, of a song that is decoded already."""
+        return explain_by_windows(self, song, sound, genres)
 
 
 def built_in(place: str | Path) -> Tagger | None:

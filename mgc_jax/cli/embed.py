@@ -23,7 +23,7 @@ def _run(options: argparse.Namespace) -> None:
 
     found = find_songs(options)
     model = load_model(options.workdir)
-    found.songs = with_words(found.songs, model, leave_out=options.no_lyrics)
+    found.songs = with_words(found.songs, wanted=model.embeds_lyrics and not options.no_lyrics)
     place = results.embeddings(options.out, *model.embedding_widths)
     made_by = {
         "command": "embed",

@@ -78,12 +78,12 @@ def find_songs(options: argparse.Namespace) -> Songs:
     return found
 
 
-def with_words(songs: Sequence[Song], model: Model | Tagger, *, leave_out: bool = False) -> list[Song]:
-    """The songs with the words that the model is to be given, or where these are, unless they are to be left out; that
-    those in tags cannot be read is said."""
+def with_words(songs: Sequence[Song], *, wanted: bool) -> list[Song]:
+    """The songs with the words that a model is to be given, or where these are, and without any where none are
+    ``wanted``; that those in tags cannot be read is said."""
     from mgc_jax.inference import found_songs
 
-    if leave_out or not model.reads_lyrics:
+    if not wanted:
         return found_songs.without_words(songs)
     in_tags = True
     if any(song.look_in for song in songs):

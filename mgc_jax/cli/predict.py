@@ -79,7 +79,7 @@ def _write(options: argparse.Namespace, found: Songs) -> None:
 
     model = load_namer(options.workdir, options.genres)
     found.songs = _suited(options, found, model)
-    place = results.predictions(options.out, model.genres)
+    place = results.predictions(options.out, model.genres, reads_lyrics=model.reads_lyrics)
     made_by = {"command": "predict", "workdir": str(options.workdir), "model": model.digest}
     with place.opened(made_by) as output:
         predict = partial(model.predict_many, workers=num_workers(options, len(found.songs)))
@@ -91,7 +91,7 @@ def _suited(options: argparse.Namespace, found: Songs, model: Model | Tagger) ->
     """The songs with their words, but for those of a manifest where the model reads none."""
     if not model.reads_lyrics and any(file != "-" for file in options.lyrics):
         raise InputError(f"{options.workdir} hears a song and reads no lyrics: leave them out.")
-    return with_words(found.songs, model, leave_out=options.no_lyrics)
+    return with_words(found.songs, wanted=model.reads_lyrics and not options.no_lyrics)
 
 
 def _show(options: argparse.Namespace, found: Songs) -> None:
@@ -131,12 +131,13 @@ def _show(options: argparse.Namespace, found: Songs) -> None:
 
 
 def _print(prediction: Prediction, top: int) -> None:
-    windows = f"{prediction.windows} window{'s' * (prediction.windows != 1)}"
-    windows += f", {prediction.too_quiet} too quiet" if prediction.too_quiet else ""
-    lyrics = f"{prediction.lyrics_tokens} lyric tokens" if prediction.lyrics_tokens else "no lyrics"
-    lyrics += f": {prediction.lyrics_problem}" if prediction.lyrics_problem else ""
-    notes = "".join(f", {note}" for note in prediction.notes)
-    print(f"{prediction.file} ({windows}, {lyrics}{notes}): {', '.join(prediction.predicted)}")
+    given = [f"{prediction.windows} window{'s' * (prediction.windows != 1)}"]
+    if prediction.too_quiet:
+        given.append(f"{prediction.too_quiet} too quiet")
+    if prediction.lyrics_tokens is not None:
+        lyrics = f"{prediction.lyrics_tokens} lyric tokens" if prediction.lyrics_tokens else "no lyrics"
+        given.append(f"{lyrics}: {prediction.lyrics_problem}" if prediction.lyrics_problem else lyrics)
+    print(f"{prediction.file} ({', '.join([*given, *prediction.notes])}): {', '.join(prediction.predicted)}")
     for name, score in prediction.ranked[:top]:
         mark = "*" if name in prediction.predicted else " "
         print(f"  {mark} {name:<24} {score:.3f} {'#' * round(40 * score)}")

@@ -129,7 +129,8 @@ def _queries(options: argparse.Namespace, collection: Embeddings) -> list[Query 
     embedded: Iterator[Any] = iter(())
     if new:
         model = _model(options, collection)
-        embedded = model.embed_many(with_words(new, model))
+        named = bool(options.lyrics)  # what is named and cannot be used is told
+        embedded = model.embed_many(with_words(new, wanted=named or model.embeds_lyrics))
     return [next(embedded) if row is None else row for row in rows]
 
 

@@ -67,6 +67,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "Hip Hop, or hip hop as the model has it (default %(default)s)"
     genres.add_argument("--case", choices=("title", "model"), default="title", help=text)
     genres.add_argument("--per-album", action="store_true", help="one set for an album: the mean of its songs' scores")
+    text = "leave out the words in tags and beside songs"
+    parser.add_argument("--no-lyrics", action="store_true", help=text)
     add_workers(parser)
     add_json(parser)
     parser.add_argument("--csv", type=writable, metavar="FILE", help="the same as a table")
@@ -116,7 +118,8 @@ def _tag(
     from mgc_jax.tagging.songs import Tagging
     from mgc_jax.tagging.undo_log import UndoLog
 
-    tagging = Tagging(model, policy, None, _settings(options, model), options.per_album)
+    settings = _settings(options, model)
+    tagging = Tagging(model, policy, None, settings, options.per_album, with_words=not options.no_lyrics)
     if not options.write:
         _go_through(options, tagging, files, rows)
         return
@@ -176,7 +179,7 @@ def _settings(options: argparse.Namespace, model: Model | Tagger) -> str:
 
     files = {name: _content(getattr(options, name)) for name in ("whitelist", "tree", "aliases")}
     step = getattr(getattr(model, "state", None), "step", 0)
-    told = {name: getattr(options, name) for name in (*_CHOICES, "case", "per_album")}
+    told = {name: getattr(options, name) for name in (*_CHOICES, "case", "per_album", "no_lyrics")}
     return sha256([str(options.workdir), int(step), list(model.genres), told, files])
 
 

@@ -24,9 +24,11 @@ def make_embedding_step(network: Network) -> EvaluationStep:
 
     def step(state: ModelState, frozen: nnx.State, batch: Any) -> Outputs:
         model = network.merge(state, frozen)
-        model.contrasts = True  # the space is there, whether it was taught or not
         out = model(batch, train=False)
-        return _embeddings(out) | {"scores": jax.nn.sigmoid(out.logits)}
+        found = _embeddings(out) | {"scores": jax.nn.sigmoid(out.logits)}
+        if not model.contrasts:  # the space is there, whether it was taught or not
+            found["audio"], found["lyrics"], _ = model.contrast(*model.represent(batch, train=False))
+        return found
 
     return _compiled(network, step)
 

@@ -16,7 +16,9 @@ from data_pipeline.audio import log_mel
 from data_pipeline.lyric_words import Words
 from mgc_jax.explain.explainer import indices, spectrogram
 from mgc_jax.explain.explanation import Explanation
-from mgc_jax.inference.recording import Audio
+from mgc_jax.inference import prediction
+from mgc_jax.inference.listening import Listening
+from mgc_jax.inference.prediction import WeightedMean
 from mgc_jax.inference.song import Song
 from mgc_jax.inference.tagger import Tagger
 
@@ -24,14 +26,10 @@ _CLOSEST = 1e-6  # of a probability to 0 and 1
 
 
 def explain_by_windows(
-    model: Tagger,
-    audio: Audio,
-    lyrics: str | None = None,
-    *,
-    rate: int | None = None,
-    genres: Sequence[str] | None = None,
+    model: Tagger, song: Song, sound: Listening | None = None, genres: Sequence[str] | None = None
 ) -> Explanation:
-    """Explain the ``genres`` of a song, or those that are predicted.
+    """Explain the ``genres`` of a song, or those that are predicted; its ``sound`` is given where it is decoded
+    already.
 
     Such a model says of each window what it says of no other one, so that to take a window away is to put silence in
     its place: ``segments`` are all windows, and the effect of one is its logit less that of silence. Their weighted
@@ -41,27 +39,29 @@ def explain_by_windows(
         InputError: as ``predict`` of the model does, and for a genre that it does not know.
     """
     targets = None if genres is None else indices(genres, model.genres)
-    prediction = model.predict(audio, lyrics, rate=rate)
-    targets = indices(prediction.predicted, model.genres) if targets is None else targets
-    scores = dict(prediction.ranked)
-    targets.sort(key=lambda index: -scores[model.genres[index]])
-
-    pictures, weights, parts = [], [], []
-    windows = iter(model.front_end.windows(Song(audio, rate=rate)))
+    song.check_wordless(model.name)
+    sound = sound or model.front_end.listening(song)
+    pictures, weights, parts, mean = [], [], [], WeightedMean()
+    windows = iter(sound.windows)
     while group := list(itertools.islice(windows, model.at_once)):
-        found = jax.device_get(model.window_scores([window.samples for window in group]))
-        parts.append(found[: len(group)])
+        scores = jax.device_get(model.window_scores([window.samples for window in group]))[: len(group)]
+        mean.add(scores, np.array([window.weight for window in group]))
+        parts.append(scores)
         pictures += [(window.start, log_mel(window.samples, model.spec)) for window in group]
         weights += [window.weight for window in group]
+    found = prediction.of_scores(song.name, model.genres, mean, model.thresholds, sound)
+    targets = indices(found.predicted, model.genres) if targets is None else targets
+    targets.sort(key=lambda index: -mean()[index])
+
     logits = _logit(np.concatenate(parts)[:, targets])
     base = _logit(jax.device_get(model.window_scores([]))[0, targets])
     weight = np.array(weights) / sum(weights)
     whole = weight @ logits
     starts = np.array([start for start, _ in pictures])
-    seconds = max(prediction.seconds, starts[-1])
+    seconds = max(found.seconds, starts[-1])
     spans = np.stack([starts, np.minimum(starts + model.spec.seconds, seconds)], axis=1)
     return Explanation(
-        prediction=prediction,
+        prediction=found,
         genres=tuple(model.genres[index] for index in targets),
         logits=whole,
         thresholds=_logit(model.thresholds[targets]),

@@ -19,9 +19,9 @@ from data_pipeline.schema import AUDIO
 from mgc_jax.explain.explanation import Attention, Explanation, Spectrogram
 from mgc_jax.explain.occlusion import Occlusion, PaperOcclusion
 from mgc_jax.explain.segments import Clock, EncoderClock, stretches, stride
-from mgc_jax.inference import recording
+from mgc_jax.inference.listening import Listening
 from mgc_jax.inference.predictor import Predictor
-from mgc_jax.inference.recording import Audio
+from mgc_jax.inference.song import Song
 from mgc_jax.network import build
 
 MAX_WINDOWS, MAX_GROUPS, MAX_COLUMNS = 8, 64, 1500
@@ -30,38 +30,37 @@ MAX_WINDOWS, MAX_GROUPS, MAX_COLUMNS = 8, 64, 1500
 def explain(
     model: Predictor,
     occlusion: Occlusion,
-    audio: Audio,
-    lyrics: str | None = None,
-    *,
-    rate: int | None = None,
+    song: Song,
+    sound: Listening | None = None,
     genres: Sequence[str] | None = None,
 ) -> Explanation:
-    """Explain the ``genres`` of a song, or those that are predicted, by the :func:`occlusion_of` the model.
+    """Explain the ``genres`` of a song, or those that are predicted, by the :func:`occlusion_of` the model; its
+    ``sound`` is given where it is decoded already.
 
     The paper's model encodes each window once for each of its segments, about a dozen, and the lyrics at most 64 times;
     the rivals see the lyrics' variants once for each window.
     """
     names = model.vocabulary.names
     targets = None if genres is None else indices(genres, names)
-    tokens, windows = model.tokens(lyrics), model.windows(audio, rate)
-    prediction = model.predict_windows(recording.name(audio), windows, tokens)
+    text = model.words(song)
+    sound = sound or model.front_end.listening(song)
+    prediction = model.predict_listening(song, sound)
     targets = indices(prediction.predicted, names) if targets is None else targets
     scores = dict(prediction.ranked)
     targets.sort(key=lambda index: -scores[names[index]])
 
     uses_audio, uses_lyrics = build.modalities(model.config)
     clock = _clock(model)
-    pictures = [(window.start, log_mel(window.samples, model.spec)) for window in windows]
+    pictures = [(window.start, log_mel(window.samples, model.spec)) for window in sound.windows]
     chosen, starts, ends = _evenly_chosen(pictures, model.spec)
     # The sound is gone through once more: that of a long recording takes more memory than there may be.
-    explained = [window for i, window in enumerate(windows) if i in chosen]
+    explained = [window for i, window in enumerate(sound.windows) if i in chosen]
     clips = model.hear([window.samples for window in explained])
     weights = np.array([window.weight for window in explained])
     weights /= weights.sum()
-    text = model.text(lyrics) or ""
     pieces = model.tokenizer.pieces(text)
     words = find_words(text, pieces)
-    groups = words.groups(MAX_GROUPS) if uses_lyrics else np.full(len(words.spans), -1)
+    groups = words.groups(MAX_GROUPS)
 
     # The queries: every window with and without the words, silence with and without them, every window with each of
     # its spans silenced, every window with each group of words masked.

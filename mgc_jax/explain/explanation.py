@@ -70,7 +70,8 @@ class Explanation:
     ``prediction.windows``; the song is ``seconds`` long. ``thresholds`` (E,) are logits too; what decides is the mean
     score of all windows, which is not that of the mean logit, and where no genre reaches its threshold the best one is
     predicted all the same. ``names`` (G,) are all genres.
-    ``uses_audio`` and ``uses_lyrics`` say which of the two modalities the model takes at all.
+    ``uses_audio`` and ``uses_lyrics`` say which of the two modalities the model takes at all; of the other one there is
+    no effect, and no word.
     """
 
     prediction: Prediction
@@ -100,6 +101,16 @@ class Explanation:
         """How many words stand behind the model's ``max_tokens``, or are nothing to its tokenizer."""
         return int((self.groups < 0).sum())
 
+    @property
+    def parts(self) -> dict[str, np.ndarray]:
+        """What adds up to the ``logits``, each (E,) with a name for people: the ``base``, and the parts of what the
+        model takes."""
+        parts = {"sound": self.sound_part} if self.uses_audio else {}
+        if self.uses_lyrics:
+            parts["words"] = self.words_part
+        without = {"sound": "silence", "words": "no words"}
+        return {", ".join(without[name] for name in parts): self.base, **parts}
+
     def neighbours(self, genre: int) -> list[tuple[str, float]]:
         """The other genres and what the edge from each does to the logit, the largest effects first."""
         if self.related is None:
@@ -108,7 +119,7 @@ class Explanation:
         return [(self.names[i], float(self.related[genre, i])) for i in order if self.names[i] != self.genres[genre]]
 
     def to_json(self) -> dict[str, Any]:
-        """The form of ``mgc-jax explain --json``."""
+        """The form of ``mgc-jax explain --json``, in which nothing stands of what the model does not take."""
         scores = dict(self.prediction.ranked)
 
         def by_genre(effects: np.ndarray) -> dict[str, float]:
@@ -121,8 +132,7 @@ class Explanation:
                 "logit": float(self.logits[i]),
                 "threshold": float(self.thresholds[i]),
                 "base": float(self.base[i]),
-                "sound": float(self.sound_part[i]),
-                "words": float(self.words_part[i]),
+                **{name: float(part[i]) for name, part in self.parts.items() if part is not self.base},
                 "graph": None if self.graph is None else float(self.graph[i]),
                 "related": dict(self.neighbours(i)),
             }
@@ -141,14 +151,15 @@ class Explanation:
         attention = None
         if self.attention is not None:
             attention = {name: value.tolist() for name, value in self.attention._asdict().items()}
+        of_sound = {"segments": segments} if self.uses_audio else {}
+        of_words = {"words": words, "words_not_read": self.words_not_read} if self.uses_lyrics else {}
         return {
             "prediction": self.prediction.to_json(),
             "uses_audio": self.uses_audio,
             "uses_lyrics": self.uses_lyrics,
             "windows": self.windows.tolist(),
             "genres": genres,
-            "segments": segments,
-            "words": words,
-            "words_not_read": self.words_not_read,
+            **of_sound,
+            **of_words,
             "attention": attention,
         }

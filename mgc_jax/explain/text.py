@@ -20,20 +20,14 @@ def summary(explanation: Explanation) -> str:
     lines = [f"{prediction.file}: {', '.join(prediction.predicted)}", f"explained from {windows}"]
     lines[-1] += "; an effect is what a genre's log-odds lose where something is taken away"
     words = len(explanation.words.spans)
-    if not explanation.uses_lyrics:
-        lines.append("the model does not read lyrics")
-    elif explanation.words_not_read:
+    if explanation.words_not_read:
         lines.append(f"the model reads {words - explanation.words_not_read} of the {words} words")
-    if not explanation.uses_audio:
-        lines.append("the model does not listen to the sound")
     for index, genre in enumerate(explanation.genres):
         state = "predicted" if genre in prediction.predicted else "not predicted"
         lines += ["", f"{genre}: score {scores[genre]:.2f}, {state}"]
-        lines.append(
-            f"  log-odds {explanation.logits[index]:+.2f} (threshold {explanation.thresholds[index]:+.2f}) = "
-            f"{explanation.base[index]:+.2f} silence without words {explanation.sound_part[index]:+.2f} sound "
-            f"{explanation.words_part[index]:+.2f} words"
-        )
+        parts = " ".join(f"{part[index]:+.2f} {name}" for name, part in explanation.parts.items())
+        threshold = f"(threshold {explanation.thresholds[index]:+.2f})"
+        lines.append(f"  log-odds {explanation.logits[index]:+.2f} {threshold} = {parts}")
         if explanation.graph is not None:
             others = [f"{name} {effect:+.2f}" for name, effect in explanation.neighbours(index)[:TOP]]
             line = f"  of which related genres {explanation.graph[index]:+.2f}"

@@ -60,9 +60,9 @@ class FrontEnd:
     spectrograms: bool = True
     repeat: bool = False
 
-    def windows(self, song: Song) -> Windows:
-        """The windows of a song; raises InputError where it cannot be heard."""
-        return recording.windows(song.audio, song.rate, self.spec, repeat=self.repeat)
+    def listening(self, song: Song) -> Listening:
+        """A song that is decoded and can be gone through; raises InputError where it cannot be heard."""
+        return Listening(recording.windows(song.audio, song.rate, self.spec, repeat=self.repeat), self)
 
     def clip(self, samples: np.ndarray) -> np.ndarray:
         """What is heard of a window's samples (P,)."""
@@ -77,7 +77,7 @@ class FrontEnd:
 
 @dataclasses.dataclass(frozen=True)
 class Listening:
-    """A song whose windows are cut and heard as they are gone through."""
+    """A song whose windows are cut and heard as they are gone through, each time anew."""
 
     windows: Windows
     front_end: FrontEnd
@@ -150,7 +150,7 @@ def heard(song: Song, front_end: FrontEnd) -> Sound | InputError:
 
 def _begun(song: Song, front_end: FrontEnd) -> Listening | InputError:
     try:
-        return Listening(front_end.windows(song), front_end)
+        return front_end.listening(song)
     except InputError as error:
         return error
 
@@ -168,8 +168,7 @@ def _done(song: Song, front_end: FrontEnd) -> tuple[Heard | InputError | None, W
 
 
 def _whole(song: Song, front_end: FrontEnd) -> Heard | None:
-    windows = front_end.windows(song)
-    if windows.most * front_end.clip_bytes > LARGEST:
+    sound = front_end.listening(song)
+    if sound.windows.most * front_end.clip_bytes > LARGEST:
         return None
-    sound = Listening(windows, front_end)
     return Heard(tuple(sound), sound.seconds, sound.too_quiet, sound.notes)

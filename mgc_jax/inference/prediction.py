@@ -20,15 +20,15 @@ class Prediction:
     ``file`` is its name, or says that it came as bytes or as an array; it is ``seconds`` long. ``windows`` is the
     number of clips whose scores were averaged, and ``too_quiet`` that of those left out because they are;
     ``predicted`` are the genres over their threshold (the highest one where none is); ``notes`` say what was done with
-    the recording that is not a matter of course; ``lyrics_problem`` says why words that were found cannot be used, so
-    that it was heard without.
+    the recording that is not a matter of course. ``lyrics_tokens`` is None for a model that reads none;
+    ``lyrics_problem`` says why words that were found cannot be used, so that it was heard without.
     """
 
     file: str
     ranked: tuple[tuple[str, float], ...]
     predicted: tuple[str, ...]
     windows: int
-    lyrics_tokens: int
+    lyrics_tokens: int | None
     too_quiet: int = 0
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -43,7 +43,8 @@ class Prediction:
         return dataclasses.replace(self, predicted=predicted[: max_genres or None])
 
     def to_json(self) -> dict[str, Any]:
-        """The form of ``mgc-jax predict --json``."""
+        """The form of ``mgc-jax predict --json``; of lyrics there is nothing for a model that reads none."""
+        lyrics = {"lyrics_tokens": self.lyrics_tokens, "lyrics_problem": self.lyrics_problem}
         return {
             "file": self.file,
             "predicted": list(self.predicted),
@@ -52,8 +53,7 @@ class Prediction:
             "windows_too_quiet": self.too_quiet,
             "sound": list(self.notes),
             "seconds": self.seconds,
-            "lyrics_tokens": self.lyrics_tokens,
-            "lyrics_problem": self.lyrics_problem,
+            **({} if self.lyrics_tokens is None else lyrics),
         }
 
 
@@ -75,7 +75,12 @@ class WeightedMean:
 
 
 def of_scores(
-    file: str, names: Sequence[str], scores: WeightedMean, thresholds: np.ndarray, sound: Sound, lyrics_tokens: int
+    file: str,
+    names: Sequence[str],
+    scores: WeightedMean,
+    thresholds: np.ndarray,
+    sound: Sound,
+    lyrics_tokens: int | None = None,
 ) -> Prediction:
     """The prediction for scores (G,) of the genres with these names, each with its threshold (G,); the ``sound`` was
     gone through to its end."""

@@ -92,8 +92,13 @@ class Predictor:
 
     @property
     def reads_lyrics(self) -> bool:
-        """Whether it takes the words of songs."""
-        return True
+        """Whether the genres that it names depend on the words of songs."""
+        return build.modalities(self.config)[1]
+
+    @property
+    def embeds_lyrics(self) -> bool:
+        """Whether its embeddings depend on the words of songs: by the genres, or by the A-L loss."""
+        return self.embeds and build.reads_words(self.config)
 
     @cached_property
     def digest(self) -> str:
@@ -133,7 +138,8 @@ class Predictor:
             rate: of the samples of an array, in Hz.
 
         Raises:
-            InputError: the audio cannot be decoded, or the lyrics are no text or larger than 1 MiB.
+            InputError: the audio cannot be decoded, or the lyrics are no text, larger than 1 MiB, or given to a model
+                that reads none.
         """
         return self._predicted(self._alone(self._score_step, Song(audio, lyrics, rate)))
 
@@ -162,16 +168,15 @@ class Predictor:
         for found in self._through(self._score_step, heard):
             yield failure(found.song, found.error) if found.error else self._predicted(found)
 
-    def predict_windows(self, name: str, windows: Windows, tokens: np.ndarray) -> Prediction:
-        """As :meth:`predict` does, of a song whose windows were laid and whose lyrics are ``tokens`` (n,) already."""
-        song = Pass(Song(name), Listening(windows, self.front_end), tokens)
-        return self._predicted(self._only(self._score_step, song))
+    def predict_listening(self, song: Song, sound: Listening) -> Prediction:
+        """As :meth:`predict` does, of a song that is decoded already."""
+        return self._predicted(self._alone(self._score_step, song, sound))
 
     def _predicted(self, song: Pass) -> Prediction:
         assert song.sound is not None
-        scores, tokens = song.means["scores"], len(song.tokens)
+        scores, tokens = song.means["scores"], len(song.tokens) if self.reads_lyrics else None
         found = prediction.of_scores(song.song.name, self.vocabulary.names, scores, self.thresholds, song.sound, tokens)
-        return dataclasses.replace(found, lyrics_problem=song.song.lyrics_problem)
+        return dataclasses.replace(found, lyrics_problem=song.song.lyrics_problem if self.reads_lyrics else "")
 
     def embed(self, audio: Audio, lyrics: str | None = None, *, rate: int | None = None) -> Embedding:
         """Where a song is in the model's spaces; arguments and errors as :meth:`predict` has them.
@@ -197,7 +202,7 @@ class Predictor:
     def _embedded(self, song: Pass) -> Embedding:
         mean = {name: value().astype(np.float32) for name, value in song.means.items()}
         ranked = prediction.ranking(self.vocabulary.names, mean["scores"])
-        lyrics = mean["lyrics"] if len(song.tokens) and self._embedding_step.reads else None
+        lyrics = mean["lyrics"] if len(song.tokens) else None
         return Embedding(mean["audio"], lyrics, mean["fused"], ranked, song.song.lyrics_problem)
 
     def embed_words(self, lyrics: str | None) -> np.ndarray:
@@ -241,16 +246,25 @@ class Predictor:
                 tokens = np.resize(self.tokenizer.encode("la"), length)
                 list(self._computed(step, [Pass(Song(b""), Heard((clip,) * windows, 0.0), tokens)]))
 
-    def text(self, lyrics: str | None) -> str | None:
-        """Lyrics as the model is given them; None for no words."""
-        return Song(b"", lyrics).words()
-
     def tokens(self, lyrics: str | None) -> np.ndarray:
         """Word-piece ids (n,) of a song's lyrics, cut at the model's length; none for no lyrics."""
-        return self._tokens(Song(b"", lyrics))
+        return self._encoded(Song(b"", lyrics).words())
 
-    def _tokens(self, song: Song) -> np.ndarray:
-        text = song.words()
+    def words(self, song: Song) -> str:
+        """The words of a song that its genres depend on; empty for none, and for a model that reads none.
+
+        Raises:
+            InputError: as :meth:`predict` does.
+        """
+        return self._words_for(self._score_step, song)
+
+    def _words_for(self, step: _Step, song: Song) -> str:
+        if not step.reads:
+            song.check_wordless(str(self.folder.path))
+            return ""
+        return song.words() or ""
+
+    def _encoded(self, text: str | None) -> np.ndarray:
         return self.tokenizer.encode(text) if text else np.zeros(0, np.uint16)
 
     def clips(self, audio: Audio, rate: int | None = None) -> Iterator[tuple[float, np.ndarray]]:
@@ -285,12 +299,12 @@ class Predictor:
 
     @cached_property
     def _score_step(self) -> _Step:
-        return _Step(make_score_step(self.network), build.modalities(self.config)[1])
+        return _Step(make_score_step(self.network), self.reads_lyrics)
 
     @cached_property
     def _embedding_step(self) -> _Step:
         self._check_embeds()
-        return _Step(make_embedding_step(self.network), build.reads_words(self.config))
+        return _Step(make_embedding_step(self.network), self.embeds_lyrics)
 
     def _check_embeds(self) -> None:
         if not self.embeds:
@@ -307,13 +321,13 @@ class Predictor:
 
     def _through(self, step: _Step, heard: Iterable[tuple[Song, Sound | InputError]]) -> Iterator[Pass]:
         """Songs with the means of what ``step`` makes of their windows."""
-        return self._computed(step, (self._begun(song, sound) for song, sound in heard))
+        return self._computed(step, (self._begun(step, song, sound) for song, sound in heard))
 
-    def _begun(self, song: Song, sound: Sound | InputError) -> Pass:
+    def _begun(self, step: _Step, song: Song, sound: Sound | InputError) -> Pass:
         if isinstance(sound, InputError):
             return Pass(song, None, error=sound)
         try:
-            return Pass(song, sound, self._tokens(song))
+            return Pass(song, sound, self._encoded(self._words_for(step, song)))
         except InputError as error:
             return Pass(song, None, error=error)
 
@@ -323,12 +337,9 @@ class Predictor:
     def _at_once(self, of_a_device: int) -> int:
         return of_a_device * self.network.mesh.shape["data"]
 
-    def _alone(self, step: _Step, song: Song) -> Pass:
-        tokens = self._tokens(song)  # what is wrong with the words is told before the sound is decoded
-        return self._only(step, Pass(song, Listening(self.front_end.windows(song), self.front_end), tokens))
-
-    def _only(self, step: _Step, song: Pass) -> Pass:
-        (found,) = self._computed(step, [song])
+    def _alone(self, step: _Step, song: Song, sound: Listening | None = None) -> Pass:
+        tokens = self._encoded(self._words_for(step, song))  # what is wrong with words is told before it is decoded
+        (found,) = self._computed(step, [Pass(song, sound or self.front_end.listening(song), tokens)])
         if found.error:
             raise found.error
         return found

@@ -96,13 +96,14 @@ class PredictionLines(Lines):
 
 
 class PredictionTable:
-    """Predictions as CSV, with one column for the score of each genre."""
+    """Predictions as CSV, with one column for the score of each genre, and some for the lyrics where a model reads."""
 
-    COLUMNS = ("file", "predicted", "windows", "windows_too_quiet", "sound", "lyrics_tokens", "lyrics_problem", "key")
+    SOUND, LYRICS = ("file", "predicted", "windows", "windows_too_quiet", "sound"), ("lyrics_tokens", "lyrics_problem")
 
-    def __init__(self, path: Path, genres: Sequence[str]) -> None:
+    def __init__(self, path: Path, genres: Sequence[str], *, reads_lyrics: bool) -> None:
         self._genres = genres
-        header = _row([*self.COLUMNS, *(f"genre:{name}" for name in genres)])
+        self._columns = (*self.SOUND, *(self.LYRICS if reads_lyrics else ()), "key")
+        header = _row([*self._columns, *(f"genre:{name}" for name in genres)])
         self._file = GrowingFile(path, header=header, quoted=True)
 
     def keys(self) -> list[str]:
@@ -111,14 +112,14 @@ class PredictionTable:
 
     def _key(self, row: bytes) -> str:
         cells = next(csv.reader(io.StringIO(row.decode(errors="replace"), newline="")), [])
-        if len(cells) != len(self.COLUMNS) + len(self._genres):
+        if len(cells) != len(self._columns) + len(self._genres):
             raise InputError(f"{self._file.path} has rows that mgc-jax did not write; give another --out.")
-        return cells[len(self.COLUMNS) - 1]
+        return cells[len(self._columns) - 1]
 
     def add(self, key: str, song: Song, result: Prediction) -> None:
         """Write a row; raises InputError where it cannot be written."""
         content, scores = {**result.to_json(), "key": key}, dict(result.ranked)
-        cells = [content[name] for name in self.COLUMNS]
+        cells = [content[name] for name in self._columns]
         cells = [json_text(cell) if isinstance(cell, list) else cell for cell in cells]
         self._file.append(_row([*cells, *(scores[name] for name in self._genres)]))
 
@@ -270,11 +271,13 @@ class Place(Generic[R]):
             )
 
 
-def predictions(path: Path, genres: Sequence[str]) -> Place[Prediction]:
+def predictions(path: Path, genres: Sequence[str], *, reads_lyrics: bool) -> Place[Prediction]:
     """A table of predictions of a model with these genres: CSV where its name says so, else JSON Lines."""
 
     def table() -> Results[Prediction]:
-        return PredictionTable(path, genres) if path.suffix.lower() == ".csv" else PredictionLines(path)
+        if path.suffix.lower() == ".csv":
+            return PredictionTable(path, genres, reads_lyrics=reads_lyrics)
+        return PredictionLines(path)
 
     return Place(path, [path], table, lambda name: path.with_name(f"{path.name}.{name}"))
 

@@ -56,6 +56,11 @@ class Song:
             where = f"{recording.name(self.lyrics_file)}: " if self.lyrics_file else "These lyrics cannot be used: "
             raise InputError(f"{where}{error}.") from None
 
+    def check_wordless(self, model: str) -> None:
+        """Raise InputError where its words were named, for a ``model`` that reads none."""
+        if self.lyrics or (self.lyrics_file and not self.look_in):
+            raise InputError(f"{model} hears a song and reads no lyrics: leave them out.")
+
     def look(self) -> Words | None:
         """What is found where words are to be looked for; None where they were named, or it was said that there are
         none."""

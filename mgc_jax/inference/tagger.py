@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from data_pipeline.audio import AudioSpec
 from data_pipeline.errors import InputError
@@ -108,10 +109,14 @@ class Tagger:
         clip = Clip(np.zeros(self.spec.num_samples, np.float32), 1.0)
         list(self._through([(Song(b""), Heard((clip,), 0.0))]))
 
+    @cached_property
+    def _mesh(self) -> Mesh:
+        return sharding.make_mesh()
+
     @property
     def at_once(self) -> int:
         """How many windows are heard together: always as many, which is compiled once."""
-        return max(1, round(AT_ONCE / self.spec.seconds)) * sharding.make_mesh().size
+        return max(1, round(AT_ONCE / self.spec.seconds)) * self._mesh.size
 
     def window_scores(self, clips: Sequence[np.ndarray]) -> jax.Array:
         """The probability (``at_once``, G) of each genre in each of so many clips (samples,) or fewer, and of silence
@@ -119,7 +124,7 @@ class Tagger:
         windows = np.zeros((self.at_once, self.spec.num_samples), np.float32)
         if len(clips):
             windows[: len(clips)] = clips
-        return self.scores(sharding.place_batch({"windows": windows}, sharding.make_mesh())["windows"])
+        return self.scores(sharding.place_batch({"windows": windows}, self._mesh)["windows"])
 
     def _through(self, heard: Iterable[tuple[Song, Sound | InputError]]) -> Iterator[Pass]:
         def compute(rows: Sequence[Row], _: int) -> dict[str, jax.Array]:
@@ -128,13 +133,17 @@ class Tagger:
         return batches.through((self._begun(song, sound) for song, sound in heard), compute, self.at_once)
 
     def _begun(self, song: Song, sound: Sound | InputError) -> Pass:
-        if song.lyrics or song.lyrics_file:
-            sound = InputError(f"{self.name} hears a song and reads no lyrics: leave them out.")
-        return Pass(song, None, error=sound) if isinstance(sound, InputError) else Pass(song, sound)
+        if isinstance(sound, InputError):
+            return Pass(song, None, error=sound)
+        try:
+            song.check_wordless(self.name)
+        except InputError as error:
+            return Pass(song, None, error=error)
+        return Pass(song, sound)
 
     def _predicted(self, song: Pass) -> Prediction:
         assert song.sound is not None
-        return prediction.of_scores(song.song.name, self.genres, song.means["scores"], self.thresholds, song.sound, 0)
+        return prediction.of_scores(song.song.name, self.genres, song.means["scores"], self.thresholds, song.sound)
 
 
 def built_in(place: str | Path) -> Tagger | None:

@@ -41,10 +41,16 @@ class Part(NamedTuple):
 
 def draw(explanation: Explanation) -> Figure:
     """All parts below each other, for the first three genres."""
-    every = [heading(explanation), sound(explanation), words(explanation), shares(explanation)]
+    every = [heading(explanation), *effects(explanation), shares(explanation)]
     if explanation.attention is not None and len(explanation.attention.words):
         every.append(attention(explanation))
     return compose(explanation, every)
+
+
+def effects(explanation: Explanation) -> list[Part]:
+    """What the seconds and the words do, of which a model may take one alone."""
+    drawn = [sound(explanation)] if explanation.uses_audio else []
+    return [*drawn, words(explanation)] if explanation.uses_lyrics else drawn
 
 
 def compose(explanation: Explanation, parts: Sequence[Part]) -> Figure:
@@ -88,8 +94,6 @@ def sound(explanation: Explanation) -> Part:
     note = "red: without these seconds the genre would be less likely, so they speak for it; blue: against it"
     if len(explanation.windows) < explanation.prediction.windows:
         note += "; grey: not explained"
-    if not explanation.uses_audio:
-        note = "this model does not listen: it reads the lyrics alone"
     note = _caption(note, explanation)
     high = 0.4 + 1.9 + 0.1 + strips + 0.5 + _down(note)
 
@@ -170,8 +174,9 @@ def shares(explanation: Explanation) -> Part:
     """For each genre, the bars whose sum is its logit, what related genres have to do with it, and the threshold."""
     count = min(len(explanation.genres), GENRES)
     graph = explanation.graph
-    inner = 0.29 * (4 + (graph is not None))
-    note = "the first three make up the sum; dashed: the genre's threshold"
+    inner = 0.29 * (len(explanation.parts) + 1 + (graph is not None))
+    first = {2: "two", 3: "three"}[len(explanation.parts)]
+    note = f"the first {first} make up the sum; dashed: the genre's threshold"
     if explanation.prediction.windows > 1:
         note += ", for the mean score of all windows"
     if graph is not None:
@@ -185,10 +190,10 @@ def shares(explanation: Explanation) -> Part:
         scores = dict(explanation.prediction.ranked)
         for index, genre in enumerate(explanation.genres[:count]):
             axes = _axes(panel, wide, high, LEFT + index * (column + GAP), 0.62, column, inner)
-            steps = [explanation.base[index], explanation.sound_part[index], explanation.words_part[index]]
-            starts = [0.0, steps[0], steps[0] + steps[1], 0.0]
+            steps = [part[index] for part in explanation.parts.values()]
+            starts = [0.0, *np.cumsum(steps)[:-1], 0.0]
             lengths = [*steps, explanation.logits[index]]
-            labels = ["silence, no words", "sound", "words", "sum"]
+            labels = [*explanation.parts, "sum"]
             colours = ["#bbbbbb", *(colour(np.sign(step)) for step in steps[1:]), "#444444"]
             if graph is not None:
                 labels.append("related genres*")
@@ -307,8 +312,6 @@ def _lay_out(explanation: Explanation, room: float) -> _Layout:
 
 def _notes(explanation: Explanation, layout: _Layout) -> list[str]:
     """What is to be known about the lyrics as they are drawn."""
-    if not explanation.uses_lyrics:
-        return ["this model does not read: it listens to the song alone"]
     if not len(explanation.words.spans):
         return ["no lyrics were given"]
     if not layout.words:

@@ -131,7 +131,7 @@ def _load(inputs: Inputs, stored: StoredScores) -> Model:
 def _entry(model: Model, stored: StoredScores, song: Song) -> dict[str, Any]:
     from mgc_jax.explain.text import summary
 
-    lyrics, with_lyrics = None, song.judged.with_lyrics
+    lyrics, with_lyrics = None, song.judged.with_lyrics and model.reads_lyrics
     if with_lyrics:
         lyrics = _lyrics(model, lyrics_files(song.track, song.audio), int(stored.scored.words[song.judged.index]))
     explanation = model.explain(song.audio, lyrics, genres=genres_to_explain(song.judged))
@@ -140,7 +140,7 @@ def _entry(model: Model, stored: StoredScores, song: Song) -> dict[str, Any]:
         "summary": summary(explanation),
         "genres": explanation.genres,
         "windows": (len(explanation.windows), explanation.prediction.windows),
-        "lyrics_lost": explanation.uses_lyrics and with_lyrics and lyrics is None,
+        "lyrics_lost": with_lyrics and lyrics is None,
         "player": mistakes.player(song.audio),
     }
 
@@ -165,7 +165,7 @@ def _drawn(explanation: Explanation) -> dict[str, str | None]:
     from mgc_jax.plots import explanations
 
     attention = explanation.attention
-    effects = [explanations.sound(explanation), explanations.words(explanation), explanations.shares(explanation)]
+    effects = [*explanations.effects(explanation), explanations.shares(explanation)]
     looks = attention is not None and len(attention.words) > 0
     return {
         "picture": png_data_uri(explanations.compose(explanation, effects), DPI),

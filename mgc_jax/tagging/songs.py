@@ -73,7 +73,8 @@ class Tagging:
 
     ``log`` is None for a dry run. ``settings`` is a digest of all that genres depend on: a song that a change in the
     log with the same settings left as it is was done. ``per_album``: the songs of an album, as their tags name it, get
-    one set, by the mean of their scores.
+    one set, by the mean of their scores. ``with_words``: a model that reads is given those in the tags of a song or
+    beside it.
     """
 
     model: Predictor | Tagger
@@ -81,6 +82,7 @@ class Tagging:
     log: UndoLog | None = None
     settings: str = ""
     per_album: bool = False
+    with_words: bool = True
 
     def unheard(self, files: Iterable[Path], rest: list[list[Path]]) -> Iterator[Row]:
         """What becomes of the files that no model needs to hear; the others go into ``rest``, by albums where these get
@@ -178,7 +180,7 @@ class Tagging:
 
     def _asked(self, song: _Song) -> Song:
         """What the model is asked."""
-        if not self.model.reads_lyrics:
+        if not (self.with_words and self.model.reads_lyrics):
             return Song(song.file)
         found = words.chosen(song.tags.lyrics, self._side_files.of(song.file), song.tags.language)
         return Song(song.file, found=found)

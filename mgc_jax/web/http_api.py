@@ -66,7 +66,7 @@ def http_api(songs: SongQueue, *, token: bool) -> FastAPI:
     _tell_problems(api)
     about = _about(songs.model)
 
-    @api.post("/v1/predict", responses=PROBLEMS)
+    @api.post("/v1/predict", responses=PROBLEMS, response_model_exclude_unset=True)
     async def predict(
         request: Request, audio: Audio, lyrics: Lyrics = "", min_score: MinScore = None, max_genres: MaxGenres = 0
     ) -> PredictAnswer:
@@ -84,7 +84,7 @@ def http_api(songs: SongQueue, *, token: bool) -> FastAPI:
         vectors = {"fused": result.fused.tolist(), "audio": result.audio.tolist(), "lyrics": words}
         return EmbedAnswer(file=_name(audio), **vectors, model=about.id)
 
-    @api.post("/v1/explain", responses=PROBLEMS)
+    @api.post("/v1/explain", responses=PROBLEMS, response_model_exclude_unset=True)
     async def explain(request: Request, audio: Audio, lyrics: Lyrics = "", genres: Genres = []) -> ExplainAnswer:  # noqa: B006
         """The seconds, words and related genres that speak for the genres of a song and against them."""
         result: Any = await _answered(songs, Work.EXPLAIN, request, audio, lyrics, genres or None)
@@ -145,12 +145,16 @@ def _check(model: Model | Tagger, work: Work, lyrics: str, genres: Sequence[str]
         raise InputError(f"This model does not {work.value}: it answers {' and '.join(_works(model))}.")
     if len(lyrics.encode(errors="replace")) > MAX_BYTES:
         raise HTTPException(413, f"The lyrics are larger than {MAX_BYTES >> 20} MiB.")
-    if lyrics and not model.reads_lyrics:
+    if lyrics and not _reads(model, work):
         raise InputError("This model hears a song and reads no lyrics: leave them out.")
     Song(b"", lyrics).words()
     known = {key(name) for name in model.genres}
     if unknown := next((name for name in genres or () if key(name) not in known), None):
         raise InputError(f"The model knows no genre {unknown!r}; GET /v1/model names those that it knows.")
+
+
+def _reads(model: Model | Tagger, work: Work) -> bool:
+    return model.embeds_lyrics if work is Work.EMBED and isinstance(model, Model) else model.reads_lyrics
 
 
 def _works(model: Model | Tagger) -> list[str]:

@@ -61,8 +61,9 @@ def answer(songs: SongQueue, song: str | None, lyrics: str, similar: SimilarSong
     if not Path(song).exists():
         return result.problem("This song was deleted meanwhile, as all are after a while: drop it again."), ""
     try:
-        found = songs.ask(Job(Work.EXPLAIN, Song(song, lyrics or None)))
-        like_it = _like_it(songs, similar, song, lyrics) if isinstance(found, Explanation) else ""
+        asked = Job(Work.EXPLAIN, Song(song, lyrics or None))
+        found = songs.ask(asked)
+        like_it = _like_it(songs, similar, asked) if isinstance(found, Explanation) else ""
     except UnavailableError as error:
         return result.problem(str(error)), ""
     if isinstance(found, Failure):
@@ -72,11 +73,11 @@ def answer(songs: SongQueue, song: str | None, lyrics: str, similar: SimilarSong
     return result.genres(found.prediction, thresholds) + like_it, result.reasons(found)
 
 
-def _like_it(songs: SongQueue, similar: SimilarSongs | None, song: str, lyrics: str) -> str:
-    """The songs of the collection that are like it, as HTML."""
+def _like_it(songs: SongQueue, similar: SimilarSongs | None, explained: Job) -> str:
+    """The songs of the collection that are like one that was explained, as HTML."""
     if similar is None:
         return ""
-    embedding = songs.ask(Job(Work.EMBED, Song(song, lyrics or None)))
+    embedding = songs.ask(Job(Work.EMBED, explained.song, sound=explained.sound))
     assert isinstance(embedding, Embedding)  # for the song has been explained
     return similar.found(embedding)
 
@@ -101,7 +102,7 @@ def _blocks(songs: SongQueue, megabytes: int, similar: SimilarSongs | None) -> g
                     max_lines=12,
                     max_length=MAX_BYTES + 1,  # what is longer is refused, not cut
                     elem_id="lyrics",
-                    visible=not isinstance(songs.model, Tagger),
+                    visible=songs.model.reads_lyrics,
                 )
                 submit = gr.Button("Name its genres", variant="primary", elem_id="ask")
             with gr.Column(min_width=300):
@@ -118,12 +119,10 @@ def _blocks(songs: SongQueue, megabytes: int, similar: SimilarSongs | None) -> g
 
 
 def _introduction(model: Model | Tagger) -> str:
-    if isinstance(model, Tagger):
-        how = "Named from how it sounds, with the seconds that speak for it, by a model that reads no lyrics."
-        trust = f"{model.about} {model.licence_warning}".strip()
-    else:
+    trust = f"{model.about} {model.licence_warning}".strip() if isinstance(model, Tagger) else _measured(model)
+    how = "Named from how it sounds, with the seconds that speak for it."
+    if model.reads_lyrics:
         how = "Named from how it sounds and what it says, with the reasons: the seconds and words that speak for them."
-        trust = _measured(model)
     known = f"The model knows {len(model.genres)} genres: {', '.join(model.genres)}."
     return (
         f"<h1>What genres is this song?</h1><p>{html.escape(f'{how} {known} {trust}')} Songs stay on the machine that "

@@ -22,13 +22,14 @@ from data_pipeline.errors import InputError
 from mgc_jax.api import Model, Tagger
 from mgc_jax.explain.explanation import Explanation
 from mgc_jax.inference import listening
-from mgc_jax.inference.listening import Sound
+from mgc_jax.inference.listening import Listening, Sound
 from mgc_jax.inference.prediction import Prediction
 from mgc_jax.inference.predictor import Embedding
 from mgc_jax.inference.song import Failure, Song, failure
 from mgc_jax.web.metrics import Metrics
 
-MOST_DECODERS = 8
+FEWEST_DECODERS, MOST_DECODERS = 2, 8
+"""Threads: a long song is to keep no other one waiting."""
 Result = Prediction | Embedding | Explanation | Failure
 
 
@@ -55,7 +56,7 @@ class FullError(UnavailableError):
 @dataclasses.dataclass(eq=False)
 class Job:
     """A song, what is asked about it, and the ``answer`` when it is there; who cancels that does not want it any
-    more."""
+    more. Where its ``sound`` is given, it is not decoded again."""
 
     work: Work
     song: Song
@@ -97,7 +98,7 @@ class SongQueue:
         noise = np.random.default_rng(0).uniform(-0.1, 0.1, 2 * rate).astype(np.float32)
         words = "a word and another one" if self.model.reads_lyrics else None
         self.model.explain(noise, words, rate=rate)
-        for _ in range(min(os.cpu_count() or 1, MOST_DECODERS)):
+        for _ in range(min(max(os.cpu_count() or 1, FEWEST_DECODERS), MOST_DECODERS)):
             threading.Thread(target=self._decode, daemon=True).start()
         self._worker.start()
         with self._changed:
@@ -138,10 +139,10 @@ class SongQueue:
             self.check()
             self._waiting.add(job)
         job.answer.add_done_callback(lambda _: self._leave(job))
-        if job.work is Work.EXPLAIN:  # goes through the sound by itself
-            self._is_ready(job)
-        else:
+        if job.sound is None:
             self._undecoded.put(job)
+        else:
+            self._is_ready(job)
         return job.answer
 
     def ask(self, job: Job) -> Result:
@@ -190,17 +191,24 @@ class SongQueue:
             if job.answer.done():
                 continue
             try:
-                sound = listening.heard(job.song, self.model.front_end)
+                job.sound = self._heard(job)
             except Exception as error:
-                sound = InputError(f"{job.song.name}: cannot be decoded: {type(error).__name__}: {error}.")
-            if not isinstance(sound, InputError):
-                job.sound = sound
+                if not isinstance(error, InputError):
+                    error = InputError(f"{job.song.name}: cannot be decoded: {type(error).__name__}: {error}.")
+                with self._changed:
+                    wanted = self._begin(job)
+                if wanted:
+                    self._answer(job, failure(job.song, error))
+            else:
                 self._is_ready(job)
-                continue
-            with self._changed:
-                wanted = self._begin(job)
-            if wanted:
-                self._answer(job, failure(job.song, sound))
+
+    def _heard(self, job: Job) -> Sound:
+        """What the model is given of a song: an explanation goes through it more than once."""
+        if job.work is Work.EXPLAIN:
+            return self.model.front_end.listening(job.song)
+        if isinstance(sound := listening.heard(job.song, self.model.front_end), InputError):
+            raise sound
+        return sound
 
     def _is_ready(self, job: Job) -> None:
         with self._changed:
@@ -255,8 +263,9 @@ class SongQueue:
             assert isinstance(self.model, Model)
             yield from self.model.embed_heard(heard())
             return
+        assert isinstance(first.sound, Listening)
         try:
-            yield self.model.explain(first.song.audio, first.song.lyrics, genres=first.genres)
+            yield self.model.explain_listening(first.song, first.sound, first.genres)
         except InputError as error:
             yield failure(first.song, error)
 
@@ -264,10 +273,8 @@ class SongQueue:
         if isinstance(result, Failure):
             self.metrics.song(job.work.value, "failed")
         else:
-            seconds = job.sound.seconds if job.sound else 0.0
-            if isinstance(result, Explanation):
-                seconds = result.prediction.seconds
-            self.metrics.song(job.work.value, "answered", seconds)
+            assert job.sound is not None
+            self.metrics.song(job.work.value, "answered", job.sound.seconds)
         job.answer.set_result(result)
 
     def _excuse(self, jobs: deque[Job], error: Exception) -> None:

@@ -60,10 +60,13 @@ def genres(prediction: Prediction, thresholds: dict[str, float]) -> str:
     windows = f"{prediction.windows} stretch{'es' * (prediction.windows != 1)} of sound"
     windows += f" ({prediction.too_quiet} more were too quiet)" if prediction.too_quiet else ""
     windows += "".join(f" ({html.escape(note)})" for note in prediction.notes)
-    read = f"{prediction.lyrics_tokens} word pieces of lyrics" if prediction.lyrics_tokens else "no lyrics"
+    given = [windows]
+    if prediction.lyrics_tokens is not None:
+        tokens = prediction.lyrics_tokens
+        given.append(f"{tokens} word pieces of lyrics" if tokens else "no lyrics")
     return (
         f"<h3>{html.escape(', '.join(prediction.predicted))}</h3><table class='genres'>{''.join(rows)}</table>"
-        f"<p>From {windows} and {read}. Bold: predicted, as the score reaches the genre's threshold (the line in its "
+        f"<p>From {' and '.join(given)}. Bold: predicted, as the score reaches the genre's threshold (the line in its "
         "bar), or is the highest where none does.</p>"
     )
 
@@ -72,9 +75,11 @@ def reasons(explanation: Explanation) -> str:
     """Pictures of the seconds and of the parts of each decision, and the words on their colours for each genre."""
     from mgc_jax.plots import explanations
 
-    drawn = explanations.compose(explanation, [explanations.sound(explanation), explanations.shares(explanation)])
+    of_sound = [explanations.sound(explanation)] if explanation.uses_audio else []
+    drawn = explanations.compose(explanation, [*of_sound, explanations.shares(explanation)])
     names = ", ".join(explanation.genres[: explanations.GENRES])
-    text = f"Seconds that speak for and against {names}, and what makes each decision."
+    seconds = f"Seconds that speak for and against {names}, and what" if of_sound else "What"
+    text = f"{seconds} makes each decision."
     image = f'<img alt="{html.escape(text)}" src="{png_data_uri(drawn, DPI)}">'
     parts = [f'<div class="why"><div class="picture">{image}</div>']
     if np.isfinite(explanation.word_effect).any():
@@ -89,8 +94,11 @@ def reasons(explanation: Explanation) -> str:
             parts.append(
                 f"<p>Grey: not read; the model reads {count - explanation.words_not_read} of {count} words.</p>"
             )
+    kinds = ["seconds"] * explanation.uses_audio + ["words"] * explanation.uses_lyrics
+    strange = ["a silence"] * explanation.uses_audio + ["a masked word"] * explanation.uses_lyrics
     parts.append(
-        "<p>Found by taking seconds and words away and asking the model again. Compare seconds with each other and "
-        "words with each other: a silence or a masked word is something that the model rarely met.</p></div>"
+        f"<p>Found by taking {' and '.join(kinds)} away and asking the model again. Compare "
+        f"{' and '.join(f'{kind} with each other' for kind in kinds)}: {' or '.join(strange)} is something that the "
+        "model rarely met.</p></div>"
     )
     return "".join(parts)

@@ -20,6 +20,9 @@ RECORD: dict[str, Any] = {
 MODEL = "3f2a9c0d5b6e71844fd0a3c2b1e09f8d7c6b5a4938271605f4e3d2c1b0a99887"
 
 
+_SOUND, _WORDS = "not there for a model that does not listen", "not there for a model that reads none"
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -49,8 +52,8 @@ class Record(_Answer):
     windows_too_quiet: int = Field(description="Stretches that were left out, as they are far quieter than the rest.")
     sound: list[str] = Field(description="What was done with the recording that is not a matter of course.")
     seconds: float = Field(description="How long the recording is.")
-    lyrics_tokens: int = Field(description="Word pieces of lyrics that were read.")
-    lyrics_problem: str = Field(description="Why words that were found cannot be used; empty otherwise.")
+    lyrics_tokens: int = Field(0, description=f"Word pieces of lyrics that were read; {_WORDS}.")
+    lyrics_problem: str = Field("", description=f"Why words that were found cannot be used, or empty; {_WORDS}.")
 
 
 class PredictAnswer(Record):
@@ -98,8 +101,8 @@ class GenreReasons(_Answer):
     logit: float
     threshold: float = Field(description="A logit too.")
     base: float = Field(description="The logit of a silent song without lyrics.")
-    sound: float = Field(description="What the sound adds.")
-    words: float = Field(description="What the lyrics add.")
+    sound: float = Field(0.0, description=f"What the sound adds; {_SOUND}.")
+    words: float = Field(0.0, description=f"What the lyrics add; {_WORDS}.")
     graph: float | None = Field(description="What related genres change, which is in the parts already.")
     related: dict[str, float] = Field(description="What each other genre does, the largest effects first.")
 
@@ -138,9 +141,9 @@ class ExplainAnswer(_Answer):
     uses_lyrics: bool
     windows: list[list[float]] = Field(description="Start and end of the stretches that were explained, in s.")
     genres: list[GenreReasons]
-    segments: list[SegmentReasons]
-    words: list[WordReasons]
-    words_not_read: int
+    segments: list[SegmentReasons] = Field([], description=f"The stretches and their effects; {_SOUND}.")
+    words: list[WordReasons] = Field([], description=f"The words and their effects; {_WORDS}.")
+    words_not_read: int = Field(0, description=f"Words that the model does not read; {_WORDS}.")
     attention: AttentionWeights | None
     model: str
 

@@ -359,7 +359,7 @@ def test_mistakes_are_one_sentence(arguments, sentence, music, capsys):
 
 
 @pytest.mark.slow
-def test_a_model_that_reads_is_given_the_words(run, corpus, tmp_path):
+def test_a_model_that_reads_is_given_the_words(run, corpus, tmp_path, monkeypatch):
     """Embedded ones, or those in a file beside the song; what is no text is said, and the song is heard only."""
     model = mgc_jax.load(run)
     words = "love on the radio all night"
@@ -377,3 +377,10 @@ def test_a_model_that_reads_is_given_the_words(run, corpus, tmp_path):
         assert rows[name].scores == pytest.approx({spelled(genre): score for genre, score in expected})
     assert rows["d.flac"].note == "heard only: lyrics are not text (in its tags)"
     assert rows["a.flac"].scores != rows["c.flac"].scores
+    monkeypatch.chdir(tmp_path)
+    assert main(["tag", ".", "--workdir", str(run), "--min-score", "0", "--no-lyrics", "--json", "plan.json"]) == 0
+    plan = {row["file"][-6:]: row for row in json.loads(Path("plan.json").read_text())}
+    assert plan.keys() == rows.keys()
+    for row in plan.values():
+        assert row["scores"] == pytest.approx(dict(rows["c.flac"].scores))
+        assert not row["note"]

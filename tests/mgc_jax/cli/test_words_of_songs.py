@@ -243,7 +243,7 @@ def test_tags_are_not_read_before_a_song_is_due(music, model, monkeypatch):
     )
     songs = with_words(find([music]).songs * 20, in_tags=True)
     assert not read
-    made = model.predict_many(opening.with_words(songs, model))
+    made = model.predict_many(opening.with_words(songs, wanted=True))
     next(made)
     made.close()
     assert len(read) < 30

@@ -11,8 +11,10 @@ from scipy.special import logit
 import mgc_jax
 from data_pipeline.errors import InputError
 from mgc_jax.cli import main
+from mgc_jax.inference import recording
 from mgc_jax.models import musicnn
 from mgc_jax.network.audio_encoders import audio_encoder
+from mgc_jax.runtime import sharding
 from scripts import golden_musicnn
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("musicnn") is None, reason="musicnn is not installed")
@@ -79,9 +81,31 @@ def test_the_command_prints_writes_and_draws_it(song, tmp_path, capsys):
     picture, file = tmp_path / "why.png", tmp_path / "why.json"
     assert main(["explain", "--workdir", "musicnn", str(song), "--out", str(picture), "--json", str(file)]) == 0
     said = capsys.readouterr().out
-    assert "the model does not read lyrics" in said
     assert "seconds for" in said
+    assert "words" not in said
+    assert " silence " in said
     assert picture.stat().st_size > 10_000
     content = json.loads(file.read_text())
     assert [genre["name"] for genre in content["genres"]] == content["prediction"]["predicted"]
     assert len(content["segments"]) == 2
+    assert not {"words", "words_not_read"} & content.keys()
+    assert not {"lyrics_tokens", "lyrics_problem"} & content["prediction"].keys()
+    assert all("words" not in genre and genre["sound"] for genre in content["genres"])
+
+
+def test_a_song_is_decoded_and_its_windows_are_scored_once(model, song, monkeypatch):
+    decoded, scored, windows, scores = [], [], recording.windows, model.scores
+    monkeypatch.setattr(recording, "windows", lambda *given, **more: decoded.append(given) or windows(*given, **more))
+    monkeypatch.setitem(model.__dict__, "scores", lambda clips: scored.append(len(clips)) or scores(clips))
+    model.explain(song)
+    assert len(decoded) == 1
+    assert scored == [model.at_once, model.at_once]  # its windows, and silence
+
+
+def test_one_mesh_serves_all_batches(song, monkeypatch):
+    made, make_mesh = [], sharding.make_mesh
+    monkeypatch.setattr(sharding, "make_mesh", lambda *given: made.append(given) or make_mesh(*given))
+    anew = mgc_jax.load("musicnn")
+    anew.predict(np.resize(SOUND, 80 * RATE), rate=RATE)
+    anew.explain(song)
+    assert len(made) == 1

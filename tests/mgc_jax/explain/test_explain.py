@@ -251,7 +251,11 @@ def test_the_graph_is_what_the_formula_gives_with_and_without_edges(model: Model
 def test_every_kind_of_model_is_explained(run: Path, settings: dict):
     model = untrained(run, **settings)
     genres = model.vocabulary.names[:2]
-    found = model.explain(song(4.0), LYRICS, rate=RATE, genres=genres)
+    hears, reads = (
+        settings.get("fusion") != "lyrics",
+        "santana" not in settings.values() and settings.get("fusion") != "audio",
+    )
+    found = model.explain(song(4.0), LYRICS if reads else None, rate=RATE, genres=genres)
     assert set(found.genres) == set(genres)
     here = columns(model, found)
     (_, first), (_, second) = model.clips(song(4.0), RATE)
@@ -265,16 +269,14 @@ def test_every_kind_of_model_is_explained(run: Path, settings: dict):
     np.testing.assert_allclose(found.logits, weighted(whole, 4.0, [0, 1]), atol=5e-5)
     np.testing.assert_allclose(found.segment_effect[span], whole[1] - one, atol=5e-5)
     np.testing.assert_allclose(found.base + found.sound_part + found.words_part, found.logits, atol=1e-9)
-    hears, reads = (
-        settings.get("fusion") != "lyrics",
-        "santana" not in settings.values() and settings.get("fusion") != "audio",
-    )
     assert (found.uses_audio, found.uses_lyrics) == (hears, reads)
     if reads:
         np.testing.assert_allclose(found.word_effect[0], weighted(whole - [other, third], 4.0, [0, 1]), atol=5e-5)
     else:
-        assert np.isnan(found.word_effect).all()
+        assert found.words.words == ()
         assert found.words_part.tolist() == [0.0, 0.0]
+        with pytest.raises(InputError, match="hears a song and reads no lyrics: leave them out"):
+            model.explain(song(4.0), LYRICS, rate=RATE)
     assert found.sound_part.any() == hears
     scma = "architecture" not in settings and "fusion" not in settings
     assert (found.attention is not None) == scma
@@ -283,7 +285,10 @@ def test_every_kind_of_model_is_explained(run: Path, settings: dict):
         np.testing.assert_allclose(found.attention.to_seconds.sum(1), 1.0, atol=1e-6)
         assert len(found.attention.seconds) == 2 * 4
     assert (found.graph is None) == ("architecture" in settings or settings.get("head") == "linear")
-    json.dumps(found.to_json(), allow_nan=False)
+    content = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert ("segments" in content, "words" in content) == (hears, reads)
+    assert ("sound" in content["genres"][0], "words" in content["genres"][0]) == (hears, reads)
+    assert ("lyrics_tokens" in content["prediction"]) == reads
     mgc_jax.draw(found).canvas.draw()
 
 

@@ -59,7 +59,7 @@ def scores(found) -> dict[str, float]:
 
 
 def test_each_song_of_many_is_predicted_as_window_by_window(model, songs):
-    pairs = list(zip(songs, WORDS, strict=True))
+    pairs = list(zip(songs, WORDS if model.reads_lyrics else [None] * len(WORDS), strict=True))
     for (song, words), found in zip(pairs, model.predict_many(pairs), strict=True):
         assert found.file == str(song)
         assert scores(found) == pytest.approx(plain_prediction.scores(model, song, words), abs=1e-5)
@@ -105,12 +105,16 @@ def test_lyrics_are_read_once_a_song_and_not_where_there_are_none(paper, songs, 
     assert not read
 
 
-def test_a_model_without_words_does_not_read_them(songs, tmp_path, monkeypatch):
+def test_a_model_whose_genres_need_no_words_refuses_them_and_names_none(songs, tmp_path, monkeypatch):
     model = tiny_model.model(tmp_path / "run", "model.fusion=audio")
     monkeypatch.setitem(model.__dict__, "_lyrics_step", pytest.fail)
-    found = model.predict(songs[0], "dancing all night")
-    assert found.lyrics_tokens > 2
-    assert scores(found) == scores(model.predict(songs[0]))
+    assert (model.reads_lyrics, model.embeds_lyrics) == (False, True)  # by the A-L loss
+    with pytest.raises(InputError, match="hears a song and reads no lyrics: leave them out"):
+        model.predict(songs[0], "dancing all night")
+    found, refused = model.predict_many([songs[0], (songs[1], "dancing all night")])
+    assert found.lyrics_tokens is None
+    assert not {"lyrics_tokens", "lyrics_problem"} & found.to_json().keys()
+    assert refused.reason.endswith("reads no lyrics: leave them out")
 
 
 def test_embeddings_of_many_are_those_of_each(paper, songs):

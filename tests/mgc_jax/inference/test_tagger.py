@@ -89,7 +89,7 @@ def test_the_command_prints_and_writes_what_a_run_does(model, song, tmp_path, ca
     assert main(["predict", "--workdir", "musicnn", str(song), "--top", "3", "--json", str(file)]) == 0
     found = model.predict(song)
     first, *rows = capsys.readouterr().out.splitlines()
-    assert first == f"{song} (2 windows, no lyrics): {', '.join(found.predicted)}"
+    assert first == f"{song} (2 windows): {', '.join(found.predicted)}"
     assert [row[4:28].strip() for row in rows] == [name for name, _ in found.ranked[:3]]
     assert json.loads(file.read_text("utf-8")) == [found.to_json()]
 

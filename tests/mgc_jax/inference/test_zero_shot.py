@@ -94,7 +94,7 @@ def test_the_command_prints_and_writes_what_python_finds(folder, theirs, model, 
     assert main(["predict", "--workdir", str(folder), *named, str(song), "--json", str(file)]) == 0
     found = model.predict(song)
     first, *rows = capsys.readouterr().out.splitlines()
-    assert first == f"{song} (3 windows, no lyrics): {', '.join(found.predicted)}"
+    assert first == f"{song} (3 windows): {', '.join(found.predicted)}"
     assert [row[4:28].strip() for row in rows] == [name for name, _ in found.ranked]
     (written,) = json.loads(file.read_text("utf-8"))
     assert {genre["name"]: genre["score"] for genre in written["genres"]} == pytest.approx(dict(found.ranked))

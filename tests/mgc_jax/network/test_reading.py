@@ -78,11 +78,20 @@ def test_songs_are_read_once_or_not_at_all(variant, scores, embeddings, models, 
     of_words = evaluation.make_lyrics_step(model.network)
     sound = np.random.default_rng(0).normal(size=(songs, 60_000)).astype(np.float32) / 9
     for samples in sound:
-        model.predict(samples, "a b c", rate=10_000)
+        model.predict(samples, "a b c" if model.reads_lyrics else None, rate=10_000)
     assert len(read) == songs * scores
-    found = [model.embed(samples, "a b c", rate=10_000) for samples in sound]
+    words = "a b c" if model.embeds_lyrics else None
+    found = [model.embed(samples, words, rate=10_000) for samples in sound]
     assert len(read) == songs * (embeddings if variant else 2)
     assert [one.lyrics is None for one in found] == [variant == NO_WORDS] * songs
+
+
+def test_the_space_of_the_a_l_loss_is_there_whether_it_was_taught_or_not(models):
+    """The same weights embed alike, and neither changes what the other one's steps compute."""
+    sound = np.random.default_rng(1).normal(size=60_000).astype(np.float32) / 9
+    untaught, taught = (models[variant].embed(sound, rate=10_000) for variant in (NO_WORDS, A_L_LOSS_ALONE))
+    np.testing.assert_allclose(untaught.audio, taught.audio, atol=1e-6)
+    np.testing.assert_allclose(untaught.fused, taught.fused, atol=1e-6)
 
 
 def test_the_arithmetic_of_a_benchmark_leaves_out_what_is_not_read(models):

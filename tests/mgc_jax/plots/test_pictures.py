@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import warnings
 from html.parser import HTMLParser
 
@@ -159,19 +160,30 @@ def test_everything_can_be_read(case: str):
         "cut lyrics": ["the model reads 5 of these 12 words"],
         "strange lyrics": ["$x_{", "letters that no font of this machine has"],
         "a long song": ["8 of its 100 windows", "grey: not explained", "8:20"],
-        "a deaf model": ["does not listen"],
         "a rival": ["words for rock (red)"],
     }
     for sentence in said.get(case, []):
         assert sentence in everything
 
 
-def test_a_model_that_does_not_read_says_so():
-    found = explanation(text=LYRICS)
-    none = dataclasses.replace(
-        found, uses_lyrics=False, groups=np.full(12, -1), word_effect=np.full((12, 1), np.nan), attention=None
-    )
-    assert any("does not read" in text for text in check(explanations.draw(none)))
+def of_one_modality(**uses: bool) -> Explanation:
+    return explanation(genres=2, text="", attention=None, graph=None, related=None, **uses)
+
+
+def test_what_a_model_does_not_take_is_not_named():
+    deaf, unread = of_one_modality(uses_audio=False), of_one_modality(uses_lyrics=False)
+    for found, there, elsewhere in ((deaf, "no words", "silence"), (unread, "silence", "words")):
+        drawn = " ".join(check(explanations.draw(found)))
+        written_out = summary(found)
+        for text in (drawn, written_out):
+            assert there in text
+            assert elsewhere not in text
+        assert "the first two make up the sum" in drawn
+    assert "hears" not in " ".join(check(explanations.draw(deaf)))
+    assert "sound" not in summary(deaf)
+    assert "sound" not in json.dumps(deaf.to_json()["genres"])
+    assert deaf.to_json().keys() & {"segments", "words", "words_not_read"} == {"words", "words_not_read"}
+    assert unread.to_json().keys() & {"segments", "words", "words_not_read"} == {"segments"}
 
 
 def test_names_that_look_like_formulas_and_do_not_end_are_drawn():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +17,16 @@ from hypothesis import strategies as st
 import mgc_jax
 from data_pipeline.lyrics.reading import MAX_BYTES
 from mgc_jax import api
+from mgc_jax.inference import recording
 from mgc_jax.inference.predictor import Predictor
 from mgc_jax.version import __version__
+from tests.support import tiny_model
 from tests.support.optional import Lazy
 from tests.support.songs_over_http import form, until, wav
 
 app = Lazy("mgc_jax.web.app")
 gate = Lazy("mgc_jax.web.gate")
+page = Lazy("mgc_jax.web.page")
 schema = Lazy("mgc_jax.web.schema")
 songs_queue = Lazy("mgc_jax.web.queue")
 testclient = Lazy("starlette.testclient")
@@ -56,14 +60,14 @@ def client(model) -> Iterator:
 @contextmanager
 def held(monkeypatch) -> Iterator[None]:
     """The model does not go on with an explanation as long as this lasts, nor with anything behind it."""
-    go_on, explain = threading.Event(), api.Model.explain
+    go_on, explain = threading.Event(), api.Model.explain_listening
 
     def slow(*arguments, **options):
         assert go_on.wait(60)
         return explain(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(api.Model, "explain", slow)
+        patch.setattr(api.Model, "explain_listening", slow)
         yield
         go_on.set()
         patch.undo()
@@ -265,6 +269,43 @@ def test_songs_that_wait_share_batches(client, model, monkeypatch):
     for tone, answer in zip(tones, found, strict=True):
         wanted = dict(model.predict(tone).ranked)
         assert {genre["name"]: genre["score"] for genre in answer["genres"]} == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_song_that_is_decoded_for_its_reasons_keeps_no_other_waiting(client, monkeypatch):
+    go_on, long, windows = threading.Event(), wav(hz=900), recording.windows
+
+    def slow(audio, *given, **more):
+        assert audio != long or go_on.wait(60)
+        return windows(audio, *given, **more)
+
+    monkeypatch.setattr(recording, "windows", slow)
+    with ThreadPoolExecutor() as threads:
+        explained = threads.submit(client.post, "/v1/explain", **form(long))
+        try:
+            assert client.post("/v1/predict", **form(SONG)).status_code == 200
+            assert not explained.done()
+        finally:
+            go_on.set()
+        assert explained.result(60).status_code == 200
+
+
+def test_what_a_model_does_not_read_is_not_named(tmp_path):
+    model = tiny_model.model(tmp_path / "run", "model.fusion=audio")
+    (tmp_path / "song.wav").write_bytes(SONG)
+    with asked(model) as client:
+        found = client.post("/v1/predict", **form(SONG)).json()
+        assert found["predicted"]
+        assert not {"lyrics_tokens", "lyrics_problem"} & found.keys()
+        why = client.post("/v1/explain", **form(SONG)).json()
+        assert why["segments"]
+        assert not {"words", "words_not_read"} & (why.keys() | why["genres"][0].keys())
+        for route in ("predict", "explain"):
+            assert "reads no lyrics" in told(client.post(f"/v1/{route}", **form(SONG, lyrics=WORDS)), 422)
+        assert client.post("/v1/embed", **form(SONG, lyrics=WORDS)).json()["lyrics"]  # by the A-L loss
+        shown = " ".join(page.answer(client.songs, str(tmp_path / "song.wav"), ""))
+        assert "stretches of sound." in shown or "stretch of sound." in shown
+        assert not re.search(r"lyrics|words?\b", re.sub(r'src="[^"]*"', "", shown))
+        assert "Named from how it sounds, with the seconds" in client.get("/").text
 
 
 def test_who_comes_when_all_places_are_taken_is_asked_to_come_again(model, monkeypatch):

@@ -14,6 +14,7 @@ import soundfile
 from data_pipeline.errors import InputError
 from mgc_jax import api
 from mgc_jax.cli import embed, main
+from mgc_jax.inference import recording
 from tests.support import tiny_model
 from tests.support.optional import Lazy
 
@@ -55,13 +56,17 @@ def similar(model, music):
     return neighbours.SimilarSongs(model, api.Embeddings(music / "vectors"))
 
 
-def test_the_nearest_songs_stand_under_the_genres_with_players(model, music, similar):
+def test_the_nearest_songs_stand_under_the_genres_with_players(model, music, similar, monkeypatch):
+    decoded, windows = [], recording.windows
+    monkeypatch.setattr(recording, "windows", lambda *given, **more: decoded.append(given) or windows(*given, **more))
     songs = queue.SongQueue(model)
     songs.open()
+    decoded.clear()
     try:
         found, _ = page.answer(songs, str(music / "0.wav"), "", similar)
     finally:
         songs.close()
+    assert len(decoded) == 1  # for the genres, their reasons and the neighbours
     assert found.index("<table class='genres'") < found.index("Songs like it")
     entries = re.findall(r"<li>.*?</li>", found)
     assert len(entries) == neighbours.COUNT
