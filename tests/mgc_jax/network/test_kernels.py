@@ -98,7 +98,7 @@ def test_the_first_block_must_agree_with_the_plain_one_also_while_a_program_is_t
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
     if not right:
         pooled = form.pooled
-        monkeypatch.setattr(form, "pooled", lambda x, w, a, b, pool: pooled(x, w, 1.1 * a, b, pool))
+        monkeypatch.setattr(form, "pooled", lambda x, w, a, *rest: pooled(x, w, 1.1 * a, *rest))
     chosen = []
     jax.jit(lambda x: chosen.append(kernels.first_block_form("auto", 8, (2, 2), BF16)) or x)(1.0)
     assert chosen == [kernels.PALLAS[platform] if right else "convolution"]
