@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -172,16 +172,9 @@ def paper(log: Log) -> None:
 
 def torch(log: Log) -> None:
     """The step against PyTorch's with resident batches."""
-    from mgc_jax.torch_reference.contenders import SameWork
+    from mgc_jax.torch_reference.contenders import SameWorkOnTheDevice
 
-    class Resident(SameWork):
-        name = "PyTorch, same work, resident"
-
-        def _feed(self, workload: Any) -> Iterator[Any]:
-            feed = super()._feed(workload)
-            return itertools.cycle([next(feed) for _ in range(4)])
-
-    race(log, "pod", before=False, rivals=[Resident])
+    race(log, "pod", before=False, rivals=[SameWorkOnTheDevice])
 
 
 def race(log: Log, size: str, *, before: bool, rivals: list[Any] | None = None) -> None:
