@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file
 
-from mgc_jax.models.bert import Bert, BertConfig, Frozen, load_bert, mean_pool
+from mgc_jax.models.bert import Bert, BertConfig, Frozen, gelu, load_bert, mean_pool
 from tests.support.tiny_bert import TINY, save_weights
 
 
@@ -197,6 +197,13 @@ def test_bfloat16_stays_near_float32(tmp_path):
     assert got.dtype == jnp.bfloat16
     error = np.abs(np.asarray(got, np.float32) - want)[mask]
     assert error.mean() < 0.03
+
+
+def test_gelu_is_pytorchs():
+    torch = pytest.importorskip("torch")
+    x = np.linspace(-9, 9, 4001, dtype=np.float32)
+    np.testing.assert_allclose(gelu(jnp.asarray(x)), torch.nn.functional.gelu(torch.tensor(x)), rtol=1e-6, atol=1e-6)
+    assert gelu(jnp.asarray(x, jnp.bfloat16)).dtype == jnp.bfloat16
 
 
 def test_gradients_of_thousands_of_tokens_add_up_in_bfloat16_too():
