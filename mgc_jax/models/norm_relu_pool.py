@@ -15,6 +15,9 @@ Edges that fill no window have no winner but a gradient. A GPU computes dy in on
 zeros: joining dy from its parts moves all of it once more (H100, 64 tracks: 1.2 of 19.3 ms). A TPU's compiler joins
 without moving, and would write dz.
 
+A CPU's compiler makes a scalar loop of the reduction that finds winners with their positions; it took a fifth of the
+step of size ``demo``. Comparing the places of all windows one after the other fills vector registers.
+
 Axis letters: B batch, T frames, M mel bands, C channels; N = B T M.
 """
 
