@@ -188,11 +188,18 @@ def cpu(log: Log) -> None:
     from mgc_jax.torch_reference.contenders import SameWork, SameWorkOnTheDevice
 
     for lyrics in ("features", "tokens"):
-        race(log, "demo", lyrics, before=True, rivals=[SameWork, SameWorkOnTheDevice], rounds=15)
+        race(log, "demo", lyrics, before=True, rivals=[SameWork, SameWorkOnTheDevice], rounds=15, steps=5)
 
 
 def race(
-    log: Log, size: str, lyrics: str = "features", *, before: bool, rivals: list[Any] | None = None, rounds: int = 5
+    log: Log,
+    size: str,
+    lyrics: str = "features",
+    *,
+    before: bool,
+    rivals: list[Any] | None = None,
+    rounds: int = 5,
+    steps: int = 10,
 ) -> None:
     """Our step, with ``before`` also as it was, and rivals; and our kernels by time."""
     import jax
@@ -220,7 +227,7 @@ def race(
         jax.lax.platform_dependent = dependent
         every[-1].name = "before"
     every += [rival(load) for rival in rivals or []]
-    for row in race.race(load, every, rounds=rounds, steps=10):
+    for row in race.race(load, every, rounds=rounds, steps=steps):
         log(**row)
 
 
