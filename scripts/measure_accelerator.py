@@ -13,7 +13,6 @@ benchmark.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
@@ -58,8 +57,6 @@ def main(argv: list[str] | None = None) -> int:
         print(plan(options.out, runs))
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
-    # JAX would take nearly all of a GPU's memory, which PyTorch needs beside it.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.55")
     end = time.monotonic() + 60 * options.minutes
     left = [name for name in runs if not measured(name, options.out, options.more, end)]
     if left:

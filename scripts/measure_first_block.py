@@ -2,6 +2,10 @@
 
     python scripts/measure_first_block.py --out measured --seconds 360
 
+and a CPU, of the step of size ``demo``, with the pooling that is its own, as it was, as it is and beside PyTorch:
+
+    python scripts/measure_first_block.py --out measured --parts cpu
+
 Each part runs in a process of its own, which writes what it finds as it goes (``found.jsonl``, ``PART.txt``) and is
 stopped when its time or all time is up; ``--parts`` takes some of them.
 """
@@ -18,13 +22,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = {"correct": 300, "pod": 150, "sweep": 110, "torch": 120, "paper": 120}
-"""The most seconds of each, the most important first."""
+"""The most seconds of each on a GPU, the most important first."""
+CPU_PARTS = {"cpu": 340}
 
 
 def main() -> int:
@@ -32,8 +37,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--seconds", type=float, default=360.0, help="for everything (default %(default)s)")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
-    parser.add_argument("--inside", choices=PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--parts", nargs="+", choices=PARTS | CPU_PARTS, default=list(PARTS), metavar="PART")
+    parser.add_argument("--inside", choices=PARTS | CPU_PARTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.inside:
@@ -41,7 +46,7 @@ def main() -> int:
         return 0
     end, missing = time.monotonic() + options.seconds, []
     for part in options.parts:
-        left = min(PARTS[part], end - time.monotonic())
+        left = min((PARTS | CPU_PARTS)[part], end - time.monotonic())
         if not (left > 20 and run(part, options.out, left)):
             missing.append(part)
     print(f"missing: {', '.join(missing) or 'nothing'}")
@@ -57,6 +62,7 @@ def run(part: str, out: Path, seconds: float) -> bool:
         "XLA_PYTHON_CLIENT_MEM_FRACTION": ".55",
         "JAX_COMPILATION_CACHE_DIR": "/tmp/jax_cache",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        **({"JAX_PLATFORMS": "cpu"} if part in CPU_PARTS else {}),
         **os.environ,
     }
     with (out / f"{part}.txt").open("a") as text:
@@ -172,26 +178,36 @@ def paper(log: Log) -> None:
 
 def torch(log: Log) -> None:
     """The step against PyTorch's with resident batches."""
-    from mgc_jax.torch_reference.contenders import SameWork
+    from mgc_jax.torch_reference.contenders import SameWorkOnTheDevice
 
-    class Resident(SameWork):
-        name = "PyTorch, same work, resident"
-
-        def _feed(self, workload: Any) -> Iterator[Any]:
-            feed = super()._feed(workload)
-            return itertools.cycle([next(feed) for _ in range(4)])
-
-    race(log, "pod", before=False, rivals=[Resident])
+    race(log, "pod", before=False, rivals=[SameWorkOnTheDevice])
 
 
-def race(log: Log, size: str, *, before: bool, rivals: list[Any] | None = None) -> None:
+def cpu(log: Log) -> None:
+    """The demo's step as it was and as it is, and PyTorch's, in many short rounds."""
+    from mgc_jax.torch_reference.contenders import SameWork, SameWorkOnTheDevice
+
+    for lyrics in ("features", "tokens"):
+        race(log, "demo", lyrics, before=True, rivals=[SameWork, SameWorkOnTheDevice], rounds=15, steps=5)
+
+
+def race(
+    log: Log,
+    size: str,
+    lyrics: str = "features",
+    *,
+    before: bool,
+    rivals: list[Any] | None = None,
+    rounds: int = 5,
+    steps: int = 10,
+) -> None:
     """Our step, with ``before`` also as it was, and rivals; and our kernels by time."""
     import jax
 
     from mgc_jax.benchmark import contenders, race, workload
 
     log(device=jax.devices()[0].device_kind)
-    load = workload.make(size, "features")
+    load = workload.make(size, lyrics)
     mesh = contenders.mesh_for(load)
     new = contenders.FusedStep(load, "device", mesh)
     new.name = "now"
@@ -205,13 +221,13 @@ def race(log: Log, size: str, *, before: bool, rivals: list[Any] | None = None) 
         jax.lax.platform_dependent = lambda *given, default, **others: default(*given)  # type: ignore[assignment]
         every.append(
             contenders.FusedStep(
-                workload.make(size, "features", overrides=["compute.first_block=convolution"]), "device", mesh
+                workload.make(size, lyrics, overrides=["compute.first_block=convolution"]), "device", mesh
             )
         )
         jax.lax.platform_dependent = dependent
         every[-1].name = "before"
     every += [rival(load) for rival in rivals or []]
-    for row in race.race(load, every, rounds=5, steps=10):
+    for row in race.race(load, every, rounds=rounds, steps=steps):
         log(**row)
 
 
@@ -288,9 +304,9 @@ def sweep(log: Log, tracks: int = 64, frames: int = 1292) -> None:
     log(block="written", ms=milliseconds(both_ways(written), x, kernel, scale, bias, g))
 
     runs = {
-        "WINNERS": (lambda x, g: kernels.winners(g, None, x, w, scale, bias, (2, 2)), (x, g)),
-        "POOLED": (lambda x: kernels.pooled(x, w, scale, bias, (2, 2))[0], (x,)),
-        "MOMENTS": (lambda x: kernels.moments(x, (2, 2)), (x,)),
+        "WINNERS": (lambda x, g: kernels.winners(g, None, x, w, scale, bias, (2, 2), None), (x, g)),
+        "POOLED": (lambda x: kernels.pooled(x, w, scale, bias, (2, 2), None)[0], (x,)),
+        "MOMENTS": (lambda x: kernels.moments(x, (2, 2), None), (x,)),
     }
     log(border=milliseconds(lambda x: kernels._bordered(x), x))
     for tiling, name in TILINGS:

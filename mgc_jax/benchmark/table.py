@@ -64,6 +64,10 @@ def markdown(report: dict[str, Any]) -> str:
     ]
     rows = []
     for row in report["rows"]:
+        if "error" in row:
+            why = f"failed: {row['error']}".replace("|", "/")
+            rows.append([row["audio"], row["lyrics"], row["name"], why, *[""] * (len(HEAD) - 4)])
+            continue
         step, ratio = row["step_seconds"], row["ratio"]
         cells = [
             row["audio"],

@@ -26,12 +26,14 @@ def _run(options: argparse.Namespace) -> None:
     from data_pipeline.storage.json_file import write_json
     from mgc_jax.benchmark import contenders, race, table, workload
     from mgc_jax.network import build
-    from mgc_jax.runtime import compilation_cache, device_trace
+    from mgc_jax.runtime import compilation_cache, device_trace, gpu_memory
     from mgc_jax.training import kernel_table
 
     if options.against:
         with needed("--against torch", "torch"):
             from mgc_jax.torch_reference import contenders as rivals
+        gpu_memory.leave_room()
+    compilation_cache.keep()
     if options.profile:
         device_trace.make_folder(options.profile)
         compilation_cache.tell_names_apart()
@@ -41,22 +43,26 @@ def _run(options: argparse.Namespace) -> None:
         workload.make(options.size, lyrics, options.config, options.overrides, audio_input=audio)
         for audio, lyrics in itertools.product(options.audio, options.lyrics)
     ]
+    dtype = build.compute_dtype(loads[0].config)
+
+    def result(now: list[dict[str, Any]]) -> dict[str, Any]:
+        every = table.of(options.size, dtype, options.rounds, options.steps, [*rows, *now])
+        return {**every, "profiles": profiles} if options.profile else every
+
+    def had(now: list[dict[str, Any]]) -> None:
+        if options.json:
+            write_json(options.json, result(now))
+
     for load in loads:
         _, resident, *_ = ours = contenders.ours(load)
-        racers: list[contenders.Contender] = [*ours]
-        if options.against:
-            racers += [rivals.SameWork(load), rivals.AsAUser(load)]
-        rows += race.race(load, racers, rounds=options.rounds, steps=options.steps)
+        against = rivals.every(load) if options.against else []
+        rows += race.race(load, ours, against, rounds=options.rounds, steps=options.steps, had=had)
         if options.profile:
             inputs = {"audio": load.config.audio.input, "lyrics": load.config.lyrics.input}
             folder = options.profile / "_".join(inputs.values())
             profiles.append({**inputs, "name": resident.name, **resident.profile(folder, options.steps)})
-    result = table.of(options.size, build.compute_dtype(loads[0].config), options.rounds, options.steps, rows)
-    if options.profile:
-        result["profiles"] = profiles
-    if options.json:
-        write_json(options.json, result)
-    print(table.markdown(result))
+        had([])
+    print(table.markdown(result([])))
     for profile in profiles:
         print(f"\n{profile['audio']}, {profile['lyrics']}, {profile['name']}: {kernel_table.markdown(profile)}")
     if options.profile:
@@ -68,6 +74,5 @@ COMMAND = Command(
     help="time the training step on arrays of the true shapes, alone or side by side with PyTorch",
     example="mgc-jax benchmark --size paper --against torch --json benchmark.json",
     add_arguments=_add_arguments,
-    run=_run,
-    on_devices=True,
+    run=_run,  # it keeps programs by itself: how much memory JAX takes is settled before it looks for devices
 )

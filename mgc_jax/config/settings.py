@@ -96,7 +96,7 @@ class ComputeConfig:
     """Who computes attention; `auto` is cuDNN for bfloat16 on NVIDIA GPUs where it works, else XLA."""
     first_block: Literal["auto", "convolution", "windows", "triton", "mosaic"] = "auto"
     """How the audio CNN's first block is computed; `auto` is kernels that never write its convolution's output where
-    they work, Triton's on NVIDIA GPUs and Mosaic's on TPUs, else the convolution."""
+    they work, Triton's on NVIDIA GPUs and Mosaic's on TPUs, else the convolution, and on a CPU `windows`."""
     rematerialise: bool = False
     """Compute the audio CNN's blocks, or the layers of an audio encoder that is trained, again in the backward pass:
     larger batches fit, and a step takes longer."""

@@ -28,11 +28,11 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 
 from mgc_jax.models import first_block_windows
+from mgc_jax.models.first_block_slots import spread
 from mgc_jax.models.norm_relu_pool import Pool, norm_relu_pool
 
 FORMS = ("convolution", "windows", "triton", "mosaic")
@@ -73,20 +73,10 @@ class Form(Protocol):
         pool: Pool,
         mesh: Mesh | None,
     ) -> tuple[jax.Array, jax.Array]:
-        """float32 sums over all windows of g times the slots, by the position that won (K, A, C), and of g alone (C,).
+        """float32 sums over all windows of g times the patch that won (9, C), and of g alone (C,).
 
         ``g`` is the gradient of the pooled values; it counts as 0 where they are 0. Of equal positions the first wins.
         """
-
-
-def spread(pool: Pool) -> np.ndarray:
-    """(K, A, 9) float32: 1 where tap t of position k is slot a."""
-    time, mel = pool
-    one_hot = np.zeros((time * mel, (time + 2) * (mel + 2), 9), np.float32)
-    for k in range(time * mel):
-        for tap in range(9):
-            one_hot[k, (k // mel + tap // 3) * (mel + 2) + k % mel + tap % 3, tap] = 1
-    return one_hot
 
 
 def patch_moments(x: jax.Array, pool: Pool, form: Form, mesh: Mesh | None = None) -> tuple[jax.Array, jax.Array]:
@@ -163,8 +153,7 @@ def _backward(
     x, kernel, scale, bias, mu, covariance, mean, inverse, residual = residuals
     w = kernel.reshape(9, -1).astype(x.dtype).astype(jnp.float32)
     windows = _windows(w, scale, inverse, bias, mean, x.dtype, pool)
-    by_position, d_bias = _form(form).winners(gradients[0], residual, x, *windows, pool, mesh)
-    direct = _einsum("kat,kac->tc", spread(pool), by_position)
+    direct, d_bias = _form(form).winners(gradients[0], residual, x, *windows, pool, mesh)
     d_scale = inverse * (_einsum("tc,tc->c", w, direct) - mean * d_bias)
     through_mean = jnp.outer(mu, d_bias)
     through_variance = _einsum("tu,uc->tc", covariance, w) * (d_scale * inverse)

@@ -24,6 +24,7 @@ from jax.experimental.pallas import tpu
 from jax.sharding import Mesh
 
 from mgc_jax.models.first_block_kernels import first_best, over_batch
+from mgc_jax.models.first_block_slots import of_patches
 from mgc_jax.models.norm_relu_pool import Pool
 
 INTERPRET = False
@@ -102,7 +103,7 @@ def winners(
     pool: Pool,
     mesh: Mesh | None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums of g times the slots, by the position that won (K, A, C), and of g alone (C,)."""
+    """Sums of g times the patches that won (9, C), and of g alone (C,)."""
     positions, size, channels = w.shape
 
     def run(x: jax.Array, g: jax.Array, *weights: jax.Array) -> tuple[Any, Any]:
@@ -114,7 +115,8 @@ def winners(
         return (), (by_position.sum(0), alone.sum((0, 2)))
 
     _, (by_position, alone) = over_batch(run, [x, g], _weights(w, a, b), mesh)
-    return by_position.reshape(positions, channels, -1)[..., :size].swapaxes(1, 2), alone
+    by_position = by_position.reshape(positions, channels, -1)[..., :size].swapaxes(1, 2)
+    return of_patches(by_position, pool), alone
 
 
 def _winners_kernel(

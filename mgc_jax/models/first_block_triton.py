@@ -25,6 +25,7 @@ from jax.experimental.pallas import triton
 from jax.sharding import Mesh
 
 from mgc_jax.models.first_block_kernels import first_best, over_batch
+from mgc_jax.models.first_block_slots import of_patches
 from mgc_jax.models.norm_relu_pool import Pool
 
 INTERPRET = False
@@ -171,7 +172,7 @@ def winners(
     pool: Pool,
     mesh: Mesh | None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums of g times the slots, by the position that won (K, A, C), and of g alone (C,)."""
+    """Sums of g times the patches that won (9, C), and of g alone (C,)."""
     positions, slots, channels = w.shape
     work = _work(x, pool, WINNERS.holding(positions * _filled_up(slots) * _filled_up(channels)))
 
@@ -183,7 +184,7 @@ def winners(
 
     tracks = _bordered(x), g.reshape(len(g), work.windows, channels)
     _, (by_position, alone) = over_batch(run, tracks, _weights(w, a, b), mesh)
-    return by_position[:, :channels, :slots].swapaxes(1, 2), alone[:channels]
+    return of_patches(by_position[:, :channels, :slots].swapaxes(1, 2), pool), alone[:channels]
 
 
 def _winners_kernel(

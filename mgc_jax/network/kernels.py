@@ -56,12 +56,14 @@ def _why_not_cudnn(channels: int, dtype: jnp.dtype) -> str | None:
 
 PALLAS = {"gpu": "triton", "tpu": "mosaic"}
 """In which form of the first block a platform has kernels."""
+FIRST_BLOCK = {**PALLAS, "cpu": "windows"}
+"""The form of the first block that is fastest on a platform, by measurement."""
 
 
 def first_block_form(wanted: str, channels: int, pool: Pool, dtype: jnp.dtype, platform: str | None = None) -> str:
     """The form in which the audio encoder's first block, of ``channels`` and ``pool``, is computed.
 
-    ``auto`` is the platform's kernels, and ``convolution`` where there are none. Where kernels cannot be used, or do
+    ``auto`` is the one in ``FIRST_BLOCK``, and ``convolution`` on other platforms. Where kernels cannot be used, or do
     not agree with the plain formulation on a small example, forward and backward, a line says so and it is
     ``convolution``.
 
@@ -69,7 +71,7 @@ def first_block_form(wanted: str, channels: int, pool: Pool, dtype: jnp.dtype, p
         platform: of devices that a program is only compiled for: their kernels are not tried. Else those here.
     """
     if wanted == "auto":
-        wanted = PALLAS.get(platform or jax.default_backend(), "convolution")
+        wanted = FIRST_BLOCK.get(platform or jax.default_backend(), "convolution")
     absent = platform not in (None, jax.default_backend()) and PALLAS.get(platform or "") == wanted
     if wanted in PALLAS.values() and not absent and (reason := _why_not_pallas(wanted, channels, pool, dtype)):
         print(

@@ -1,4 +1,4 @@
-"""The twin as a contender of the benchmark: once as fast as PyTorch can, once as a user writes it."""
+"""The twin as a contender of the benchmark: as fast as PyTorch can, fed in two ways, and as a user writes it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from data_pipeline.schema import LYRICS
+from mgc_jax.benchmark.race import Rival
 from mgc_jax.benchmark.workload import Workload
 from mgc_jax.network import build
 from mgc_jax.torch_reference import files
@@ -53,20 +55,37 @@ class SameWork:
         return {"device_bytes": torch.cuda.max_memory_allocated()} if self._device.type == "cuda" else {}
 
 
+class SameWorkOnTheDevice(SameWork):
+    """The same with all examples in the device's memory, where batches are gathered, as ours with the split there."""
+
+    name = "PyTorch, same work, split on the device"
+
+    def _feed(self, workload: Workload) -> Iterator[dict[str, Tensor]]:
+        split = {name: torch.from_numpy(x).to(self._device) for name, x in workload.examples.items()}
+        for step in itertools.count():
+            rows = torch.tensor(workload.order.indices(step), dtype=torch.long, device=self._device)
+            length = workload.length(step)
+            yield {name: x[rows, :length] if name in LYRICS else x[rows] for name, x in split.items()}
+
+
 class AsAUser:
     """The same model as most people write it: eager, float32, a DataLoader over files of one array each, and losses
     fetched after every step."""
 
     name = "PyTorch, as a user would"
 
-    def __init__(self, workload: Workload, workers: int = 2):
+    def __init__(self, workload: Workload):
         start = time.monotonic()
         self._folder = tempfile.TemporaryDirectory(prefix="mgc_jax_benchmark_")
         self._device = _device()
         model = _model(workload, "eager").to(self._device)
         self._trainer = trainer(workload.config, model, steps_per_epoch=1000)
         examples = files.ExampleFiles(workload.examples, Path(self._folder.name))
-        batches = files.batches(examples, workload.config.train.batch_size, workers)
+        batch_size = workload.config.train.batch_size
+        workers = files.workers_that_fit(workload.examples, batch_size)
+        batches = files.batches(examples, batch_size, workers)
+        if not workers:
+            self.name += ", without workers"
         self._batches = ({name: x.to(self._device) for name, x in batch.items()} for batch in batches)
         self.run(1)
         self.start_seconds = time.monotonic() - start
@@ -79,6 +98,15 @@ class AsAUser:
     def facts(self) -> dict[str, float]:
         """Of a GPU the most that PyTorch held in this process; it counts nothing else."""
         return {"device_bytes": torch.cuda.max_memory_allocated()} if self._device.type == "cuda" else {}
+
+
+def every(workload: Workload) -> list[Rival]:
+    """All of them, to be made in their turn."""
+    return [
+        Rival(SameWork.name, lambda: SameWork(workload)),
+        Rival(SameWorkOnTheDevice.name, lambda: SameWorkOnTheDevice(workload)),
+        Rival(AsAUser.name, lambda: AsAUser(workload)),
+    ]
 
 
 def _model(workload: Workload, attention: str) -> GenreClassifier:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 Examples = Mapping[str, np.ndarray]
+WAITING = 2
+"""Batches that each worker has ready."""
+SHARED_MEMORY = Path("/dev/shm")
+"""Through which workers hand over their batches, where there is such a place."""
 
 
 class ExampleFiles(Dataset):
@@ -45,15 +50,32 @@ class MappedArrays(Dataset):
         return {name: np.array(array[index]) for name, array in self._arrays.items()}
 
 
+def workers_that_fit(examples: Examples, batch_size: int, workers: int = 2) -> int:
+    """``workers``, or 0 where shared memory cannot hold the batches that they have ready; a line says so."""
+    if not SHARED_MEMORY.exists():
+        return workers
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    needed = (WAITING * workers + 2) * batch_size * sum(array[0].nbytes for array in examples.values())
+    if needed <= free:
+        return workers
+    print(
+        f"PyTorch's DataLoader has no workers: their batches need {needed / 1e6:.0f} MB of shared memory, and "
+        f"{SHARED_MEMORY} has {free / 1e6:.0f} MB",
+        flush=True,
+    )
+    return 0
+
+
 def batches(examples: Dataset, batch_size: int, workers: int = 2) -> Iterator[dict[str, Tensor]]:
-    """Shuffled batches without end, loaded by ``workers`` processes."""
+    """Shuffled batches without end, loaded by ``workers`` processes, or by this one."""
+    # JAX or TensorFlow is in this process; their threads do not survive a fork.
+    by_processes = {"prefetch_factor": WAITING, "persistent_workers": True, "multiprocessing_context": "spawn"}
     loader = DataLoader(
         examples,
         batch_size=batch_size,
         shuffle=True,
         drop_last=True,
         num_workers=workers,
-        persistent_workers=True,
-        multiprocessing_context="spawn",  # JAX or TensorFlow is in this process; their threads do not survive a fork
+        **(by_processes if workers else {}),  # type: ignore[arg-type]
     )
     return (batch for _ in itertools.count() for batch in loader)

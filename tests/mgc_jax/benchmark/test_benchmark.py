@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from jax.profiler import ProfileData
 
 from data_pipeline import mel
 from data_pipeline.errors import InputError
+from data_pipeline.storage import json_file
+from data_pipeline.storage.json_file import write_json
 from mgc_jax.benchmark import chips, contenders, flops, race, table, workload
 from mgc_jax.cli import main
 from mgc_jax.config import Config, recipes
@@ -186,8 +189,8 @@ def test_the_command_times_ours_and_the_twin_side_by_side(tmp_path: Path, capsys
     arguments = ["benchmark", "--size", "demo", "--against", "torch", "--lyrics", "features", "--json", str(file)]
     assert main([*arguments, "--rounds", "2", "--steps", "2", *FLAGS]) == 0
     result = json.loads(file.read_text())
-    names = ["mgc-jax, stream", "mgc-jax, device", "PyTorch, same work", "PyTorch, as a user would"]
-    assert [row["name"] for row in result["rows"]] == names
+    names = ["PyTorch, same work", "PyTorch, same work, split on the device", "PyTorch, as a user would"]
+    assert [row["name"] for row in result["rows"]] == ["mgc-jax, stream", "mgc-jax, device", *names]
     for row in result["rows"]:
         step = row["step_seconds"]
         assert 0 < step["low"] <= step["median"] <= step["high"]
@@ -221,25 +224,72 @@ def test_a_folder_for_the_trace_that_cannot_be_made_is_said_before_the_work(tmp_
     assert capsys.readouterr().err == f"mgc-jax: {tmp_path / 'file' / 'profile'}: Not a directory.\n"
 
 
-def test_shares_of_a_known_chip(monkeypatch):
+@pytest.fixture
+def paced(monkeypatch):
+    """A contender of a known pace, by a clock that it moves; ``steps`` is after how many it fails."""
+    clock = [0.0]
+    monkeypatch.setattr(race.time, "perf_counter", lambda: clock[0])
+
     class Paced:
         name, start_seconds = "paced", 1.0
 
-        def __init__(self, seconds):
-            self.clock, self.seconds = 0.0, seconds
+        def __init__(self, seconds, steps=math.inf):
+            self.seconds, self.steps = seconds, steps
 
         def run(self, count):
+            self.steps -= count
+            if self.steps < 0:
+                raise RuntimeError("a worker\n died")
             clock[0] += count * self.seconds
 
         def facts(self):
             return {"compiler_bytes": 2e9, "device_bytes": 3 * 2**30, "data_wait": 0.02}
 
-    clock = [0.0]
-    monkeypatch.setattr(race.time, "perf_counter", lambda: clock[0])
+    return Paced
+
+
+def test_a_rival_that_fails_is_a_row_that_says_why_and_each_round_is_told(paced):
+    load = workload.make("demo", "features", None, ["train.batch_size=8", *SMALL], batches=1)
+
+    def none():
+        raise torch_is_here
+
+    torch_is_here, told = ValueError(), []
+    rivals = [race.Rival("none", none), race.Rival("late", lambda: paced(1.0, 8)), race.Rival("well", lambda: paced(1))]
+    rows = race.race(load, [paced(0.5)], rivals, rounds=3, steps=4, had=told.append)
+    assert [row.get("error") for row in rows] == [None, "ValueError", "RuntimeError: a worker died", None]
+    assert [[row.get("rounds") for row in once] for once in told] == [
+        [1, None, 1, 1],
+        [2, None, None, 2],
+        [3, None, None, 3],
+    ]
+    assert rows[3]["ratio"]["median"] == 2.0
+    text = table.markdown(table.of("demo", "float32", 3, 4, rows))
+    assert "| features | none | failed: ValueError |" in text
+    assert {line.count("|") for line in text.splitlines()[2:]} == {len(table.HEAD) + 1}
+    with pytest.raises(RuntimeError, match="died"):
+        race.race(load, [paced(0.5), paced(0.5, 8)], rounds=3, steps=4)
+
+
+def test_a_race_that_is_cut_short_leaves_the_rounds_that_were_had(paced, monkeypatch, tmp_path: Path):
+    file = tmp_path / "benchmark.json"
+    monkeypatch.setattr(contenders, "ours", lambda load: [paced(0.5), paced(1.0)])
+
+    def cut(path, value):
+        write_json(path, value)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(json_file, "write_json", cut)
+    arguments = ["benchmark", "--size", "demo", "--lyrics", "features", "--rounds", "2", "--steps", "1", *FLAGS]
+    assert main([*arguments, "--json", str(file)]) == 130
+    assert [row["rounds"] for row in json.loads(file.read_text())["rows"]] == [1, 1]
+
+
+def test_shares_of_a_known_chip(paced, monkeypatch):
     monkeypatch.setattr(race.jax, "device_count", lambda: 1)
     monkeypatch.setattr(chips, "of", lambda device: chips.Chip(1e12, 8e9, 16e9))
     load = workload.make("demo", "features", None, ["train.batch_size=8", *SMALL], batches=1)
-    rows = race.race(load, [Paced(0.5), Paced(1.0)], rounds=3, steps=4)
+    rows = race.race(load, [paced(0.5), paced(1.0)], rounds=3, steps=4)
     assert [row["step_seconds"]["median"] for row in rows] == [0.5, 1.0]
     assert [row["ratio"]["median"] for row in rows] == [1.0, 2.0]
     needed = load.flops_per_track

@@ -10,7 +10,6 @@ from scripts.measure_accelerator import Run
 def helps(monkeypatch):
     """A plan of two runs that print the benchmark's help, which takes a second."""
     monkeypatch.setattr(measure_accelerator, "RUNS", {"first": Run("--help", 60), "second": Run("--help", 90)})
-    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.55")
 
 
 def run(out, *arguments):

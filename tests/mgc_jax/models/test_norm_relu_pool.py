@@ -8,7 +8,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgc_jax.models.norm_relu_pool import NormReluPool, norm_relu_pool
+from mgc_jax.models.norm_relu_pool import NormReluPool, _best_by_place, _best_of_windows, norm_relu_pool
 
 
 def plain(y, scale, bias, pool):
@@ -60,7 +60,9 @@ def test_edges_without_a_window_are_padded_on_a_gpu_and_joined_elsewhere(monkeyp
     for platform, concatenates in (("cuda", False), ("tpu", True)):
         text = gradient.trace(*given_).lower(lowering_platforms=(platform,)).as_text()
         assert ("stablehlo.concatenate" in text) == concatenates
-    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *arguments, cuda, **others: cuda(*arguments))
+    monkeypatch.setattr(
+        jax.lax, "platform_dependent", lambda *given, default, cuda=None, **others: (cuda or default)(*given)
+    )
     for ours, theirs in zip(gradients(norm_relu_pool, (2, 2), *given_), joined, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
@@ -87,6 +89,15 @@ def test_of_equal_values_the_first_takes_the_gradient():
     window = jax.grad(lambda y: plain(y, jnp.ones(1), jnp.ones(1), (2, 2))[0].sum())(y)
     np.testing.assert_allclose(slope, window, atol=1e-6)
     assert slope[0, 0, 1, 0] > slope[0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("pool", [(2, 2), (3, 2), (1, 1), (1, 4)])
+def test_places_one_by_one_find_what_windows_do(pool):
+    y = jax.random.randint(jax.random.key(0), (3, 13, 9, 4), -2, 3).astype(jnp.float32)  # with many ties
+    sign = jnp.array([1.0, -1.0, 1.0, -1.0])
+    for ours, theirs in zip(_best_by_place(y, sign, pool), _best_of_windows(y, sign, pool), strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_what_is_not_a_number_is_not_hidden():
