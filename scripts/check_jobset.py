@@ -74,7 +74,11 @@ def main() -> int:
     """Print the faults; 1 where there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("definition", type=Path)
-    found = faults(parser.parse_args().definition)
+    definition = parser.parse_args().definition
+    try:
+        found = faults(definition)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
+        parser.error(f"{definition} is not the definition of a custom resource")
     print("\n".join(found) or f"{MANIFEST.name} is as the definition wants it")
     return 1 if found else 0
 

@@ -353,3 +353,15 @@ def test_the_jobset_is_held_to_a_definition(tmp_path, right, wrong, said):
     found = check_jobset.faults(definition, manifest)
     assert len(found) == len(said)
     assert all(line.startswith(start) for line, start in zip(found, said, strict=True))
+
+
+@pytest.mark.parametrize("text", [None, "", "a: [", "kind: List", "\0"])
+def test_what_is_no_definition_is_an_error(tmp_path, monkeypatch, capsys, text):
+    definition = tmp_path / "crd.yaml"
+    if text is not None:
+        definition.write_text(text)
+    monkeypatch.setattr(sys, "argv", ["check_jobset.py", str(definition)])
+    with pytest.raises(SystemExit) as stopped:
+        check_jobset.main()
+    assert stopped.value.code == 2
+    assert "is not the definition of a custom resource" in capsys.readouterr().err
