@@ -97,7 +97,7 @@ def table(figures: dict[str, dict[str, dict[str, float]]], kind: str) -> str:
     splits = [rows for name, rows in figures.items() if name.startswith(kind)]
     half = stats.t.ppf(0.975, len(splits) - 1) / np.sqrt(len(splits)) if len(splits) > 1 else np.nan
     lines = [f"| {kind}, {len(splits)} splits | {' | '.join(NAMES)} |", "|---|" + "---|" * len(NAMES)]
-    for row in [*MODELS, *LINEAR, CHANCE]:
+    for row in (row for row in [*MODELS, *LINEAR, CHANCE] if all(row in rows for rows in splits)):
         values = np.array([[rows[row][name] for name in METRICS] for rows in splits])
         spread = values.std(0, ddof=1) * half if len(splits) > 1 else values[0] * np.nan
         cells = (f"{mean:.3f} ± {width:.3f}" for mean, width in zip(values.mean(0), spread, strict=True))
@@ -111,6 +111,8 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--splits", type=int, default=3, help="of each kind")
+    every = [*MODELS, *LINEAR]
+    parser.add_argument("--rows", nargs="+", choices=every, default=every, metavar="ROW", help=f"of {every}")
     options, words = parser.parse_known_args()
     overrides = [word.removeprefix("--config.") for word in words]
     file = options.out / "figures.json"
@@ -122,7 +124,7 @@ def main() -> None:
             folder = options.out / name.replace(" ", "-")
             settings = [*overrides, f"data.split={kind}", f"data.split_seed={seed}"]
             rows = figures.setdefault(name, {})
-            for row in [*MODELS, *LINEAR]:
+            for row in options.rows:
                 if row not in rows:
                     rows |= (trained if row in MODELS else linear)(options.source, folder, row, settings)
                     file.write_text(json.dumps(figures, indent=2))
