@@ -57,7 +57,7 @@ def _why_not_cudnn(channels: int, dtype: jnp.dtype) -> str | None:
 PALLAS = {"gpu": "triton", "tpu": "mosaic"}
 """In which form of the first block a platform has kernels."""
 FIRST_BLOCK = {**PALLAS, "cpu": "windows"}
-"""The form of the first block for a platform: the fastest by measurement; on a TPU, that moves least by its compiler."""
+"""The form of the first block on a platform: the fastest by measurement, on a TPU the least moved by its compiler."""
 
 
 def first_block_form(wanted: str, channels: int, pool: Pool, dtype: jnp.dtype, platform: str | None = None) -> str:
