@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from mgc_jax.models.attention import attention
+from mgc_jax.models.gradient_layout import gradient_by_track
 from mgc_jax.models.initial_keys import InitialKeys
 from mgc_jax.models.lyric_windows import read_in_windows
 from mgc_jax.models.pretrained import LAYER_NORM, LINEAR, fill
@@ -221,7 +222,7 @@ class Bert(nnx.Module):
             raise ValueError(f"{length} tokens, but the encoder knows {self.config.max_tokens} positions")
         first = self.config.first_position
         positions, token_type = self.position.embedding[first : first + length], self.token_type.embedding[0]
-        x = self.norm(self.word(tokens) + positions + token_type)
+        x = self.norm(gradient_by_track(self.word(tokens) + positions + token_type))
         for layer in self.layers:
             x = layer(x, mask)
         return x

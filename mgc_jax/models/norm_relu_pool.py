@@ -15,8 +15,10 @@ Edges that fill no window have no winner but a gradient. A GPU computes dy in on
 zeros: joining dy from its parts moves all of it once more (H100, 64 tracks: 1.2 of 19.3 ms). A TPU's compiler joins
 without moving, and would write dz.
 
-A CPU's compiler makes a scalar loop of the reduction that finds winners with their positions; it took a fifth of the
-step of size ``demo``. Comparing the places of all windows one after the other fills vector registers.
+Winners are found by a reduction on a TPU, elsewhere by comparing the places of all windows one after the other. A CPU's
+compiler makes a scalar loop of the reduction, which took a fifth of the step of size ``demo``. A GPU's writes the
+winners in float32 before it goes on with them; what is compared becomes one kernel with the pooled values (by the
+compiler for an H100, whole step, features, 64 tracks: 304 -> 285 MB a track).
 
 Axis letters: B batch, T frames, M mel bands, C channels; N = B T M.
 """
@@ -87,10 +89,13 @@ def _forward(y: jax.Array, scale: jax.Array, bias: jax.Array, pool: Pool, epsilo
     inverse = lax.rsqrt(variance + epsilon)
     # Under a negative scale the lowest y wins.
     sign = jnp.where(scale < 0, -1, 1).astype(y.dtype)
+    by_place = functools.partial(_best_by_place, pool=pool)
     best, position = lax.platform_dependent(
         lax.optimization_barrier(y),
         sign,
-        cpu=functools.partial(_best_by_place, pool=pool),
+        cpu=by_place,
+        cuda=by_place,
+        rocm=by_place,
         default=functools.partial(_best_of_windows, pool=pool),
     )
     winner = best * sign
