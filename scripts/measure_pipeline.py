@@ -4,7 +4,9 @@ python scripts/measure_pipeline.py [--tracks 480] [--records 8192] [--against to
 
 Preparing: generated 30 s MP3s at 22 050 Hz, decoded to log-mels by one process a core, start-up and writing included.
 Reading: full-size examples (uint8 128 x 1292 and 512 tokens) from the page cache, shuffled, in batches of 256;
-the median of 7 rounds, in brackets the slowest and the fastest; beside PyTorch's DataLoader in turn, if wanted.
+the median of 7 rounds, in brackets the slowest and the fastest; in turn with reading the same records by ArrayRecord's
+library and doing nothing with them, the most that any reader of these files reaches, and with PyTorch's DataLoader, if
+wanted.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import os
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,7 @@ from data_pipeline.prepare.options import DataConfig, LyricsConfig, PrepareOptio
 from data_pipeline.prepare.pipeline import prepare
 from data_pipeline.prepare.shards import Shape
 from data_pipeline.reading.prepared_data import PreparedData
+from data_pipeline.reading.records import Records
 from data_pipeline.sources import generated, read_corpus
 
 NUM_TOKENS, NUM_GENRES = 512, 87
@@ -35,6 +40,7 @@ BATCH_SIZE = 256
 OPTIONS = PrepareOptions(DataConfig(min_genre_tracks=1), lyrics=LyricsConfig(encoder="minilm"))
 ROUNDS = 7
 READY = 8  # batches; more than any reader keeps
+PART = 8  # records read at once, as PreparedData does
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -81,6 +87,25 @@ def write(folder: Path, data: Path, examples: dict[str, np.ndarray]) -> Prepared
     none = np.zeros(NUM_GENRES, np.int64)
     GenreVocabulary(names, {}, none, np.diag(none), count).save(folder / "genres.json")
     return PreparedData(folder)
+
+
+def records_alone(data: PreparedData, batch_size: int) -> Iterator[dict[str, Any]]:
+    """Batches of records as ArrayRecord's library gives them, shuffled, two read ahead."""
+    shards = [(data.path / shard["file"], shard["records"]) for shard in data.meta["shards"]["train"]]
+    records = Records(shards)
+    steps = data.training_order(batch_size=batch_size, seed=0)
+
+    def read(step: int) -> dict[str, Any]:
+        index = steps.indices(step)
+        for part in np.split(index, range(PART, len(index), PART)):
+            records.read(part)
+        return {"index": index}
+
+    with ThreadPoolExecutor(CORES) as threads:
+        ahead = deque(threads.submit(read, step) for step in range(CORES))
+        for step in itertools.count(CORES):
+            ahead.append(threads.submit(read, step))
+            yield ahead.popleft().result()
 
 
 def torch_readers(folder: Path, examples: dict[str, np.ndarray], batch_size: int) -> dict[str, Iterator[Any]]:
@@ -130,6 +155,7 @@ def main() -> None:
         readers: dict[str, Iterator[Any]] = {
             "mgc-jax": data.train_batches(batch_size=batch_size, seed=0, start_step=0, num_steps=total)
         }
+        readers["ArrayRecord's library alone"] = records_alone(data, batch_size)
         if options.against:
             readers |= torch_readers(folder, examples, batch_size)
         os.sync()  # the writing of the records to disk is not part of reading them

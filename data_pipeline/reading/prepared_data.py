@@ -380,7 +380,7 @@ _STORED: dict[str, np.dtype] = {
     "lyrics_features": np.dtype("<f2"),
     "labels": np.dtype("u1"),
 }
-_RECORDS_AT_ONCE = 32  # few enough for their memory to be reused from part to part, instead of mapped afresh
+_RECORDS_AT_ONCE = 8  # few: their memory is reused from part to part, and they are still in the cache when copied
 _BROKEN_RECORD = (ValueError, LookupError, OverflowError, RuntimeError)
 _PARALLEL_BATCHES = max(2, min(8, (os.cpu_count() or 1) // 2))
 
