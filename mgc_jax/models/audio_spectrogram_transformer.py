@@ -32,6 +32,7 @@ from mgc_jax.models.attention import attention
 from mgc_jax.models.audio_encoder import AudioEncoder, SpectrogramNetwork
 from mgc_jax.models.bert import ACTIVATIONS, freeze
 from mgc_jax.models.initial_keys import InitialKeys
+from mgc_jax.models.layer_norm import LayerNorm
 from mgc_jax.models.mel_spectrogram import frames, means_over_time, mel_power
 from mgc_jax.models.pretrained import (
     LAYER_NORM,
@@ -197,10 +198,13 @@ class AstLayer(nnx.Module):
     def __init__(self, config: AstConfig, dtype: DTypeLike, param_dtype: DTypeLike, rngs: nnx.Rngs, kernel: str):
         width = config.hidden_size
         linear = functools.partial(nnx.Linear, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
-        self.attention_norm = _layer_norm(config, dtype, param_dtype, rngs)
+        norm = functools.partial(
+            LayerNorm, width, epsilon=config.layer_norm_eps, dtype=dtype, param_dtype=param_dtype, rngs=rngs
+        )
+        self.attention_norm = norm()
         self.query, self.key, self.value = linear(width, width), linear(width, width), linear(width, width)
         self.attention_out = linear(width, width)
-        self.norm = _layer_norm(config, dtype, param_dtype, rngs)
+        self.norm = norm()
         self.up, self.down = linear(width, config.intermediate_size), linear(config.intermediate_size, width)
         self.heads = config.num_attention_heads
         self.activation = ACTIVATIONS[config.hidden_act]
@@ -257,7 +261,9 @@ class AudioSpectrogramTransformer(nnx.Module):
         self.layers = nnx.List(
             AstLayer(config, dtype, param_dtype, rngs, kernel) for _ in range(config.num_hidden_layers)
         )
-        self.norm = _layer_norm(config, dtype, param_dtype, rngs)
+        self.norm = LayerNorm(
+            config.hidden_size, epsilon=config.layer_norm_eps, dtype=dtype, param_dtype=param_dtype, rngs=rngs
+        )
         if frozen:
             freeze(self)
 
@@ -282,17 +288,6 @@ class AudioSpectrogramTransformer(nnx.Module):
 @nnx.remat
 def _forgetful(layer: AstLayer, x: jax.Array) -> jax.Array:
     return layer(x)
-
-
-def _layer_norm(config: AstConfig, dtype: DTypeLike, param_dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return nnx.LayerNorm(
-        config.hidden_size,
-        epsilon=config.layer_norm_eps,
-        use_fast_variance=False,  # parity with PyTorch wants the digits
-        dtype=dtype,
-        param_dtype=param_dtype,
-        rngs=rngs,
-    )
 
 
 # ---- Pretrained weights -------------------------------------------------------------------------------------------

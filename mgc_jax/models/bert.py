@@ -26,6 +26,7 @@ from safetensors.numpy import load_file
 from mgc_jax.models.attention import attention
 from mgc_jax.models.gradient_layout import gradient_by_track
 from mgc_jax.models.initial_keys import InitialKeys
+from mgc_jax.models.layer_norm import LayerNorm
 from mgc_jax.models.lyric_windows import read_in_windows
 from mgc_jax.models.pretrained import LAYER_NORM, LINEAR, fill
 
@@ -150,7 +151,9 @@ class BertLayer(nnx.Module):
     ):
         width = config.hidden_size
         linear = functools.partial(nnx.Linear, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
-        norm = functools.partial(_layer_norm, config, dtype, param_dtype, rngs)
+        norm = functools.partial(
+            LayerNorm, width, epsilon=config.layer_norm_eps, dtype=dtype, param_dtype=param_dtype, rngs=rngs
+        )
         self.query, self.key, self.value = linear(width, width), linear(width, width), linear(width, width)
         self.attention_out, self.attention_norm = linear(width, width), norm()
         self.up, self.down = linear(width, config.intermediate_size), linear(config.intermediate_size, width)
@@ -202,7 +205,9 @@ class Bert(nnx.Module):
         self.word = embed(config.vocab_size)
         self.position = embed(config.max_position_embeddings)
         self.token_type = embed(config.type_vocab_size)
-        self.norm = _layer_norm(config, dtype, param_dtype, rngs)
+        self.norm = LayerNorm(
+            config.hidden_size, epsilon=config.layer_norm_eps, dtype=dtype, param_dtype=param_dtype, rngs=rngs
+        )
         self.layers = nnx.List(
             BertLayer(config, dtype, param_dtype, rngs, kernel) for _ in range(config.num_hidden_layers)
         )
@@ -226,17 +231,6 @@ class Bert(nnx.Module):
         for layer in self.layers:
             x = layer(x, mask)
         return x
-
-
-def _layer_norm(config: BertConfig, dtype: DTypeLike, param_dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return nnx.LayerNorm(
-        config.hidden_size,
-        epsilon=config.layer_norm_eps,
-        use_fast_variance=False,  # E[x^2] - E[x]^2 loses digits; parity with PyTorch wants them
-        dtype=dtype,
-        param_dtype=param_dtype,
-        rngs=rngs,
-    )
 
 
 def freeze(module: nnx.Module) -> None:

@@ -26,6 +26,7 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from mgc_jax.models.bert import ACTIVATIONS
+from mgc_jax.models.layer_norm import LayerNorm
 from mgc_jax.models.mel_spectrogram import frames, means_over_time, mel_power
 from mgc_jax.models.pretrained import LAYER_NORM, LINEAR, MelBank, expect, settings, table
 
@@ -177,9 +178,9 @@ class SwinLayer(nnx.Module):
     """One layer of a stage, (N, Y, X, C) -> the same; every second one has its windows shifted by half a window."""
 
     def __init__(self, config: AudioConfig, width: int, heads: int, shifted: bool, rngs: nnx.Rngs):
-        self.attention_norm = _layer_norm(width, config.layer_norm_eps, rngs)
+        self.attention_norm = LayerNorm(width, epsilon=config.layer_norm_eps, rngs=rngs)
         self.attention = WindowAttention(config, width, heads, rngs)
-        self.norm = _layer_norm(width, config.layer_norm_eps, rngs)
+        self.norm = LayerNorm(width, epsilon=config.layer_norm_eps, rngs=rngs)
         inner = int(config.mlp_ratio * width)
         self.up, self.down = nnx.Linear(width, inner, rngs=rngs), nnx.Linear(inner, width, rngs=rngs)
         self.activation = ACTIVATIONS[config.hidden_act]
@@ -200,7 +201,7 @@ class PatchMerging(nnx.Module):
     """Four neighbouring patches become one of twice the width: (N, Y, X, C) -> (N, Y / 2, X / 2, 2 C)."""
 
     def __init__(self, width: int, rngs: nnx.Rngs):
-        self.norm = _layer_norm(4 * width, 1e-5, rngs)
+        self.norm = LayerNorm(4 * width, epsilon=1e-5, rngs=rngs)
         self.reduction = nnx.Linear(4 * width, 2 * width, use_bias=False, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -232,9 +233,9 @@ class AudioTower(nnx.Module):
         self.mel_norm = nnx.BatchNorm(config.num_mel_bins, use_running_average=True, epsilon=1e-5, rngs=rngs)
         patch, width = config.patch_size, config.patch_embeds_hidden_size
         self.projection = nnx.Conv(1, width, (patch, patch), strides=patch, padding="VALID", rngs=rngs)
-        self.patch_norm = _layer_norm(width, 1e-5, rngs)
+        self.patch_norm = LayerNorm(width, epsilon=1e-5, rngs=rngs)
         self.stages = nnx.List(Stage(config, number, rngs) for number in range(len(config.depths)))
-        self.norm = _layer_norm(config.hidden_size, 1e-5, rngs)
+        self.norm = LayerNorm(config.hidden_size, epsilon=1e-5, rngs=rngs)
 
     def __call__(self, mels: jax.Array) -> jax.Array:
         patches = self.patches(mels)
@@ -271,10 +272,6 @@ def _stretching(frames: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
     far = a * (((away - 5) * away + 8) * away - 4)
     places = np.clip(first[:, None] + np.arange(-1, 3), 0, frames - 1)
     return places, np.where(away <= 1, near, far).astype(np.float32)
-
-
-def _layer_norm(width: int, epsilon: float, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return nnx.LayerNorm(width, epsilon=epsilon, use_fast_variance=False, rngs=rngs)
 
 
 # ---- Pretrained weights -------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from flax import nnx
 from mgc_jax.models.audio_encoder import AudioEncoder
 from mgc_jax.models.bert import ACTIVATIONS, BertConfig, BertLayer
 from mgc_jax.models.initial_keys import InitialKeys
+from mgc_jax.models.layer_norm import LayerNorm
 from mgc_jax.models.mel_spectrogram import means_over_time
 from mgc_jax.models.pretrained import (
     LAYER_NORM,
@@ -161,7 +162,7 @@ class Mert(nnx.Module):
             hidden_act=config.hidden_act,
         )
         self.features = FeatureEncoder(config, rngs)
-        self.feature_norm = _layer_norm(channels, config, rngs)
+        self.feature_norm = LayerNorm(channels, epsilon=config.layer_norm_eps, rngs=rngs)
         self.projection = nnx.Linear(channels, width, rngs=rngs)
         reach = config.num_conv_pos_embeddings
         self.positions = nnx.Conv(
@@ -172,7 +173,7 @@ class Mert(nnx.Module):
             feature_group_count=config.num_conv_pos_embedding_groups,
             rngs=rngs,
         )
-        self.norm = _layer_norm(width, config, rngs)
+        self.norm = LayerNorm(width, epsilon=config.layer_norm_eps, rngs=rngs)
         self.layers = nnx.List(
             BertLayer(layer, jnp.float32, jnp.float32, rngs) for _ in range(config.num_hidden_layers)
         )
@@ -190,10 +191,6 @@ class Mert(nnx.Module):
         for layer in self.layers:
             states.append(layer(states[-1], None))
         return states
-
-
-def _layer_norm(width: int, config: MertConfig, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return nnx.LayerNorm(width, epsilon=config.layer_norm_eps, use_fast_variance=False, rngs=rngs)
 
 
 # ---- Pretrained weights -------------------------------------------------------------------------------------------
