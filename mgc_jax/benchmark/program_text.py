@@ -1,16 +1,39 @@
-"""A compiled program in XLA's text form: the arrays it names, and what it copies."""
+"""A compiled program in XLA's text form: the arrays it names, what it copies, and what it hands to kernels."""
 
 from __future__ import annotations
 
 import re
 
 ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\w*\[([\d,]*)\]")
+VALUE = re.compile(r"^\s*(?:ROOT )?%(\S+) = (.+?) ([\w\-]+)\(([^)]*)\)", re.MULTILINE)
 COPY = re.compile(r"^\s*(?:ROOT )?%\S+ = (\S+) (?:copy|transpose|slice)\(", re.MULTILINE)
 
 
 def sizes(text: str) -> list[int]:
     """The bytes of each array in ``text``, such as ``(f32[8,4]{1,0}, pred[3]{0})``."""
     return [_bytes(*array) for array in ARRAY.findall(text)]
+
+
+def elements(tuple_: str) -> list[str]:
+    """Those of ``(f32[8,4]{1,0}, (pred[3]{0}, u32[]))``; a tuple among them stays whole."""
+    parts, depth = [""], 0
+    for character in tuple_[1:-1]:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def called(program: str) -> int:
+    """The bytes of the operands and results of all custom calls: kernels of libraries, and such as are our own."""
+    types, calls = {}, []
+    for name, result, kind, operands in VALUE.findall(program):
+        types[name] = result
+        if kind == "custom-call":
+            calls.append((result, re.findall(r"%([\w.\-]+)", operands)))
+    return sum(sum(sizes(x)) for result, names in calls for x in (result, *(types[name] for name in names)))
 
 
 def copied(program: str) -> int:
