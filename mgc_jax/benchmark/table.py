@@ -115,8 +115,8 @@ def compiled_markdown(size: str, rows: list[dict[str, Any]]) -> str:
             left -= c["bytes"] * c["times"]
     by_shapes = any(row["compiler_flops"] is None for row in rows)
     lines = [
-        f"Size {size}, jax {rows[0]['jax']}, by the chips' compilers; the last three columns are the least a step takes."
-        + (" A GPU's GFLOP are counted from the model's shapes." if by_shapes else ""),
+        f"Size {size}, jax {rows[0]['jax']}, by the chips' compilers; the last three columns are the least a step "
+        f"takes.{' GFLOP for GPUs are counted from the shapes of the model.' if by_shapes else ''}",
         "",
         _table(COMPILED_HEAD, steps),
     ]

@@ -16,6 +16,7 @@ from mgc_jax.training import memory, state, steps
 from mgc_jax.training.batches import StreamedBatch
 from mgc_jax.training.objective import make_objective, make_optimiser
 
+
 def devices(name: str) -> list[jax.Device]:
     """The chips of a topology such as ``v5e:2x2`` or ``h100:8``.
 
@@ -40,9 +41,10 @@ def compile_for(
 ) -> dict[str, Any]:
     """What the compiler says of one step of a benchmark's size on the topology ``name``.
 
-    ``compiler_flops`` are None where it does not know them, see :func:`cost.of`. ``roofline_seconds`` are the least that each resource needs, were it used without a pause and the others for
-    nothing: the arithmetic (the compiler's, or else the model's) at the chip's peak, the memory traffic at its
-    bandwidth, the collectives by rings over its links.
+    ``compiler_flops`` are None where it does not know them, see :func:`cost.of`. ``roofline_seconds`` are the least
+    that each resource needs, were it used without a pause and the others for nothing: the arithmetic (the compiler's,
+    or else the model's) at the chip's peak, the memory traffic at its bandwidth, the collectives by rings over its
+    links.
 
     Raises:
         InputError: as :func:`devices`, :func:`workload.make`; or a batch that the chips do not divide; or one that
