@@ -42,6 +42,8 @@ GPUS = {
     "h200": Gpu("NVIDIA H200", (9, 0), 132, 128, 2048, 228 * KIB, 50 * MIB, 1.98),
     "l4": Gpu("NVIDIA L4", (8, 9), 58, 128, 1536, 100 * KIB, 48 * MIB, 2.04),
 }
+OPTIONS = {"xla_gpu_enable_triton_gemm": False}
+"""Matrix products are cuBLAS's. Without a device no tiling of Triton's is tried, and jax 0.10 finds none for some."""
 MOST = 8
 """GPUs that a machine's links join."""
 

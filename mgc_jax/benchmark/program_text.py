@@ -6,6 +6,7 @@ import re
 
 ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\w*\[([\d,]*)\]")
 VALUE = re.compile(r"^\s*(?:ROOT )?%(\S+) = (.+?) ([\w\-]+)\(([^)]*)\)", re.MULTILINE)
+SCRATCH = re.compile(r"[su]8\[\d*\]\{0\}")
 COPY = re.compile(r"^\s*(?:ROOT )?%\S+ = (\S+) (?:copy|transpose|slice)\(", re.MULTILINE)
 
 
@@ -27,13 +28,17 @@ def elements(tuple_: str) -> list[str]:
 
 
 def called(program: str) -> int:
-    """The bytes of the operands and results of all custom calls: kernels of libraries, and such as are our own."""
-    types, calls = {}, []
+    """The bytes of the operands and results of all custom calls: kernels of libraries, and such as are our own.
+
+    The scratch memory that a library is given, its last result, is not among them.
+    """
+    types: dict[str, str] = {}
+    calls: list[tuple[str, list[str]]] = []
     for name, result, kind, operands in VALUE.findall(program):
         types[name] = result
         if kind == "custom-call":
             calls.append((result, re.findall(r"%([\w.\-]+)", operands)))
-    return sum(sum(sizes(x)) for result, names in calls for x in (result, *(types[name] for name in names)))
+    return sum(_results(result) + sum(sum(sizes(types[name])) for name in operands) for result, operands in calls)
 
 
 def copied(program: str) -> int:
@@ -41,6 +46,13 @@ def copied(program: str) -> int:
     fusions. What is fetched ahead into the chip's own memory (``copy-start``) is not among them."""
     _, entry, main = program.partition("\nENTRY ")
     return sum(sum(sizes(result)) for result in COPY.findall(entry + main))
+
+
+def _results(type_: str) -> int:
+    if not type_.startswith("("):
+        return sum(sizes(type_))
+    *results, last = elements(type_)
+    return sum(map(sum, map(sizes, results))) + (0 if SCRATCH.fullmatch(last) else sum(sizes(last)))
 
 
 def _bytes(kind: str, shape: str) -> int:

@@ -71,8 +71,11 @@ def compile_for(
     device = chip_devices[0]
     chip = chips.CHIPS[device.device_kind]
     batch = StreamedBatch(arrays)
+    options = gpu_topology.OPTIONS if device.platform == "gpu" else None
     try:
-        compiled = memory.compile_step(step, shapes, network.frozen, batch, mesh.shape["data"], limit=chip.memory)
+        compiled = memory.compile_step(
+            step, shapes, network.frozen, batch, mesh.shape["data"], limit=chip.memory, options=options
+        )
     except jax.errors.JaxRuntimeError as error:
         raise InputError(f"The compiler refuses this step for {name}: {str(error).splitlines()[0]}") from None
     counted = cost.of(compiled, device.platform)

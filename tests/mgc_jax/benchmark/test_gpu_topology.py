@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import sys
 
 import jax
@@ -11,7 +12,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mgc_jax.benchmark import chips, collectives, cost, gpu_topology, topology, workload
+from mgc_jax.benchmark import chips, collectives, cost, gpu_topology, program_text, topology, workload
 from mgc_jax.benchmark.collectives import Collective
 from mgc_jax.cli import main
 from mgc_jax.models import first_block_triton
@@ -102,21 +103,17 @@ def test_what_libraries_and_kernels_of_our_own_move_is_counted():
 
 @with_compiler
 @pytest.mark.slow
-def test_a_step_has_the_kernels_that_a_gpu_would_be_given(monkeypatch, tmp_path, capsys):
-    texts, real = [], cost.of
-
-    def noted(compiled, platform):
-        texts.append(compiled.as_text())
-        return real(compiled, platform)
-
-    monkeypatch.setattr(cost, "of", noted)
+def test_a_step_has_the_kernels_that_a_gpu_would_be_given(texts, tmp_path, capsys):
     file = tmp_path / "compiled.json"
     assert main([*COMPILE, "h100:1", "h100:2", "--lyrics", "features", "--json", str(file)]) == 0
     printed = capsys.readouterr().out
     assert "attention runs by XLA" not in printed
     assert "GFLOP for GPUs are counted from the shapes of the model." in printed
+    assert len(texts) == 2
     for text in texts:
         assert text.count(f'custom_call_target="{TRITON}"') == 3
+        assert "__cublas$" in text
+        assert "gemm_fusion" not in text
         assert text.count('custom_call_target="__cudnn$fmhaSoftmax"') == 2
         assert text.count('custom_call_target="__cudnn$fmhaSoftmaxBackward"') == 2
     alone, both = json.loads(file.read_text())["rows"]
@@ -134,6 +131,29 @@ def test_a_step_has_the_kernels_that_a_gpu_would_be_given(monkeypatch, tmp_path,
     summed = sum(c["bytes"] * c["times"] for c in both["collectives"] if c["kind"] == "all-reduce")
     # Gradients in bfloat16; in float32 by the compiler of jax 0.12. What both chips compute alike is not summed.
     assert 0.9 * 2 * parameters < summed < 1.1 * 4 * parameters
+
+
+def moved_by_each(text):
+    """Bytes of the operands and results of all that the main computation runs, one after the other."""
+    shapes, total = {}, 0
+    for line in text.partition("\nENTRY ")[2].splitlines()[1:]:
+        if found := re.match(r"\s*(?:ROOT )?%(\S+) = (\(.*?\)|\S+) ([\w-]+)\((.*)", line):
+            name, result, kind, rest = found.groups()
+            shapes[name] = sum(program_text.sizes(re.sub(r"s8\[4194304\]", "", result)))  # cuBLAS's scratch
+            if kind not in ("parameter", "constant", "get-tuple-element", "tuple", "bitcast"):
+                operands = re.findall(r"%([\w.-]+)", rest.partition(")")[0])
+                total += shapes[name] + sum(shapes[operand] for operand in operands)
+    return total
+
+
+@with_compiler
+@pytest.mark.slow
+def test_the_papers_model_moves_what_its_kernels_read_and_write(texts):
+    row = topology.compile_for("h100:1", "paper", "features")
+    by_hand = moved_by_each(*texts)
+    assert 0.95 * by_hand < row["compiler_bytes"] <= by_hand  # less: a kernel may read a part of an array only
+    assert 150e6 < row["compiler_bytes"] / 16 < 450e6
+    assert 0 < row["device_bytes"] < 2e9
 
 
 @with_compiler
