@@ -34,6 +34,19 @@ NO_SPILLS = {**FULLY, "xla_gpu_fail_ptx_compilation_on_register_spilling": True}
 TRITON = "__gpu$xla.gpu.triton"
 
 
+@pytest.fixture
+def texts(monkeypatch):
+    """Of the programs whose cost is asked for."""
+    seen, real = [], cost.of
+
+    def noted(compiled, platform):
+        seen.append(compiled.as_text())
+        return real(compiled, platform)
+
+    monkeypatch.setattr(cost, "of", noted)
+    return seen
+
+
 @pytest.mark.parametrize(
     "name",
     ["h100", "h100:", "h100:0", "h100:9", "h100:16", "h100:1x2", "h100:²", "H100:1", "v100:1", "a100-40gb", ":1"],
