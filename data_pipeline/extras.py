@@ -18,6 +18,7 @@ MODULES = {
     "page": ("gradio", "fastapi", "fastapi_offline", "prometheus_client", "uvicorn"),
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),
+    "cuda": ("jax_cuda12_plugin",),
     "tpu": ("libtpu",),
 }
 """What the program imports of each extra."""

@@ -24,10 +24,9 @@ def of(program: str) -> list[Collective]:
     """Those of a program in XLA's text form, the largest first. One in a loop's body counts once."""
     counts: Counter[tuple[str, int]] = Counter()
     for result, kind, started in INSTRUCTION.findall(program):
-        arrays = program_text.sizes(result)
-        if started and kind != "all-reduce":  # (operands, results, their contexts)
-            arrays = arrays[1:2]
-        counts[kind, sum(arrays)] += 1
+        if started and kind != "all-reduce":
+            _, result, *_ = program_text.elements(result)  # of (operands, results, their contexts)
+        counts[kind, sum(program_text.sizes(result))] += 1
     return sorted((Collective(*key, times) for key, times in counts.items()), key=lambda c: (-c.bytes, c.kind))
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from mgc_jax.benchmark import cost
 from mgc_jax.benchmark.workload import Workload
 from mgc_jax.network.state import untrained
 from mgc_jax.runtime import sharding
@@ -31,7 +32,7 @@ class Contender(Protocol):
     def run(self, count: int) -> None:
         """Do ``count`` training steps, and return when the last one is done."""
 
-    def facts(self) -> dict[str, float]:
+    def facts(self) -> dict[str, Any]:
         """What is known of a step besides its time."""
 
 
@@ -87,11 +88,11 @@ class FusedStep:
         self.run(count)
         return recording.end(self._state, count, self._step.texts())
 
-    def facts(self) -> dict[str, float]:
+    def facts(self) -> dict[str, Any]:
         """The compiler's count of FLOPs and bytes of a step (not where steps differ), the memory that the largest needs
         on each device, and the share of the last block's time that the host waited for batches."""
-        cost: Any = self._longest.cost_analysis()
-        counts = {"compiler_flops": cost["flops"], "compiler_bytes": cost["bytes accessed"]}
+        counted = cost.of(self._longest, jax.default_backend())
+        counts = {"compiler_flops": counted.flops, "compiler_bytes": counted.bytes}
         return {
             **({} if self._workload.config.train.lyrics_bucket else counts),
             "model_flops_per_track": self._workload.flops_per_track,

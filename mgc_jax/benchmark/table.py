@@ -97,10 +97,12 @@ def compiled_markdown(size: str, rows: list[dict[str, Any]]) -> str:
     steps, exchanges = [], []
     for row in rows:
         tracks = row["batch_size"] / row["chips"]
+        counted = row["compiler_flops"]
+        flops = row["model_flops_per_track"] if counted is None else counted / tracks
         cells = [
             *(row["topology"], row["audio"], row["lyrics"], f"{tracks:.0f}"),
             f"{row['device_bytes'] / GIB:.2f} of {row['chip_bytes'] / GIB:.1f}",
-            *(f"{row['compiler_flops'] / tracks / 1e9:.1f}", f"{row['compiler_bytes'] / tracks / 1e6:.0f}"),
+            *(f"{flops / 1e9:.1f}", f"{row['compiler_bytes'] / tracks / 1e6:.0f}"),
             *(f"{2 * row['copied_bytes'] / tracks / 1e6:.1f}", f"{row['sent_bytes'] / 1e6:.1f}"),
         ]
         times = row["roofline_seconds"]
@@ -111,8 +113,10 @@ def compiled_markdown(size: str, rows: list[dict[str, Any]]) -> str:
                 exchanged = [c["kind"], f"{c['bytes'] / 1e6:.2f}", str(c["times"])]
                 exchanges.append([row["topology"], row["audio"], row["lyrics"], *exchanged])
             left -= c["bytes"] * c["times"]
+    by_shapes = any(row["compiler_flops"] is None for row in rows)
     lines = [
-        f"Size {size}, jax {rows[0]['jax']}, by the TPU's compiler; the last three columns are the least a step takes.",
+        f"Size {size}, jax {rows[0]['jax']}, by the chips' compilers; the last three columns are the least a step "
+        f"takes.{' GFLOP for GPUs are counted from the shapes of the model.' if by_shapes else ''}",
         "",
         _table(COMPILED_HEAD, steps),
     ]

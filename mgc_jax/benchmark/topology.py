@@ -1,62 +1,34 @@
-"""The training step compiled for TPUs that are not there: what it needs of their arithmetic, memory and links."""
+"""The training step compiled for chips that are not there: what it needs of their arithmetic, memory and links."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import os
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import jax
-from jax.experimental import topologies
 
-from data_pipeline import extras
 from data_pipeline.errors import InputError
-from mgc_jax.benchmark import chips, collectives, flops, program_text, workload
+from mgc_jax.benchmark import chips, collectives, cost, flops, gpu_topology, program_text, tpu_topology, workload
 from mgc_jax.network.state import untrained_shapes
 from mgc_jax.runtime import sharding
 from mgc_jax.training import memory, state, steps
 from mgc_jax.training.batches import StreamedBatch
 from mgc_jax.training.objective import make_objective, make_optimiser
 
-QUIET = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-}
-"""The compiler asks nobody for a chip, does not complain that there is none (any type will do), and holds none."""
-
-
-PODS = {"v5e": (16, 16), "v5p": (16, 20, 28), "v6e": (16, 16)}
-"""The largest slice of each generation, in chips along each axis."""
-
 
 def devices(name: str) -> list[jax.Device]:
-    """The chips of a topology such as ``v5e:2x2``.
+    """The chips of a topology such as ``v5e:2x2`` or ``h100:8``.
 
     Raises:
-        InputError: there is no such topology, or no TPU compiler is installed.
+        InputError: there is no such topology, or its compiler is not installed or refuses it.
     """
-    generation, _, shape = name.partition(":")
-    pod = PODS.get(generation)
-    axes = [int(size) for size in shape.split("x")] if re.fullmatch(r"\d{1,2}(x\d{1,2})*", shape) else []
-    if pod is None or len(axes) != len(pod) or not all(1 <= n <= most for n, most in zip(axes, pod, strict=True)):
-        raise InputError(
-            f"There is no topology {name!r}; they are like v5e:2x2, v5p:2x2x1 or v6e:16x16, up to "
-            + ", ".join(f"{key}:{'x'.join(map(str, most))}" for key, most in PODS.items())
-            + "."
-        )
-    extras.check("compile", "tpu")
-    for key, value in QUIET.items():
-        os.environ.setdefault(key, value)
-    try:
-        host = {"chips_per_host_bounds": (1, 1, 1)} if math.prod(axes) == 1 else {}
-        return list(topologies.get_topology_desc(name, platform="tpu", **host).devices)
-    except (jax.errors.JaxRuntimeError, ValueError) as error:
-        raise InputError(f"The TPU's compiler refuses {name}: {str(error).splitlines()[0]}") from None
+    for kind in (tpu_topology, gpu_topology):
+        if kind.knows(name):
+            return kind.devices(name)
+    raise InputError(
+        f"There is no topology {name!r}; they are like {tpu_topology.NAMES}, and like {gpu_topology.NAMES}."
+    )
 
 
 def compile_for(
@@ -67,15 +39,16 @@ def compile_for(
     overrides: Iterable[str] = (),
     audio_input: str | None = None,
 ) -> dict[str, Any]:
-    """What the TPU compiler says of one step of a benchmark's size on the topology ``name``.
+    """What the compiler says of one step of a benchmark's size on the topology ``name``.
 
-    ``roofline_seconds`` are the least that each resource needs, were it used without a pause and the others for
-    nothing: the arithmetic at the chip's peak, the memory traffic at its bandwidth, the collectives by rings over
-    its links.
+    ``compiler_flops`` are None where it does not know them, see :func:`cost.of`. ``roofline_seconds`` are the least
+    that each resource needs, were it used without a pause and the others for nothing: the arithmetic (the compiler's,
+    or else the model's) at the chip's peak, the memory traffic at its bandwidth, the collectives by rings over its
+    links.
 
     Raises:
         InputError: as :func:`devices`, :func:`workload.make`; or a batch that the chips do not divide; or one that
-            does not fit, with the largest that does.
+            does not fit, with the largest that does; or the compiler refuses the step.
     """
     chip_devices = devices(name)
     load = workload.make(
@@ -95,10 +68,21 @@ def compile_for(
         for key, x in load.examples.items()
     }
     step = steps.make_train_step(network, shapes, optimiser, make_objective(config))
-    chip = chips.CHIPS[mesh.devices.flat[0].device_kind]
+    device = chip_devices[0]
+    chip = chips.CHIPS[device.device_kind]
     batch = StreamedBatch(arrays)
-    compiled = memory.compile_step(step, shapes, network.frozen, batch, mesh.shape["data"], limit=chip.memory)
-    cost: Any = compiled.cost_analysis()
+    options = gpu_topology.OPTIONS if device.platform == "gpu" else None
+    try:
+        compiled = memory.compile_step(
+            step, shapes, network.frozen, batch, mesh.shape["data"], limit=chip.memory, options=options
+        )
+    except jax.errors.JaxRuntimeError as error:
+        raise InputError(f"The compiler refuses this step for {name}: {str(error).splitlines()[0]}") from None
+    counted = cost.of(compiled, device.platform)
+    model_flops = sum(
+        flops.training(config, load.encoder, load.num_genres, config.lyrics.max_tokens, load.audio_shape).values()
+    )
+    step_flops = model_flops * config.train.batch_size / mesh.size if counted.flops is None else counted.flops
     text = compiled.as_text() or ""
     exchanged = collectives.of(text)
     sent = sum(collectives.sent(collective, mesh.size) for collective in exchanged)
@@ -109,18 +93,16 @@ def compile_for(
         "audio": config.audio.input,
         "lyrics": lyrics_input,
         "batch_size": config.train.batch_size,
-        "model_flops_per_track": sum(
-            flops.training(config, load.encoder, load.num_genres, config.lyrics.max_tokens, load.audio_shape).values()
-        ),
-        "compiler_flops": cost["flops"],
-        "compiler_bytes": cost["bytes accessed"],
+        "model_flops_per_track": model_flops,
+        "compiler_flops": counted.flops,
+        "compiler_bytes": counted.bytes,
         "copied_bytes": program_text.copied(text),
         "sent_bytes": sent,
         "device_bytes": memory.needed(compiled),
         "chip_bytes": chip.memory,
         "roofline_seconds": {
-            "arithmetic": cost["flops"] / chip.flops,
-            "memory": cost["bytes accessed"] / chip.bandwidth,
+            "arithmetic": step_flops / chip.flops,
+            "memory": counted.bytes / chip.bandwidth,
             "links": sent / chip.links,
         },
         "collectives": [collective._asdict() for collective in exchanged],

@@ -11,7 +11,7 @@ from mgc_jax.cli.command import Command
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser, required=False)
-    topologies = "one or more, e.g. v5e:16x16, v5p:4x4x4, v6e:2x2"
+    topologies = "one or more, e.g. v5e:16x16, v5p:4x4x4, v6e:2x2, h100:8, a100:1"
     parser.add_argument("--topology", required=True, nargs="+", metavar="T", help=topologies)
     add_workload(parser, size="pod")
     add_json(parser)
@@ -43,8 +43,8 @@ def _run(options: argparse.Namespace) -> None:
 
 COMMAND = Command(
     "compile",
-    help="compile the training step for TPUs that are not there: arithmetic, memory traffic, memory",
-    example="mgc-jax compile --topology v5e:2x2 v5e:16x16 --size pod --lyrics features",
+    help="compile the training step for TPUs and GPUs that are not there: arithmetic, memory traffic, memory",
+    example="mgc-jax compile --topology v5e:2x2 v5e:16x16 h100:8 --size pod --lyrics features",
     add_arguments=_add_arguments,
     run=_run,
 )

@@ -16,9 +16,9 @@ def attention(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None, 
 
     Without a mask all keys are attended to. The softmax is taken in float32 whatever the dtype. ``cudnn`` never writes
     the scores (B, N, Q, K) to memory; it wants bfloat16 and an NVIDIA GPU, and in each row of ``mask`` the true
-    positions first, of which it counts at least one.
+    positions first, of which it counts at least one. Where Q or K is odd it has no gradient, and XLA does its work.
     """
-    if kernel == "cudnn":
+    if kernel == "cudnn" and q.shape[1] % 2 == k.shape[1] % 2 == 0:
         lengths = None if mask is None else mask.sum(-1, dtype=jnp.int32)
         return jax.nn.dot_product_attention(q, k, v, key_value_seq_lengths=lengths, implementation="cudnn")
     return jax.nn.dot_product_attention(q, k, v, mask=None if mask is None else mask[:, None, None, :])

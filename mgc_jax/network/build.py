@@ -170,10 +170,10 @@ def _kind(config: Config, rate: float) -> dict[str, Any]:
     return {"frozen": frozen, "dtype": dtype, "param_dtype": dtype if frozen else jnp.float32}
 
 
-def attention_kernel(config: Config, encoder: BertConfig) -> str:
-    """XLA's or cuDNN's attention, for the lyrics encoder and for the fusion."""
+def attention_kernel(config: Config, encoder: BertConfig, mesh: Mesh | None = None) -> str:
+    """XLA's or cuDNN's attention, for the lyrics encoder and for the fusion, on the mesh's devices or those here."""
     channels = (encoder.hidden_size // encoder.num_attention_heads, config.model.width // config.model.heads)
-    return kernels.attention_kernel(config.compute.attention, channels, compute_dtype(config))
+    return kernels.attention_kernel(config.compute.attention, channels, compute_dtype(config), _platform(mesh))
 
 
 def first_block_form(config: Config, mesh: Mesh | None = None) -> str:
@@ -182,8 +182,11 @@ def first_block_form(config: Config, mesh: Mesh | None = None) -> str:
     if "patch" in preset:
         return "convolution"
     channels, pool = preset["widths"][0], preset["pools"][0]
-    platform = None if mesh is None else mesh.devices.flat[0].platform
-    return kernels.first_block_form(config.compute.first_block, channels, pool, compute_dtype(config), platform)
+    return kernels.first_block_form(config.compute.first_block, channels, pool, compute_dtype(config), _platform(mesh))
+
+
+def _platform(mesh: Mesh | None) -> str | None:
+    return None if mesh is None else mesh.devices.flat[0].platform
 
 
 def lyrics_encoder(config: Config) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -236,7 +239,7 @@ def classifier(
     """
     if config.model.wide and not uses_bert(config):
         raise InputError(f"model.architecture {config.model.architecture} has no wide path: set model.wide=0.")
-    kernel = attention_kernel(config, bert_config) if uses_bert(config) else "xla"
+    kernel = attention_kernel(config, bert_config, mesh) if uses_bert(config) else "xla"
     common: dict[str, Any] = {
         "num_mels": config.audio.n_mels,
         "num_frames": config.audio.num_frames,

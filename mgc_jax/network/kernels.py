@@ -18,25 +18,30 @@ CLOSE = 0.03
 """How far results in bfloat16 may lie apart; they are of the order of 1."""
 
 
-def attention_kernel(wanted: str, channels: Iterable[int], dtype: jnp.dtype) -> str:
+def attention_kernel(wanted: str, channels: Iterable[int], dtype: jnp.dtype, platform: str | None = None) -> str:
     """``cudnn`` or ``xla``: what :func:`attention` is to use for heads of ``channels``.
 
     ``auto`` is cuDNN for bfloat16 on a GPU. Where cuDNN cannot, or does not agree with XLA on a small example, forward
     and backward, a line says so and XLA it is.
+
+    Args:
+        platform: of devices that a program is only compiled for: there the example is not run, but has to be one that
+            cuDNN takes. Else those here.
     """
-    fits = jax.default_backend() == "gpu" and dtype == jnp.bfloat16
+    fits = (platform or jax.default_backend()) == "gpu" and dtype == jnp.bfloat16
     if wanted == "xla" or (wanted == "auto" and not fits):
         return "xla"
+    absent = platform == "gpu" != jax.default_backend()
     for number in sorted(set(channels)):
-        if reason := _why_not_cudnn(number, dtype):
+        if reason := _why_not_cudnn(number, dtype, absent):
             print(f"attention runs by XLA: cuDNN's, for heads of {number} channels in {dtype}, {reason}", flush=True)
             return "xla"
     return "cudnn"
 
 
 @functools.cache
-def _why_not_cudnn(channels: int, dtype: jnp.dtype) -> str | None:
-    """None, or what is wrong with it."""
+def _why_not_cudnn(channels: int, dtype: jnp.dtype, absent: bool = False) -> str | None:
+    """None, or what is wrong with it; of an ``absent`` GPU's what cuDNN's library here refuses."""
     rng = np.random.default_rng(0)
     q, *kv, pull = (rng.standard_normal((4, length, 2, channels)).astype(dtype) for length in (40, 192, 192, 40))
     mask = np.arange(192) < np.array([[192], [1], [77], [128]])
@@ -47,6 +52,9 @@ def _why_not_cudnn(channels: int, dtype: jnp.dtype) -> str | None:
         return [x.astype(jnp.float32) for x in (out, *back(jnp.asarray(pull)))]
 
     try:
+        if absent:
+            run.trace("cudnn").lower(lowering_platforms=("cuda",))
+            return None
         with jax.ensure_compile_time_eval():  # a model may be built while a program is traced
             pairs = list(zip(*(jax.device_get(run(kernel)) for kernel in ("cudnn", "xla")), strict=True))
     except Exception as error:  # of the version, the device, the shapes or the compiler: whatever it is, there is XLA

@@ -36,13 +36,15 @@ def needed(step: Compiled) -> float:
     return float(used - memory.alias_size_in_bytes)
 
 
-def compile_if_it_fits(step: Any, *arguments: Any, limit: float | None = None) -> Compiled | None:
+def compile_if_it_fits(
+    step: Any, *arguments: Any, limit: float | None = None, options: dict[str, Any] | None = None
+) -> Compiled | None:
     """``step``, jitted, compiled for ``arguments`` (arrays or their shapes); None where a device cannot hold it.
 
-    ``limit`` is in bytes; without it the :func:`capacity` of the devices here.
+    ``limit`` is in bytes; without it the :func:`capacity` of the devices here. ``options`` are the compiler's.
     """
     try:
-        compiled = step.lower(*arguments).compile()
+        compiled = step.lower(*arguments).compile(options)
     except jax.errors.JaxRuntimeError as error:  # a TPU's compiler refuses by itself
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -51,22 +53,29 @@ def compile_if_it_fits(step: Any, *arguments: Any, limit: float | None = None) -
 
 
 def compile_step(
-    step: Any, state: Any, frozen: Any, batch: Batch, multiple: int, limit: float | None = None
+    step: Any,
+    state: Any,
+    frozen: Any,
+    batch: Batch,
+    multiple: int,
+    limit: float | None = None,
+    options: dict[str, Any] | None = None,
 ) -> Compiled:
-    """The training step compiled for ``batch``; ``limit`` as above.
+    """The training step compiled for ``batch``; ``limit`` and ``options`` as above.
 
     Raises:
         InputError: it does not fit; names the largest batch that does, among the multiples of ``multiple``.
     """
     limit = capacity() if limit is None else limit
-    if compiled := compile_if_it_fits(step, state, frozen, batch, limit=limit):
+    if compiled := compile_if_it_fits(step, state, frozen, batch, limit=limit, options=options):
         return compiled
     size = batch.size
     print(f"a batch of {size} does not fit; looking for the largest that does", flush=True)
     fits, too_many = 0, size // multiple
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
-        if compile_if_it_fits(step, state, frozen, batch.with_size(middle * multiple), limit=limit):
+        smaller = batch.with_size(middle * multiple)
+        if compile_if_it_fits(step, state, frozen, smaller, limit=limit, options=options):
             fits = middle
         else:
             too_many = middle

@@ -287,7 +287,7 @@ def test_a_race_that_is_cut_short_leaves_the_rounds_that_were_had(paced, monkeyp
 
 def test_shares_of_a_known_chip(paced, monkeypatch):
     monkeypatch.setattr(race.jax, "device_count", lambda: 1)
-    monkeypatch.setattr(chips, "of", lambda device: chips.Chip(1e12, 8e9, 16e9))
+    monkeypatch.setattr(chips, "of", lambda device: chips.Chip(1e12, 8e9, 16e9, 1e9))
     load = workload.make("demo", "features", None, ["train.batch_size=8", *SMALL], batches=1)
     rows = race.race(load, [paced(0.5), paced(1.0)], rounds=3, steps=4)
     assert [row["step_seconds"]["median"] for row in rows] == [0.5, 1.0]

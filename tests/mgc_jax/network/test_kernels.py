@@ -58,12 +58,21 @@ def test_it_is_tried_for_real_while_a_program_is_traced(monkeypatch):
     assert chosen == ["cudnn"]
 
 
-def test_lengths_say_what_the_mask_says(monkeypatch):
-    monkeypatch.setattr(jax.nn, "dot_product_attention", stand_in)
+@pytest.mark.parametrize(("queries", "keys", "kernel"), [(6, 8, "cudnn"), (5, 8, None), (6, 7, None)])
+def test_lengths_say_what_the_mask_says(monkeypatch, queries, keys, kernel):
+    """And of odd lengths, of which cuDNN has no gradient, XLA computes the attention."""
+    asked = []
+
+    def noting(*given, implementation=None, **more):
+        asked.append(implementation)
+        return stand_in(*given, implementation=implementation, **more)
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", noting)
     rng = np.random.default_rng(1)
-    q, k, v = (jnp.asarray(rng.standard_normal((3, n, 2, 8)), jnp.float32) for n in (5, 7, 7))
-    mask = jnp.arange(7) < jnp.array([7, 1, 4])[:, None]
+    q, k, v = (jnp.asarray(rng.standard_normal((3, n, 2, 8)), jnp.float32) for n in (queries, keys, keys))
+    mask = jnp.arange(keys) < jnp.array([keys, 1, 4])[:, None]
     np.testing.assert_allclose(attention(q, k, v, mask, "cudnn"), attention(q, k, v, mask), rtol=1e-5, atol=1e-6)
+    assert asked == [kernel, None]
 
 
 @pytest.mark.parametrize("form", ["triton", "mosaic"])
@@ -81,6 +90,8 @@ def test_a_device_without_its_kernels_writes_the_first_block_out_with_a_line(for
 
 
 def test_kernels_of_devices_that_are_not_here_are_not_tried(capsys):
+    assert kernels.attention_kernel("auto", [64], BF16, "tpu") == "xla"
+    assert kernels.attention_kernel("auto", [64], BF16, "cpu") == "xla"
     assert kernels.first_block_form("auto", 64, (2, 2), BF16, "tpu") == "mosaic"
     assert kernels.first_block_form("mosaic", 64, (2, 2), BF16, "tpu") == "mosaic"
     assert kernels.first_block_form("auto", 64, (2, 2), BF16, "cpu") == "windows"
