@@ -99,7 +99,7 @@ class Gate:
             return problem(503, f"The server is {self._songs.state}.", {"retry-after": "5"})
         if method != "POST" or path not in WITH_A_SONG:
             return None
-        if not headers.get("content-type", "").startswith("multipart/form-data"):
+        if not headers.get("content-type", "").lower().startswith("multipart/form-data"):
             return problem(415, "Send multipart/form-data, with the song's file in the field audio.")
         if int(headers.get("content-length") or 0) > self._most:
             return problem(413, self._too_large)
