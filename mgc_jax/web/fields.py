@@ -1,4 +1,4 @@
-"""Which fields a form may have; one that is not known or cannot be told apart from another is refused, not passed by."""
+"""Which fields a form may have; one that would be passed by is refused."""
 
 from __future__ import annotations
 
