@@ -30,6 +30,6 @@ def only(*names: str) -> Callable[[Request], Awaitable[None]]:
             if name == _FILE and isinstance(value, str):
                 raise InputError(f'The field {name} is text, and is to be a file with a name: -F "{name}=@song.mp3".')
             if name != _FILE and not isinstance(value, str):
-                raise InputError(f'The field {name} is a file, and is to be text in UTF-8: -F "{name}=<words.txt".')
+                raise InputError(f'The field {name} is a file, and is to be text: -F "{name}=<words.txt".')
 
     return check

@@ -21,7 +21,7 @@ from mgc_jax.api import Model, Tagger
 from mgc_jax.inference.prediction import Prediction
 from mgc_jax.inference.song import Failure, Song
 from mgc_jax.version import __version__
-from mgc_jax.web import fields, metrics
+from mgc_jax.web import fields, form_text, metrics
 from mgc_jax.web.gate import problem
 from mgc_jax.web.queue import FullError, Job, Result, SongQueue, UnavailableError, Work
 from mgc_jax.web.schema import (
@@ -125,6 +125,7 @@ async def _answered(
     songs: SongQueue, work: Work, request: Request, audio: UploadFile, lyrics: str, genres: Sequence[str] | None = None
 ) -> Result:
     """What the model says of a song; whatever goes wrong is raised."""
+    lyrics = form_text.words(lyrics)
     _check(songs.model, work, lyrics, genres)
     songs.check()
     answer = asyncio.wrap_future(songs.submit(Job(work, Song(await audio.read(), lyrics or None), genres)))
@@ -198,7 +199,7 @@ def _about(model: Model | Tagger) -> ModelAnswer:
 
 
 def _name(audio: UploadFile) -> str:
-    return (audio.filename or "song")[-255:]
+    return form_text.printable(audio.filename or "song")[-255:]
 
 
 def _named(record: dict[str, Any], audio: UploadFile) -> dict[str, Any]:

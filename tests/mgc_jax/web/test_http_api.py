@@ -219,6 +219,30 @@ def test_a_field_that_would_be_passed_by_is_refused(client, route: str, files, f
     assert said in told(client.post(f"/v1/{route}", files=files, data=fields), 422)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1251", "utf-16", "koi8-r"])
+def test_words_in_any_encoding_are_read_as_from_a_file(client, model, encoding: str):
+    text = "Я помню чудное мгновенье, передо мной явилась ты,\nкак мимолётное виденье, как гений чистой красоты\n" * 3
+    request = client.build_request("POST", "/v1/predict", **form(SONG, lyrics="WORDS"))
+    body = request.read().replace(b"WORDS", text.encode(encoding))
+    kind = {"content-type": request.headers["content-type"]}
+    answer = client.post("/v1/predict", content=body, headers=kind)
+    assert answer.status_code == 200, answer.text
+    wanted = dict(model.predict(SONG, text).ranked)
+    found = {genre["name"]: genre["score"] for genre in answer.json()["genres"]}
+    assert found == pytest.approx(wanted, abs=1e-5)
+    unclear = client.post(
+        "/v1/predict", content=body.replace(text.encode(encoding), bytes(range(128, 256))), headers=kind
+    )
+    assert "These lyrics cannot be used" in told(unclear, 422)
+
+
+def test_a_name_in_another_encoding_is_told_by_its_bytes(client):
+    request = client.build_request("POST", "/v1/predict", **form(SONG, "caf.wav"))
+    body = request.read().replace(b"caf.wav", b"caf\xe9.wav")
+    answer = client.post("/v1/predict", content=body, headers={"content-type": request.headers["content-type"]})
+    assert answer.json()["file"] == "caf\\xe9.wav"
+
+
 def test_what_stands_in_the_address_is_no_field(client):
     assert "question mark" in told(client.post("/v1/predict?min_score=0.3", **form(SONG)), 422)
 
