@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from typing import Any
 
 from data_pipeline.errors import InputError
 from data_pipeline.lyrics import reading
@@ -12,7 +13,7 @@ CHARSET = "mgc-jax-form"
 _UTF_8 = codecs.lookup("utf-8")
 
 
-def _decode(content: bytes, errors: str = "strict") -> tuple[str, int]:
+def _decode(content: Any, errors: str = "strict") -> tuple[str, int]:
     return bytes(content).decode(errors="surrogateescape"), len(content)
 
 
