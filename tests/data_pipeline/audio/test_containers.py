@@ -178,6 +178,13 @@ def test_a_header_that_claims_too_many_is_as_good_as_a_file_that_was_cut_off():
     assert CUT_OFF in notes
 
 
+@pytest.mark.parametrize("tag", [b"ID3\x04\0\0\x7f\x7f\x7f\x7f", b"APETAGEX\xd0\x07\0\0\xff\xff\xff\x7f" + bytes(16)])
+def test_a_tag_that_claims_more_than_the_file_has_hides_no_music(tag):
+    content, padding = mp3(), bytes(50)
+    assert seconds(tag + padding + content) == pytest.approx(6.0, abs=0.03)
+    assert seconds(content + tag + padding + content) == pytest.approx(12.0, abs=0.06)
+
+
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
 def test_without_a_header_the_frames_are_counted(mode):
     bare = without_header(mp3(mode=mode))
