@@ -60,18 +60,21 @@ _ANOTHER = {  # enough of the beginning of another recording of the kind not to 
 _NEXT = {name: re.compile(start, re.DOTALL) for name, start in _ANOTHER.items()}
 _KNOWS_ITS_END = ("flac", "caf", "au")  # its decoder stops where the header says
 _HEAD, _CHUNK, _OVERLAP = 512, 1 << 20, 128
+_MISSING = 1 << 14  # bytes at the end that a header may claim by mistake
 _LENGTH_UNKNOWN = (0, 0xFFFFFFFF, 0xFFFFFFFE, 0x7FFFFFFF, 0x7FFFF000, 0x80000000)
 
 
 class Part(NamedTuple):
     """A recording in a file: its ``container`` ("" for an unknown one), its bytes [start, stop), and what of them is to
-    be read otherwise. ``seconds`` are what it must hold, where its bytes tell."""
+    be read otherwise. ``seconds`` are what it must hold, where its bytes tell; ``cut`` says that its end is missing,
+    where its decoder does not."""
 
     container: str
     start: int
     stop: int
     patches: Mapping[int, bytes]
     seconds: float = 0.0
+    cut: bool = False
 
 
 def parts(file: BinaryIO) -> Iterator[Part]:
@@ -82,8 +85,8 @@ def parts(file: BinaryIO) -> Iterator[Part]:
     head = file.read(_HEAD)
     container = next((name for name, magic in _CONTAINERS.items() if magic.match(head)), "")
     if container == "ogg":
-        for first, last in _ogg(file, start, size):
-            yield Part("ogg", first, last, {})
+        for first, last, ended in _ogg(file, start, size):
+            yield Part("ogg", first, last, {}, cut=not ended)
     elif container:
         yield from _joined(file, container, start, size)
     else:
@@ -120,8 +123,10 @@ def _joined(file: BinaryIO, container: str, start: int, size: int) -> Iterator[P
     lazy = container in _KNOWS_ITS_END
     while start < size:
         stop = size if lazy else _next(file, container, _claimed_end(file, container, start), size)
-        patches = _mended(file, start, stop) if container == "wav" else {}
-        yield Part(container, start, stop, patches)
+        patches, missing = (
+            _wav(file, start, stop) if container == "wav" else ({}, _missing(file, container, start, stop))
+        )
+        yield Part(container, start, stop, patches, cut=missing > _MISSING)
         start = _next(file, container, start + 4, size) if lazy else stop
 
 
@@ -131,6 +136,20 @@ def _claimed_end(file: BinaryIO, container: str, start: int) -> int:
     length = int.from_bytes(file.read(4), "little" if container == "wav" else "big")
     known = container in ("wav", "aiff") and length not in _LENGTH_UNKNOWN
     return start + (8 + length if known else 4)
+
+
+def _missing(file: BinaryIO, container: str, start: int, stop: int) -> int:
+    """How many bytes of samples a header claims that are not there."""
+    if container == "aiff":
+        return _claimed_end(file, container, start) - stop
+    file.seek(start)
+    head = file.read(24)
+    if container == "w64":
+        return int.from_bytes(head[16:24], "little") - (stop - start)
+    if container == "au":
+        header, length = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
+        return 0 if length in _LENGTH_UNKNOWN else header + length - (stop - start)
+    return 0
 
 
 def _next(file: BinaryIO, container: str, start: int, size: int) -> int:
@@ -145,9 +164,10 @@ def _next(file: BinaryIO, container: str, start: int, size: int) -> int:
     return size
 
 
-def _ogg(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int]]:
-    """The links of a chain of Ogg streams (RFC 3533): each begins with pages that are marked as beginnings."""
-    first, at, beginning = start, start, True
+def _ogg(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int, bool]]:
+    """The links of a chain of Ogg streams (RFC 3533), and whether they have their ends: each begins with pages that are
+    marked as beginnings, and its last page is marked as the end."""
+    first, at, beginning, ended = start, start, True, False
     while at < size:
         file.seek(at)
         head = file.read(27 + 255)
@@ -158,15 +178,17 @@ def _ogg(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int]]:
             continue
         begins = bool(head[5] & 2)
         if begins and not beginning:
-            yield first, at
+            yield first, at, ended
             first = at
         beginning = begins
         at += 27 + head[26] + sum(head[27 : 27 + head[26]])
-    yield first, size
+        ended = bool(head[5] & 4) and at <= size
+    yield first, size, ended
 
 
-def _mended(file: BinaryIO, start: int, stop: int) -> dict[int, bytes]:
-    """The size of a WAV file's samples where its header says none, or stops in the midst of them."""
+def _wav(file: BinaryIO, start: int, stop: int) -> tuple[dict[int, bytes], int]:
+    """The size of a WAV file's samples where its header says none, or stops in the midst of them; and how many bytes of
+    them are missing."""
     at = start + 12
     while at + 8 <= stop:
         file.seek(at)
@@ -177,9 +199,9 @@ def _mended(file: BinaryIO, start: int, stop: int) -> dict[int, bytes]:
             continue
         rest, behind = stop - at - 8, at + 8 + length + length % 2
         if length in _LENGTH_UNKNOWN or (behind < stop - 8 and not _is_chunk(file, behind, stop)):
-            return {at + 4: min(rest, 0xFFFFFFFF).to_bytes(4, "little")}
-        break
-    return {}
+            return {at + 4: min(rest, 0xFFFFFFFF).to_bytes(4, "little")}, 0
+        return {}, length - rest
+    return {}, 0
 
 
 def _is_chunk(file: BinaryIO, at: int, stop: int) -> bool:

@@ -12,6 +12,7 @@ from data_pipeline.audio.quiet import quiet
 from data_pipeline.audio.recording import AudioError
 
 NAME = "libsndfile"
+_UNKNOWN = 2**63 - 1  # SF_COUNT_MAX, of a FLAC that was written into a pipe
 
 
 class Decoding:
@@ -31,22 +32,38 @@ class Decoding:
             raise AudioError(f"cannot be decoded: {reason}") from error
         self.rate: int = self._file.samplerate
         """Hz."""
-        self.seconds: float | None = self._file.frames / self.rate if self.rate else None
-        """What the file claims to hold."""
+        known = self.rate and self._file.frames < _UNKNOWN
+        self.seconds: float | None = self._file.frames / self.rate if known else None
+        """What the file claims to hold; None where it says nothing."""
 
     def chunks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Hz and samples (n, C) float32, a second at a time."""
+        """Hz and samples (n, C) float32, a second at a time; up to where the file is broken, if it has told how long it
+        is, so that what is missing is to be seen."""
         import soundfile
 
+        given = 0
         while True:
             try:
+                second = np.empty((self.rate, self._file.channels), np.float32)
                 with quiet:
-                    samples = self._file.read(self.rate, dtype="float32", always_2d=True)
+                    samples = self._file.read(out=second)
             except (soundfile.SoundFileError, RuntimeError, ValueError, MemoryError) as error:
-                raise AudioError(f"cannot be decoded: {_reason(error)}") from error
+                whole = 0 if isinstance(error, MemoryError) else self._whole(given)
+                if not (whole and self.seconds):
+                    raise AudioError(f"cannot be decoded: {_reason(error)}") from error
+                yield self.rate, second[: whole - given]
+                return
             if not len(samples):
                 return
+            given += len(samples)
             yield self.rate, samples
+
+    def _whole(self, given: int) -> int:
+        """Samples in front of what cannot be decoded, of which so many are given already."""
+        try:
+            return max(given, self._file.tell())
+        except RuntimeError:
+            return given
 
     def close(self) -> None:
         """Ends it, wherever it is."""

@@ -99,7 +99,13 @@ def tag_length(content: bytes) -> int:
 
 
 def _tag_length(content: bytes, at: int) -> int:
-    """Bytes of the tag at this place, 0 where there is none that is worth jumping over."""
+    """Bytes of the tag at this place, 0 where there is none that is worth jumping over: one that claims to go on behind
+    the end of the file says nothing of where the music is."""
+    length = _claimed_tag_length(content, at)
+    return length if at + length <= len(content) else 0
+
+
+def _claimed_tag_length(content: bytes, at: int) -> int:
     if content[at : at + 3] == b"TAG":
         return 128
     if content[at : at + 8] == b"APETAGEX":

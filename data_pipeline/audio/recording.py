@@ -71,8 +71,8 @@ def opened(source: Recording) -> Iterator[BinaryIO]:
 def as_file(samples: ArrayLike, rate: int) -> bytes:
     """What a WAV file of ``samples`` at ``rate`` Hz holds.
 
-    (n,) or one column or row a channel, whichever axis is shorter; floats with full scale at 1, or integers. Raises
-    AudioError for anything else.
+    (n,) or one column or row a channel, whichever axis is shorter; floats with full scale at 1, or integers of 8 to
+    32 bits. Raises AudioError for anything else.
     """
     import soundfile
 
@@ -84,6 +84,8 @@ def as_file(samples: ArrayLike, rate: int) -> bytes:
         raise AudioError(f"no samples of sound: an array {array.shape} of {array.dtype}")
     if not isinstance(rate, int | float | np.number) or not RATES[0] <= rate <= RATES[1]:
         raise AudioError(f"a sample rate that no music has: {rate} Hz")
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
+        raise AudioError("samples in integers of 64 bits, whose full scale nobody knows: give int16, int32 or floats")
     if array.ndim == 2 and array.shape[0] < array.shape[1]:
         array = array.T
     if array.dtype.kind in "iu":

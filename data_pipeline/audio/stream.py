@@ -105,6 +105,8 @@ class Stream:
         yield from to_ours.rest()
         if self._view.error:
             raise AudioError(f"cannot be read: {self._view.error.strerror or self._view.error}")
+        if part.cut:
+            self.notes.add(CUT_OFF)
         claimed = self._decoding.seconds
         if claimed and given < claimed - MIN_SECONDS / 2:
             lost = f"truncated: {given:.1f} of {claimed:.1f} s decoded"

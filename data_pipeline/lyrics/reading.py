@@ -47,16 +47,21 @@ def read_file(path: Path, language: str | None = None) -> Lyrics:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise LyricsError(f"lyrics cannot be opened: {error.strerror or error}") from error
+    text, encoding = decoded(content, language)
+    return dataclasses.replace(read_text(text), encoding=encoding)
+
+
+def decoded(content: bytes, language: str | None = None) -> tuple[str, str]:
+    """The text of a file's bytes and their encoding; raises LyricsError as :func:`read_file` does."""
     _check_size(len(content))
     if kind := documents.what(content):
         raise LyricsError(f"lyrics are not text: {kind}")
     try:
-        text, encoding = encodings.decode(content, language)
+        return encodings.decode(content, language)
     except encodings.NotTextError as error:
         raise LyricsError("lyrics are not text") from error
     except encodings.EncodingError as error:
         raise LyricsError(f"encoding of the lyrics is not known: {error}") from error
-    return dataclasses.replace(read_text(text), encoding=encoding)
 
 
 def read_text(text: str) -> Lyrics:

@@ -255,7 +255,7 @@ def _blamed(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         if isinstance(error.__context__, OSError) and isinstance(error, mutagen.MutagenError):
-            raise TagError(f"tags cannot be {what}: {error.__context__.strerror}") from error
-        reason = " ".join(str(error).split())
+            error = error.__context__
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         reason = "the file is broken" if reason in ("", "None") else reason
         raise TagError(f"tags cannot be {what}: {reason:.200}") from error

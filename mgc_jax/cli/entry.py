@@ -128,7 +128,8 @@ def _carry_out(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a full disk, a name too long, a folder of somebody else
-        where = f"{error.filename}: " if error.filename is not None else ""
+        file = error.filename if error.filename2 is None else error.filename2  # of two the one that is written
+        where = f"{file}: " if file is not None else ""
         return _refuse(f"{where}{error.strerror or error}.")
     except (MemoryError, RuntimeError) as error:  # of the host, of a device
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):

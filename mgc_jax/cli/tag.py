@@ -100,6 +100,7 @@ def _run(options: argparse.Namespace) -> int:
     for row in rows:
         _show(row)
     model = load_namer(options.workdir, options.genres)
+    policy.check(model.genres)
     try:
         _tag(options, model, policy, files, rows)
     finally:

@@ -27,7 +27,12 @@ def windows(audio: Audio, rate: int | None, spec: AudioSpec, *, repeat: bool = F
     Raises:
         InputError: the audio cannot be decoded, or is no sound.
     """
+    if isinstance(audio, bytearray | memoryview):  # which numpy would take for samples
+        audio = bytes(audio)
     is_file = isinstance(audio, str | Path | bytes)
+    if audio is None or hasattr(audio, "read"):
+        kind = type(audio).__name__
+        raise InputError(f"A song is a path, the bytes of a file, or samples with their rate, not {kind}.")
     if not is_file and rate is None:
         raise InputError("Samples need their rate: predict(samples, rate=44100).")
     if is_file and rate is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from data_pipeline.errors import InputError
 from data_pipeline.genre_names import is_missing, spaced
 from mgc_jax.tagging.genre_tree import GenreTree, read_aliases, read_names, read_tree
 from mgc_jax.tagging.spelling import Spelling
@@ -52,6 +53,13 @@ class Policy:
                 spelled = self.spelling(genre)
                 written.setdefault(spaced(spelled), (spelled, scores[name]))
         return dict(list(written.values())[: self.max_genres or None])
+
+    def check(self, genres: Sequence[str]) -> None:
+        """Raise InputError where nothing could be written, whatever a song is: no genre of a model with these
+        ``genres``, and none above it in the tree, is in the whitelist."""
+        if not any(map(self._allowed, genres)):
+            known = ", ".join(genres[:3])
+            raise InputError(f"The whitelist has no genre that could be written: the model knows {known} and others.")
 
     def _allowed(self, name: str) -> Sequence[str]:
         """What may be written for a genre of the model."""

@@ -91,9 +91,9 @@ class UndoLog:
     def _not_one(self) -> InputError:
         return InputError(f"{self.path} is no log of mgc-jax tag, or is broken.")
 
-    def _opened(self, mode: str) -> IO[Any]:
+    def _opened(self, mode: str, buffering: int = -1) -> IO[Any]:
         try:
-            return self.path.open(mode)
+            return self.path.open(mode, buffering)
         except OSError as error:
             raise InputError(f"{self.path} cannot be opened ({error.strerror}).") from None
 
@@ -133,7 +133,8 @@ class UndoLog:
     def _append(self, entry: dict[str, Any]) -> int:
         new = self._file is None and not self.path.exists()
         if self._file is None:
-            self._file = self._opened("ab" if new else "r+b")
+            # Without a buffer: closing one writes again what did not fit on a full disk.
+            self._file = self._opened("ab" if new else "r+b", buffering=0)
             if not new:
                 self._file.truncate(self._end)
         self._file.seek(0, os.SEEK_END)
@@ -141,15 +142,15 @@ class UndoLog:
         lines: Sequence[dict[str, Any]] = [entry] if place else [_KIND, entry]
         texts = [_dumped(line) for line in lines]
         try:
-            self._file.write(b"".join(texts))
-            self._file.flush()
+            rest = memoryview(b"".join(texts))
+            while rest:
+                rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except OSError as error:
+            self._file.truncate(place)
             self._file.close()
             self._file = None
             self._end = place
-            with self.path.open("r+b") as file:
-                file.truncate(place)
             raise InputError(f"{self.path} cannot be written ({error.strerror}): no more files are changed.") from None
         return place + sum(map(len, texts[:-1]))
 

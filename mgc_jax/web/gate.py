@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from data_pipeline.lyrics.reading import MAX_BYTES
+from mgc_jax.web.form_text import CHARSET
 from mgc_jax.web.neighbours import ROUTE
 from mgc_jax.web.queue import SongQueue
 
@@ -86,6 +87,8 @@ class Gate:
             await _drain(receive, scope["method"] == "POST")
             await refused(scope, receive, send)
         else:
+            if path in WITH_A_SONG and "charset=" not in headers.get("content-type", ""):
+                scope = _with_charset(scope)
             page = PAGE.fullmatch(path)
             answers, more = (self._page, MORE_WORDS) if page else (self._api, 0)
             await answers(scope, self._limited(receive, self._most + more), send)
@@ -99,7 +102,7 @@ class Gate:
             return problem(503, f"The server is {self._songs.state}.", {"retry-after": "5"})
         if method != "POST" or path not in WITH_A_SONG:
             return None
-        if not headers.get("content-type", "").startswith("multipart/form-data"):
+        if not headers.get("content-type", "").lower().startswith("multipart/form-data"):
             return problem(415, "Send multipart/form-data, with the song's file in the field audio.")
         if int(headers.get("content-length") or 0) > self._most:
             return problem(413, self._too_large)
@@ -137,6 +140,13 @@ class Gate:
     @property
     def _too_large(self) -> str:
         return f"A song may have {self._megabytes} MiB, and this one has more."
+
+
+def _with_charset(scope: Scope) -> Scope:
+    """The request of a form whose text is given as it came."""
+    charset = f"; charset={CHARSET}".encode()
+    headers = [(name, value + charset * (name == b"content-type")) for name, value in scope["headers"]]
+    return {**scope, "headers": headers}
 
 
 async def _drain(receive: Receive, more: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import fastapi_offline
-from fastapi import FastAPI, File, Form, Request, Security, UploadFile
+from fastapi import Depends, FastAPI, File, Form, Request, Security, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
@@ -21,7 +21,7 @@ from mgc_jax.api import Model, Tagger
 from mgc_jax.inference.prediction import Prediction
 from mgc_jax.inference.song import Failure, Song
 from mgc_jax.version import __version__
-from mgc_jax.web import metrics
+from mgc_jax.web import fields, form_text, metrics
 from mgc_jax.web.gate import problem
 from mgc_jax.web.queue import FullError, Job, Result, SongQueue, UnavailableError, Work
 from mgc_jax.web.schema import (
@@ -66,7 +66,12 @@ def http_api(songs: SongQueue, *, token: bool) -> FastAPI:
     _tell_problems(api)
     about = _about(songs.model)
 
-    @api.post("/v1/predict", responses=PROBLEMS, response_model_exclude_unset=True)
+    @api.post(
+        "/v1/predict",
+        responses=PROBLEMS,
+        response_model_exclude_unset=True,
+        dependencies=[Depends(fields.only("audio", "lyrics", "min_score", "max_genres"))],
+    )
     async def predict(
         request: Request, audio: Audio, lyrics: Lyrics = "", min_score: MinScore = None, max_genres: MaxGenres = 0
     ) -> PredictAnswer:
@@ -76,7 +81,7 @@ def http_api(songs: SongQueue, *, token: bool) -> FastAPI:
         record = _named(result.limited(min_score, max_genres).to_json(), audio)
         return PredictAnswer(**record, thresholds=about.thresholds, model=about.id)
 
-    @api.post("/v1/embed", responses=PROBLEMS)
+    @api.post("/v1/embed", responses=PROBLEMS, dependencies=[Depends(fields.only("audio", "lyrics"))])
     async def embed(request: Request, audio: Audio, lyrics: Lyrics = "") -> EmbedAnswer:
         """Vectors of the song: what the genres are told from, its sound, and its lyrics."""
         result: Any = await _answered(songs, Work.EMBED, request, audio, lyrics)
@@ -84,7 +89,12 @@ def http_api(songs: SongQueue, *, token: bool) -> FastAPI:
         vectors = {"fused": result.fused.tolist(), "audio": result.audio.tolist(), "lyrics": words}
         return EmbedAnswer(file=_name(audio), **vectors, model=about.id)
 
-    @api.post("/v1/explain", responses=PROBLEMS, response_model_exclude_unset=True)
+    @api.post(
+        "/v1/explain",
+        responses=PROBLEMS,
+        response_model_exclude_unset=True,
+        dependencies=[Depends(fields.only("audio", "lyrics", "genres"))],
+    )
     async def explain(request: Request, audio: Audio, lyrics: Lyrics = "", genres: Genres = []) -> ExplainAnswer:  # noqa: B006
         """The seconds, words and related genres that speak for the genres of a song and against them."""
         result: Any = await _answered(songs, Work.EXPLAIN, request, audio, lyrics, genres or None)
@@ -115,6 +125,7 @@ async def _answered(
     songs: SongQueue, work: Work, request: Request, audio: UploadFile, lyrics: str, genres: Sequence[str] | None = None
 ) -> Result:
     """What the model says of a song; whatever goes wrong is raised."""
+    lyrics = form_text.words(lyrics)
     _check(songs.model, work, lyrics, genres)
     songs.check()
     answer = asyncio.wrap_future(songs.submit(Job(work, Song(await audio.read(), lyrics or None), genres)))
@@ -149,7 +160,8 @@ def _check(model: Model | Tagger, work: Work, lyrics: str, genres: Sequence[str]
         raise InputError("This model hears a song and reads no lyrics: leave them out.")
     Song(b"", lyrics).words()
     known = {key(name) for name in model.genres}
-    if unknown := next((name for name in genres or () if key(name) not in known), None):
+    unknown = next((name for name in genres or () if key(name) not in known), None)
+    if unknown is not None:
         raise InputError(f"The model knows no genre {unknown!r}; GET /v1/model names those that it knows.")
 
 
@@ -187,7 +199,7 @@ def _about(model: Model | Tagger) -> ModelAnswer:
 
 
 def _name(audio: UploadFile) -> str:
-    return (audio.filename or "song")[-255:]
+    return form_text.printable(audio.filename or "song")[-255:]
 
 
 def _named(record: dict[str, Any], audio: UploadFile) -> dict[str, Any]:

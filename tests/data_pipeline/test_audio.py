@@ -122,7 +122,7 @@ def test_a_truncated_flac_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.flac", tone(10), 22050)
     content = (tmp_path / "a.flac").read_bytes()
     (tmp_path / "a.flac").write_bytes(content[: len(content) // 3])
-    with pytest.raises(AudioError, match=r"truncated|cannot be decoded"):
+    with pytest.raises(AudioError, match=r"truncated: 3\.\d of 10\.0 s decoded"):
         load_clip(tmp_path / "a.flac", AudioSpec(seconds=10.0))
 
 

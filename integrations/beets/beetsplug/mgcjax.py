@@ -127,6 +127,7 @@ class MgcJaxPlugin(BeetsPlugin):
             return
         heard: list[tuple[Item, dict[str, float]]] = []
         model = self.model
+        self.policy.check(model.genres)
         songs = [
             Song(Path(os.fsdecode(item.path)), item.lyrics or None if model.reads_lyrics else None) for item in items
         ]

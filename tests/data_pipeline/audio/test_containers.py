@@ -95,6 +95,54 @@ def test_a_joined_part_that_is_broken_is_said():
         hear(file("FLAC", None, 3.0) + file("FLAC", None, 3.0)[:60])
 
 
+TELL_THEIR_LENGTH = [
+    *(
+        ("WAV", None),
+        ("WAV", "FLOAT"),
+        ("FLAC", None),
+        ("MP3", None),
+        ("OGG", "VORBIS"),
+        ("OGG", "OPUS"),
+        ("AIFF", None),
+    ),
+    *(("AU", None), ("W64", None), ("libopus", "webm"), ("wavpack", "wv"), ("flac", "matroska"), ("tta", "tta")),
+]
+
+
+@pytest.mark.parametrize(("kind", "how"), TELL_THEIR_LENGTH)
+def test_a_file_that_is_cut_off_is_used_as_far_as_it_goes_and_that_is_said(kind, how):
+    content = file(kind, how, 6.0)
+    whole, rate, notes = hear(content)
+    assert CUT_OFF not in notes
+    samples, _, notes = hear(content[: int(0.7 * len(content))])
+    assert CUT_OFF in notes
+    assert 3.0 <= len(samples) / rate < 5.2
+    heard_alike = len(samples) - rate // 10  # a lossy decoder's last frame
+    np.testing.assert_allclose(samples[:heard_alike], whole[:heard_alike], atol=1e-6)
+
+
+def test_a_flac_with_a_broken_place_is_used_up_to_it():
+    content = bytearray(file("FLAC", None, 6.0))
+    whole = hear(bytes(content))[0]
+    place = int(0.8 * len(content))
+    content[place : place + 60] = bytes(60)
+    samples, rate, notes = hear(bytes(content))
+    assert CUT_OFF in notes
+    assert 4.0 < len(samples) / rate < 5.5
+    np.testing.assert_array_equal(samples, whole[: len(samples)])
+    content[1000:1060] = bytes(60)
+    with pytest.raises(AudioError, match=r"truncated: .* of 6.0 s|cannot be decoded"):
+        hear(bytes(content))
+
+
+def test_a_flac_from_a_pipe_does_not_tell_its_length():
+    content = file("FLAC", None, 3.0)
+    streamed = content[:21] + bytes([content[21] & 0xF0]) + bytes(4) + content[26:]  # STREAMINFO's total samples: 0
+    samples, _, notes = hear(streamed)
+    np.testing.assert_array_equal(samples, hear(content)[0])
+    assert CUT_OFF not in notes
+
+
 # ---- MP3 ----------------------------------------------------------------------------------------------------------
 
 
@@ -128,6 +176,13 @@ def test_a_header_that_claims_too_many_is_as_good_as_a_file_that_was_cut_off():
     samples, _, notes = hear(content[: len(content) // 2])
     assert len(samples) / RATE == pytest.approx(3.0, abs=0.1)
     assert CUT_OFF in notes
+
+
+@pytest.mark.parametrize("tag", [b"ID3\x04\0\0\x7f\x7f\x7f\x7f", b"APETAGEX\xd0\x07\0\0\xff\xff\xff\x7f" + bytes(16)])
+def test_a_tag_that_claims_more_than_the_file_has_hides_no_music(tag):
+    content, padding = mp3(), bytes(50)
+    assert seconds(tag + padding + content) == pytest.approx(6.0, abs=0.03)
+    assert seconds(content + tag + padding + content) == pytest.approx(12.0, abs=0.06)
 
 
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])

@@ -180,6 +180,7 @@ def test_asf_and_ape_hold_lists():
         (b"\x89PNG" * 100, "tags cannot be"),
         (b"words\n" * 99, "tags cannot be"),
         (b"ID3\3\0\0\0\0\1\0" + b"TCON" * 30, "tags cannot be"),
+        (b"ID3\4\0\0\0\0\x7f\x7f" + bytes(99), "tags cannot be (read|written): the file is broken"),
         (b"OggS" * 40, "tags cannot be"),
         (b"fLaC" + bytes(90), "tags cannot be"),
         (b"RIFF" * 40, "tags cannot be"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mgc_jax.cli import embed, main
+from mgc_jax.cli import embed, export, main
 from mgc_jax.inference import tagger
 from tests.support import tiny_model
 from tests.support.pitch_tagger import HIGH, LOW, by_pitch
@@ -104,3 +104,14 @@ def test_tag(music, capsys):
         assert main(command) == 0
     assert main(["tag", "--undo", "genres.undo.jsonl"]) == 0
     assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in music.iterdir()} == before
+
+
+def test_export(tmp_path, monkeypatch, capsys):
+    """The file that is written is named, not the one that is copied."""
+    model = tiny_model.model(tmp_path / "run")
+    monkeypatch.setattr(export, "load_model", lambda place: model)
+    monkeypatch.chdir(tmp_path)
+    with files_of_at_most(10):
+        assert main(["export", "--workdir", "run", "--out", "out"]) == 2
+    assert refused(capsys) == f"mgc-jax: {tmp_path}/out.partial/genres.json: File too large."
+    assert not Path("out.partial").exists()

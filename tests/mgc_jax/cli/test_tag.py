@@ -280,6 +280,16 @@ def test_whitelist_tree_and_aliases(music, tmp_path):
     assert genres(music)["1.flac"] == ("African",)
 
 
+def test_a_whitelist_of_other_genres_is_refused(music, tmp_path, capsys):
+    before = digests(music)
+    (tmp_path / "allowed.txt").write_text("Jazz\nafrican\n")
+    assert tag(music, "--mode", "replace", "--write", "--whitelist", "allowed.txt") == 2
+    assert "The whitelist has no genre that could be written: the model knows " in capsys.readouterr().err
+    assert digests(music) == before
+    (tmp_path / "tree.yaml").write_text("- african:\n  - high life\n")
+    assert tag(music / "1.flac", "--mode", "replace", "--whitelist", "allowed.txt", "--tree", "tree.yaml") == 0
+
+
 def test_unsure_songs_stay(music, capsys):
     before = digests(music)
     assert tag(music / "0.mp3", "--mode", "replace", "--min-score", "0.99", "--none-if-unsure", "--write") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -147,13 +148,15 @@ def test_a_song_is_the_same_as_file_bytes_and_array(model: mgc_jax.Model, song: 
         model.predict(song.read_bytes(), "dancing all night"),
         model.predict(samples, "dancing all night", rate=rate),
         model.predict(samples.T, "dancing all night", rate=rate),
+        model.predict((samples * 2**15).astype(np.int16), "dancing all night", rate=rate),
         model.predict(str(song), "dancing all night"),
     )
     for way in ways:
         assert dict(way.ranked) == pytest.approx(dict(wanted.ranked), abs=2e-3)
         assert (way.windows, way.lyrics_tokens) == (wanted.windows, wanted.lyrics_tokens)
     assert ways[0].file == f"{song.stat().st_size} bytes"
-    assert ways[0].ranked == wanted.ranked == ways[3].ranked
+    assert ways[0].ranked == wanted.ranked == ways[4].ranked
+    assert model.predict(bytearray(song.read_bytes()), "dancing all night").ranked == wanted.ranked
 
 
 def test_embeddings_are_means_over_windows_and_score_as_the_loss_has_it(model: mgc_jax.Model, song: Path):
@@ -293,7 +296,10 @@ def test_a_run_is_loaded_on_other_devices_than_it_was_trained_on(
         ("song.mp3", None, 44_100, "A file tells its rate by itself"),
         ([0.1, 0.2], None, None, "Samples need their rate"),
         ([["a"], ["b"]], None, 44_100, "no samples of sound"),
-        (None, None, 44_100, "no samples of sound"),
+        (None, None, 44_100, "A song is a path, the bytes of a file, or samples with their rate, not NoneType"),
+        (io.BytesIO(b"RIFF"), None, None, "not BytesIO"),
+        (bytearray(b"RIFF"), None, 44_100, "A file tells its rate by itself"),
+        ([0, 300, -300] * 40_000, None, 44_100, "integers of 64 bits"),
         ([[0.1], [0.1, 0.2]], None, 44_100, "no samples of sound"),
     ],
 )

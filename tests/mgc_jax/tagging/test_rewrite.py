@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import resource
 
 import numpy as np
 import pytest
@@ -161,6 +162,26 @@ def test_a_log_on_a_full_disk_stops_before_the_file_is_touched(tmp_path, monkeyp
     written(other, ["New"], log)
     log.close()
     assert undo(log.path) == [True, True]
+
+
+def test_a_log_that_has_no_room_for_a_line_keeps_those_that_it_has(tmp_path):
+    """Here the system itself refuses the bytes, of which some are written."""
+    log = UndoLog(tmp_path / "log.jsonl")
+    path = song(tmp_path / "a.mp3", ["Old"])
+    written(path, ["New"], log)
+    good, change = log.path.read_bytes(), log.last(path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(good) + 20, limits[1]))
+    try:
+        for _ in range(2):
+            with pytest.raises(InputError, match=r"cannot be written \(File too large\): no more files are changed"):
+                log.add(change)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert log.path.read_bytes() == good
+    log.add(change)
+    log.close()
+    assert UndoLog(log.path).num_changes == 2
 
 
 def test_what_was_logged_but_not_written_is_nothing_to_take_back(tmp_path, log, monkeypatch):

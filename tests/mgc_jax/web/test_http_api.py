@@ -201,6 +201,59 @@ def test_fields_that_cannot_be_used(client, fields, status: int, said: str):
         assert said in told(answer, status)
 
 
+@pytest.mark.parametrize(
+    ("route", "files", "fields", "said"),
+    [
+        ("predict", {"audio": ("a.wav", SONG)}, {"lyric": WORDS}, "There is no field 'lyric'; did you mean lyrics?"),
+        ("predict", {"audio": ("a.wav", SONG)}, {"threshold": "0.3"}, "There is no field 'threshold'; known: audio"),
+        ("embed", {"audio": ("a.wav", SONG)}, {"min_score": "0.3"}, "There is no field 'min_score'"),
+        ("explain", {"audio": ("a.wav", SONG)}, {"genre": "rock"}, "did you mean genres?"),
+        ("predict", {"audio": ("a.wav", SONG)}, {"lyrics": ["la", "lo"]}, "The field lyrics is there 2 times"),
+        ("predict", [("audio", ("a.wav", SONG)), ("audio", ("b.wav", SONG))], {}, "The field audio is there 2 times"),
+        ("predict", {"audio": ("a.wav", SONG), "lyrics": ("w.txt", b"la")}, {}, "The field lyrics is a file, and is"),
+        ("predict", {"audio": (None, "song.mp3")}, {}, "The field audio is text, and is to be a file"),
+        ("explain", {"audio": ("a.wav", SONG)}, {"genres": ""}, "The model knows no genre ''"),
+    ],
+)
+def test_a_field_that_would_be_passed_by_is_refused(client, route: str, files, fields, said: str):
+    assert said in told(client.post(f"/v1/{route}", files=files, data=fields), 422)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1251", "utf-16", "koi8-r"])
+def test_words_in_any_encoding_are_read_as_from_a_file(client, model, encoding: str):
+    text = "Я помню чудное мгновенье, передо мной явилась ты,\nкак мимолётное виденье, как гений чистой красоты\n" * 3
+    request = client.build_request("POST", "/v1/predict", **form(SONG, lyrics="WORDS"))
+    body = request.read().replace(b"WORDS", text.encode(encoding))
+    kind = {"content-type": request.headers["content-type"]}
+    answer = client.post("/v1/predict", content=body, headers=kind)
+    assert answer.status_code == 200, answer.text
+    wanted = dict(model.predict(SONG, text).ranked)
+    found = {genre["name"]: genre["score"] for genre in answer.json()["genres"]}
+    assert found == pytest.approx(wanted, abs=1e-5)
+    unclear = client.post(
+        "/v1/predict", content=body.replace(text.encode(encoding), bytes(range(128, 256))), headers=kind
+    )
+    assert "These lyrics cannot be used" in told(unclear, 422)
+
+
+def test_a_name_in_another_encoding_is_told_by_its_bytes(client):
+    request = client.build_request("POST", "/v1/predict", **form(SONG, "caf.wav"))
+    body = request.read().replace(b"caf.wav", b"caf\xe9.wav")
+    answer = client.post("/v1/predict", content=body, headers={"content-type": request.headers["content-type"]})
+    assert answer.json()["file"] == "caf\\xe9.wav"
+
+
+def test_what_stands_in_the_address_is_no_field(client):
+    assert "question mark" in told(client.post("/v1/predict?min_score=0.3", **form(SONG)), 422)
+
+
+def test_the_kind_of_a_body_may_be_written_in_capitals(client):
+    request = client.build_request("POST", "/v1/predict", **form(SONG))
+    kind = request.headers["content-type"].replace("multipart/form-data", "Multipart/Form-Data")
+    answer = client.post("/v1/predict", content=request.read(), headers={"content-type": kind})
+    assert answer.status_code == 200, answer.text
+
+
 @given(
     name=st.text(min_size=1, max_size=300), lyrics=st.text(max_size=200), content=st.sampled_from([SONG, b"no song"])
 )
