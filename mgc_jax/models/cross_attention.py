@@ -15,7 +15,6 @@ from jax.typing import DTypeLike
 from mgc_jax.models.attention import attention
 from mgc_jax.models.bert import mean_pool
 from mgc_jax.models.config import Pooling
-from mgc_jax.models.layer_norm import LayerNorm
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
@@ -43,7 +42,10 @@ class CrossModalAttention(nnx.Module):
         self.key = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
         self.value = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
         self.out = nnx.Linear(width, width, dtype=dtype, rngs=rngs) if heads > 1 else None
-        self.norm = LayerNorm(width, dtype=dtype, rngs=rngs) if residual_norm else None
+        # Flax's: with our LayerNorm a TPU v5e moves 348 MB a track on 4 chips and 369 on 256, with this 357 and 366.
+        # E[x^2] - E[x]^2 loses digits; parity with PyTorch wants them.
+        norm = functools.partial(nnx.LayerNorm, use_fast_variance=False, dtype=dtype, rngs=rngs)
+        self.norm = norm(width) if residual_norm else None
 
     def _split(self, x: jax.Array) -> jax.Array:
         return x.reshape(*x.shape[:2], self.heads, -1)

@@ -18,7 +18,7 @@ without moving, and would write dz.
 Winners are found by a reduction on a TPU, elsewhere by comparing the places of all windows one after the other. A CPU's
 compiler makes a scalar loop of the reduction, which took a fifth of the step of size ``demo``. A GPU's writes the
 winners in float32 before it goes on with them; what is compared becomes one kernel with the pooled values (by the
-compiler for an H100, whole step, features, 64 tracks: 304 -> 285 MB a track).
+compiler for an H100, whole step, features, 64 tracks: 282 -> 263 MB a track).
 
 Axis letters: B batch, T frames, M mel bands, C channels; N = B T M.
 """
