@@ -7,7 +7,8 @@ With m and r the mean and the inverse deviation of a row, x^ = (x - m) r, and g 
 What automatic differentiation makes of the formula for y sends three gradients through x, each rounded to its dtype,
 and XLA for a GPU stores what they share in float32. Here the backward pass has m and r from the forward pass, and two
 optimisation barriers hold the compiler to two passes over x and dy: one for the two means, one for the gradients.
-By the compiler for an H100, bert-base trained, 64 x 512 tokens: 17.4 -> 11.5 MB a track and layer for all but products.
+By the compiler for an H100, three layers of bert-base trained, 64 x 512 tokens: 202 -> 166 MB a track for all but
+products.
 
 Axis letters: C channels, over which the mean is taken.
 """
